@@ -1,0 +1,79 @@
+"""The package is a one-way street: a module imports only from layers above it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "vbert"
+
+# Order is the data's order. A name may import any name to its left, never to its right.
+LAYERS = [
+    "errors",
+    "schemas",
+    "corpus",
+    "media",
+    "frame_grid",
+    "decode_pyav",
+    "decode_decord",
+    "decode_torchcodec",
+    "decode",
+    "preprocess",
+    "backbones",
+    "features",
+    "kmeans",
+    "vocabulary",
+    "transcripts",
+    "caption_files",
+    "documents",
+    "tables",
+    "progress",
+    "command_line",
+    "ray_data",
+]
+MODULES = [p for p in sorted(PACKAGE.rglob("*.py")) if p.name != "__init__.py"]
+
+
+def imported_names(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+    return names
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+def test_every_module_has_a_layer():
+    assert {module_name(p) for p in MODULES} == set(LAYERS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_imports_point_left(path: Path):
+    here = LAYERS.index(module_name(path))
+    used = {name.removeprefix("vbert.") for name in imported_names(path) if name.startswith("vbert.")}
+    assert used & set(LAYERS) <= set(LAYERS[:here])
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_only_the_glue_imports_ray_and_only_tables_imports_delta(path: Path):
+    packages = {name.split(".")[0] for name in imported_names(path)}
+    assert "ray" not in packages or module_name(path).startswith("ray_")
+    assert "deltalake" not in packages or module_name(path) == "tables"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_a_module_fits_in_one_sitting(path: Path):
+    assert len(path.read_text().splitlines()) <= 350
+
+
+def test_the_readme_lists_every_module():
+    readme = (ROOT / "README.md").read_text()
+    missing = {module_name(p) for p in MODULES if f"{p.stem}.py" not in readme}
+    assert not missing

@@ -1,0 +1,1 @@
+"""Large video corpora as a language that a transformer can learn."""

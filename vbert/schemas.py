@@ -1,0 +1,112 @@
+"""The schema and key of every table: the one place that knows the columns.
+
+Times are seconds from the start of the presentation (the container's start time is 0), as players and
+transcripts count them. A clip is named by its start; all clips of a table row have the same length.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+FAILURE = pa.struct([("segment_index", pa.int32()), ("stage", pa.string()), ("reason", pa.string())])
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSchema:
+    """What a Delta table holds, which columns name a row, and which column partitions its files."""
+
+    name: str
+    schema: pa.Schema
+    key: tuple[str, ...]
+    partition: str
+
+
+VIDEOS = TableSchema(
+    name="videos",
+    key=("video_id", "featurizer"),
+    partition="featurizer",
+    # The ledger: one row a video and featurizer, whether it worked or not.
+    schema=pa.schema(
+        [
+            ("video_id", pa.string()),
+            ("featurizer", pa.string()),  # id of the featurizer's configuration, e.g. s3d-1f0c22ab
+            ("uri", pa.string()),
+            ("fingerprint", pa.string()),  # changes when the file does
+            ("size_bytes", pa.int64()),
+            ("transcript_uri", pa.string()),  # null: none
+            ("transcript_fingerprint", pa.string()),
+            ("duration_seconds", pa.float64()),  # from the header, like all up to rotation; null: unknown
+            ("fps", pa.float64()),
+            ("width", pa.int32()),  # as shown, after rotation
+            ("height", pa.int32()),
+            ("codec", pa.string()),
+            ("pixel_format", pa.string()),
+            ("rotation", pa.int32()),  # degrees counter-clockwise, 0, 90, 180 or 270
+            ("status", pa.string()),  # ok | partial (some segments failed) | failed (nothing usable)
+            ("stage", pa.string()),  # of the first failure: probe | decode | features
+            ("reason", pa.string()),
+            ("warnings", pa.list_(pa.string())),  # used, but with a grain of salt: no timestamps, ended early
+            ("num_segments", pa.int32()),
+            ("num_clips", pa.int32()),
+            ("num_dropped_clips", pa.int32()),  # too corrupt to use
+            ("failures", pa.list_(FAILURE)),
+        ]
+    ),
+)
+
+FEATURES = TableSchema(
+    name="features",
+    key=("video_id", "featurizer", "segment_index"),
+    partition="featurizer",
+    # One row a segment.
+    schema=pa.schema(
+        [
+            ("video_id", pa.string()),
+            ("featurizer", pa.string()),
+            ("fingerprint", pa.string()),  # of the video that was decoded
+            ("segment_index", pa.int32()),
+            ("clip_seconds", pa.float64()),
+            ("clip_start_seconds", pa.list_(pa.float64())),
+            # One vector a clip, float32 that holds float16 values: Delta has no float16.
+            ("features", pa.list_(pa.list_(pa.float32()))),
+            ("num_dropped_clips", pa.int32()),
+            ("warnings", pa.list_(pa.string())),
+        ]
+    ),
+)
+
+DOCUMENTS = TableSchema(
+    name="documents",
+    key=("video_id", "vocabulary"),
+    partition="vocabulary",
+    # One row a video: all its visual tokens and all its sentences, each in time order.
+    schema=pa.schema(
+        [
+            ("video_id", pa.string()),
+            ("vocabulary", pa.string()),  # id of the visual vocabulary, which names its featurizer
+            ("uri", pa.string()),
+            ("fingerprint", pa.string()),
+            ("transcript_fingerprint", pa.string()),
+            ("duration_seconds", pa.float64()),
+            ("clip_seconds", pa.float64()),
+            ("visual_tokens", pa.list_(pa.int32())),  # leaf of the vocabulary, 0 .. num_leaves - 1
+            ("visual_token_start_seconds", pa.list_(pa.float64())),
+            ("sentences", pa.list_(pa.string())),
+            ("sentence_start_seconds", pa.list_(pa.float64())),
+            ("sentence_end_seconds", pa.list_(pa.float64())),
+        ]
+    ),
+)
+
+TABLES = (VIDEOS, FEATURES, DOCUMENTS)
+
+
+def short_hash(*parts: str) -> str:
+    """16 hexadecimal digits that name `parts` (64 bits: 10 M ids collide with a chance of 3e-6)."""
+    return hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+
+
+def video_id_of(uri: str) -> str:
+    """The id of a video that the manifest gives none: a hash of where it lies."""
+    return short_hash(uri)
