@@ -12,6 +12,8 @@ PACKAGE = ROOT / "vbert"
 LAYERS = [
     "errors",
     "schemas",
+    "listing",
+    "manifest",
     "corpus",
     "media",
     "frame_grid",
@@ -27,10 +29,16 @@ LAYERS = [
     "transcripts",
     "caption_files",
     "documents",
+    "featurization",
     "tables",
+    "ledger",
     "progress",
     "command_line",
-    "ray_data",
+    "ray_cluster",
+    "ray_featurize",
+    "ray_vocabulary",
+    "ray_documents",
+    "ray_compaction",
 ]
 MODULES = [p for p in sorted(PACKAGE.rglob("*.py")) if p.name != "__init__.py"]
 

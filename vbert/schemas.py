@@ -7,6 +7,7 @@ transcripts count them. A clip is named by its start; all clips of a table row h
 import hashlib
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 FAILURE = pa.struct([("segment_index", pa.int32()), ("stage", pa.string()), ("reason", pa.string())])
@@ -100,6 +101,27 @@ DOCUMENTS = TableSchema(
 )
 
 TABLES = (VIDEOS, FEATURES, DOCUMENTS)
+
+
+def pack_vectors(vectors: list[np.ndarray]) -> pa.Array:
+    """Float32 [num_clips, dim] arrays, one a row -> a column of `FEATURES.features`."""
+    clips_a_row = [len(rows) for rows in vectors]
+    dims_a_clip = [rows.shape[1] for rows in vectors for _ in rows]
+    flat = np.concatenate([rows.ravel() for rows in vectors]) if vectors else np.zeros(0, np.float32)
+    inner = pa.ListArray.from_arrays(_offsets(dims_a_clip), pa.array(flat, pa.float32()))
+    return pa.ListArray.from_arrays(_offsets(clips_a_row), inner)
+
+
+def unpack_vectors(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """A column of `FEATURES.features` -> float32 [clips of all rows, dim]."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    inner = array.flatten()
+    values: np.ndarray = inner.flatten().to_numpy(zero_copy_only=False)
+    return values.reshape(len(inner), -1) if len(inner) else values.reshape(0, 0)
+
+
+def _offsets(lengths: list[int]) -> pa.Array:
+    return pa.array(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]), pa.int32())
 
 
 def short_hash(*parts: str) -> str:

@@ -1,0 +1,24 @@
+"""Join small files into shards of 128-512 MB and delete what no recent version names.
+
+python jobs/compact_tables.py --tables tables/
+"""
+
+from vbert.command_line import OK, run_job
+from vbert.progress import print_summary
+from vbert.ray_compaction import CompactConfig, compact_tables
+
+
+def main(config: CompactConfig) -> int:
+    """Run the job and say what it did."""
+    summary = compact_tables(config)
+    facts = {
+        name: f"{summary.num_joined[name]:,} files joined into {summary.num_shards[name]:,}, "
+        f"{summary.num_deleted[name]:,} old files deleted"
+        for name in summary.num_joined
+    }
+    print_summary("compact_tables", facts | {"tables": config.tables})
+    return OK
+
+
+if __name__ == "__main__":
+    run_job(CompactConfig, main)

@@ -1,0 +1,48 @@
+"""The Ray cluster that a job runs on: joined where there is one, else started on this machine."""
+
+import logging
+from collections.abc import Collection
+
+import ray
+
+from vbert.schemas import TableSchema
+from vbert.tables import NewFile, Rewrite, Table
+
+
+def connect() -> None:
+    """Join the cluster that `ray job submit` or RAY_ADDRESS names, or start one here; twice does no harm."""
+    if not ray.is_initialized():
+        ray.init(log_to_driver=True, logging_level=logging.ERROR)
+    # Ours is one line of progress with an estimate; Ray Data's bars and plans would drown it.
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+
+
+def count_workers() -> int:
+    """How many actors the cluster takes: one a GPU where there are GPUs, else one a CPU."""
+    resources = ray.cluster_resources()
+    return max(1, int(resources.get("GPU", 0) or resources.get("CPU", 0)))
+
+
+class RewriteOnWorkers:
+    """Rewrites a table's files without some videos, on the cluster: no feature passes through the driver."""
+
+    def __init__(self, root: str, layout: TableSchema, *, partition: str) -> None:
+        self._table = Table(root, layout)
+        self._partition = partition
+
+    def __call__(self, video_ids: Collection[str]) -> Rewrite:
+        """The function that `Committer.commit` takes."""
+
+        def rewrite(paths: Collection[str]) -> list[NewFile | None]:
+            connect()
+            task = ray.remote(num_cpus=1)(self._table.rewrite_without)
+            dropped = ray.put(frozenset(video_ids))
+            found: list[NewFile | None] = ray.get(
+                [task.remote(path, dropped, partition=self._partition) for path in paths]
+            )
+            return found
+
+        return rewrite

@@ -1,0 +1,227 @@
+"""Ray Data runs featurization: list -> compare -> probe -> decode and featurize on actors -> commit."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+import torch
+from tyro.conf import OmitArgPrefixes
+
+from vbert.corpus import CORPUS, CorpusChanges, compare, list_corpus
+from vbert.errors import UserError
+from vbert.features import Featurizer, FeaturizerConfig, featurizer_id
+from vbert.featurization import SEGMENTS, check_transcripts, featurize_segments, plan_videos
+from vbert.ledger import Ledger, MicroBatch
+from vbert.progress import Progress
+from vbert.ray_cluster import RewriteOnWorkers, connect, count_workers
+from vbert.schemas import FEATURES
+from vbert.tables import NewFile, Table
+
+LEDGER_COLUMNS = ["video_id", "fingerprint", "transcript_uri", "transcript_fingerprint", "status"]
+VIDEOS_PER_PROBE = 64  # one task: 64 headers, 16 at a time
+# Blocks are what actors take: small enough that four a worker balance, large enough that a file is worth it.
+BLOCKS_PER_WORKER = 4
+MAX_SEGMENTS_PER_FILE = 16
+FILE_COLUMNS = pa.schema(
+    [
+        ("path", pa.string()),  # null in a row of SEGMENTS; the other way round in a file's row
+        ("partition", pa.string()),
+        ("size_bytes_written", pa.int64()),
+        ("num_rows", pa.int64()),
+        ("stats", pa.string()),
+        ("replaces_video", pa.string()),
+    ]
+)
+OUTCOMES = pa.unify_schemas([SEGMENTS, FILE_COLUMNS])
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeaturizeConfig:
+    """Decode and featurize every video that is new or has changed since the last run."""
+
+    corpus: str
+    """Folder, glob, or manifest (.parquet, .csv, .jsonl with a column `video`); local or a bucket's URL."""
+    tables: str
+    """Folder or bucket URL of the tables; made if it is not there."""
+    featurizer: OmitArgPrefixes[FeaturizerConfig] = field(default_factory=FeaturizerConfig)
+    prune: bool = False
+    """Drop the rows of videos that are no longer in the corpus."""
+    retry_failed: bool = False
+    """Try failed videos and segments again; without it they are tried again when their file changes."""
+    num_workers: int | None = None
+    """Featurizing actors; default: one for each CPU of the cluster (each GPU, where there are GPUs)."""
+    commit_seconds: float = 20.0
+    """Commit finished segments this often: a killed job loses this much, and what is in the actors."""
+
+    def __post_init__(self) -> None:
+        if self.num_workers is not None and self.num_workers < 1:
+            raise UserError(f"--num-workers must be at least 1, got {self.num_workers}")
+        if self.commit_seconds < 0:
+            raise UserError(f"--commit-seconds must not be negative, got {self.commit_seconds}")
+
+
+@dataclass(kw_only=True)
+class FeaturizeSummary:
+    """What one run did, in videos unless the name says otherwise."""
+
+    featurizer: str
+    num_listed: int
+    num_unchanged: int
+    num_new_transcripts: int
+    num_removed: int  # no longer in the corpus; their rows go with `prune`
+    num_ok: int = 0
+    num_partial: int = 0
+    num_failed: int = 0
+    num_clips: int = 0
+    seconds: float = 0.0
+    failures: list[str] = field(default_factory=list)
+
+
+def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
+    """Bring the tables `videos` and `features` up to date with the corpus: one row a video, come what may."""
+    start_seconds = time.monotonic()
+    featurizer = featurizer_id(config.featurizer)
+    corpus = list_corpus(config.corpus)
+    rewrite = RewriteOnWorkers(config.tables, FEATURES, partition=featurizer)
+    ledger = Ledger(config.tables, featurizer=featurizer, rewrite=rewrite)
+    changes = compare(corpus, ledger.read(columns=LEDGER_COLUMNS), retry_failed=config.retry_failed)
+    summary = FeaturizeSummary(
+        featurizer=featurizer,
+        num_listed=corpus.num_rows,
+        num_unchanged=changes.num_unchanged,
+        num_new_transcripts=changes.transcript_changed.num_rows,
+        num_removed=len(changes.removed),
+    )
+    if summary.num_new_transcripts:
+        ledger.put_transcripts(check_transcripts(changes.transcript_changed))
+    if config.prune:
+        ledger.prune(changes.removed.to_pylist())
+    if changes.pending.num_rows:
+        connect()
+        segments = plan(changes.pending, ledger, config=config.featurizer)
+        _featurize_and_commit(segments, ledger, changes, summary, config=config)
+    summary.seconds = time.monotonic() - start_seconds
+    return summary
+
+
+def plan(pending: pa.Table, ledger: Ledger, *, config: FeaturizerConfig) -> ray.data.Dataset:
+    """Probe the videos on all CPUs: rows of SEGMENTS, kept in the object store."""
+    done = ray.put(ledger.done_segments(pending["video_id"].to_pylist()))
+
+    def plan_batch(batch: pa.Table) -> pa.Table:
+        here = ray.get(done)
+        mine = here.filter(pc.is_in(here["video_id"], batch["video_id"].combine_chunks()))
+        return plan_videos(batch, mine, config=config, featurizer=ledger.featurizer)
+
+    videos = pending.select(CORPUS.names)
+    blocks = [videos.slice(at, VIDEOS_PER_PROBE) for at in range(0, videos.num_rows, VIDEOS_PER_PROBE)]
+    return ray.data.from_arrow(blocks).map_batches(plan_batch, batch_format="pyarrow").materialize()
+
+
+def _featurize_and_commit(
+    segments: ray.data.Dataset,
+    ledger: Ledger,
+    changes: CorpusChanges,
+    summary: FeaturizeSummary,
+    *,
+    config: FeaturizeConfig,
+) -> None:
+    num_segments = segments.count()
+    num_workers = config.num_workers or count_workers()
+    rows_per_block = min(MAX_SEGMENTS_PER_FILE, -(-num_segments // (BLOCKS_PER_WORKER * num_workers)))
+    outcomes = segments.repartition(target_num_rows_per_block=rows_per_block).map_batches(
+        FeaturizeSegments,
+        fn_constructor_kwargs={"tables": config.tables, "config": config.featurizer},
+        batch_format="pyarrow",
+        batch_size=rows_per_block,
+        compute=ray.data.ActorPoolStrategy(size=min(num_workers, num_segments)),
+        num_cpus=1,
+        num_gpus=1 if torch.cuda.is_available() else 0,
+    )
+    progress = Progress("featurize", total=num_segments, unit="segments")
+    micro_batch = MicroBatch(ledger, listed=_ids(changes.pending, changes=["changed", "retried"]))
+    last_commit_seconds = time.monotonic()
+    for rows in _record_batches(outcomes):
+        _collect(rows, micro_batch, summary)
+        progress.advance(sum(row["path"] is None for row in rows), note=f"{summary.num_failed} videos failed")
+        if time.monotonic() - last_commit_seconds >= config.commit_seconds:
+            micro_batch.commit()
+            last_commit_seconds = time.monotonic()
+    micro_batch.commit()
+    progress.finish()
+
+
+def _record_batches(outcomes: ray.data.Dataset) -> Iterator[list[dict[str, Any]]]:
+    for batch in outcomes.iter_batches(batch_size=None, batch_format="pyarrow"):
+        yield batch.to_pylist()
+
+
+def _collect(rows: Iterable[dict[str, Any]], micro_batch: MicroBatch, summary: FeaturizeSummary) -> None:
+    """Files before segments: a video's last segment releases its files."""
+    for row in sorted(rows, key=lambda row: row["path"] is None):
+        if row["path"] is not None:
+            micro_batch.add_file(_file_of(row), replaces_video=row["replaces_video"])
+            continue
+        summary.num_clips += (row["num_clips"] or 0) if row["state"] == "done" else 0
+        if (video := micro_batch.add_segment(row)) is None:
+            continue
+        name = f"num_{video['status']}"
+        setattr(summary, name, getattr(summary, name) + 1)
+        if video["status"] != "ok":
+            summary.failures.append(f"{video['uri']}: {video['stage']}: {video['reason']}")
+
+
+def _ids(pending: pa.Table, *, changes: Sequence[str]) -> set[str]:
+    return set(pending.filter(pc.is_in(pending["change"], pa.array(changes)))["video_id"].to_pylist())
+
+
+class FeaturizeSegments:
+    """An actor: rows of SEGMENTS in, the same rows done or failed out, and a row for each file it wrote.
+
+    The model is loaded once; frames and features never leave the actor.
+    """
+
+    def __init__(self, *, tables: str, config: FeaturizerConfig) -> None:
+        # One core an actor; more threads would fight the neighbours' and change the features' last bit.
+        torch.set_num_threads(1)
+        self.config = config
+        self.features = Table(tables, FEATURES)
+        self.featurizer = Featurizer(config, device="cuda" if torch.cuda.is_available() else "cpu")
+
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        """Rows of SEGMENTS -> rows of OUTCOMES."""
+        segments, features = featurize_segments(batch.cast(SEGMENTS), self.featurizer, config=self.config)
+        yield pa.concat_tables([segments, self._write(segments, features)], promote_options="default").cast(
+            OUTCOMES
+        )
+
+    def _write(self, segments: pa.Table, features: pa.Table) -> pa.Table:
+        """One file for all new videos, one for each changed one: these are committed when they are whole."""
+        pairs = zip(segments["video_id"].to_pylist(), segments["replaces"].to_pylist(), strict=True)
+        changed = sorted({video_id for video_id, replaces in pairs if replaces})
+        is_changed = pc.is_in(features["video_id"], pa.array(changed, pa.string()))
+        groups: list[tuple[str | None, pa.Table]] = [(None, features.filter(pc.invert(is_changed)))]
+        groups += [(name, features.filter(pc.equal(features["video_id"], name))) for name in changed]
+        return pa.Table.from_pylist(
+            [_row_of(self.features.write_file(rows), name) for name, rows in groups if rows.num_rows],
+            schema=FILE_COLUMNS,
+        )
+
+
+def _row_of(file: NewFile, replaces_video: str | None) -> dict[str, Any]:
+    row = asdict(file)
+    return row | {"size_bytes_written": row.pop("size_bytes"), "replaces_video": replaces_video}
+
+
+def _file_of(row: dict[str, Any]) -> NewFile:
+    return NewFile(
+        path=row["path"],
+        partition=row["partition"],
+        size_bytes=row["size_bytes_written"],
+        num_rows=row["num_rows"],
+        stats=row["stats"],
+    )

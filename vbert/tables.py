@@ -1,0 +1,329 @@
+"""Delta Lake tables: workers write Parquet files, the driver commits them, each commit exactly once.
+
+A file that no commit names does not exist for any reader, so a job killed anywhere leaves the tables as the
+last commit left them; what it had written beside them goes with `vacuum`.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction
+
+from vbert.errors import UserError
+from vbert.schemas import TableSchema
+
+# A segment of 40 clips x 1,280 float32 is 200 KB: 64 rows make row groups of 13 MB, so that one video is
+# read without the rest of a 512 MB shard.
+ROWS_PER_GROUP = 64
+VECTORS = "features.list.element.list.element"  # the vectors' column as Parquet names it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewFile:
+    """A Parquet file that lies in a table's folder and waits for its commit."""
+
+    path: str  # from the table's root
+    partition: str
+    size_bytes: int
+    num_rows: int
+    stats: str  # Delta's JSON: number of rows, least and greatest key
+
+
+Rewrite = Callable[[Sequence[str]], Iterable[NewFile | None]]
+
+
+class Table:
+    """One of the tables of `schemas`, in the folder or bucket `root`."""
+
+    def __init__(self, root: str, layout: TableSchema) -> None:
+        self.layout = layout
+        self.uri = f"{root.rstrip('/')}/{layout.name}"
+
+    def create(self) -> None:
+        """Make the table if it is not there."""
+        filesystem, path = fsspec.url_to_fs(self.uri)
+        try:
+            filesystem.makedirs(path, exist_ok=True)
+            DeltaTable.create(
+                self.uri, schema=self.layout.schema, mode="ignore", partition_by=[self.layout.partition]
+            )
+        except OSError as error:
+            raise UserError(
+                f"{self.uri}: cannot make the table ({error}); give a writable --tables"
+            ) from error
+
+    def exists(self) -> bool:
+        """Whether a table has been made here."""
+        return DeltaTable.is_deltatable(self.uri)
+
+    def open(self, version: int | None = None) -> DeltaTable:
+        """The table at its newest version, or at the given one."""
+        try:
+            return DeltaTable(self.uri, version=version)
+        except TableNotFoundError as error:
+            raise UserError(f"{self.uri}: no such table; give the --tables that featurize wrote") from error
+
+    def version(self) -> int:
+        """The number of the newest commit."""
+        return self.open().version()
+
+    def partitions(self) -> list[str]:
+        """The values of the partition column that have files, sorted."""
+        return sorted({p[self.layout.partition] for p in self.open().partitions()})
+
+    def read(
+        self,
+        *,
+        columns: Sequence[str],
+        partition: str,
+        video_ids: Collection[str] | None = None,
+        version: int | None = None,
+    ) -> pa.Table:
+        """The rows of a partition, or those of some of its videos, in no particular order."""
+        dataset = self._dataset(self.open(version), partition)
+        return dataset.to_table(columns=list(columns), filter=_of_videos(video_ids))
+
+    def batches(
+        self, *, columns: Sequence[str], partition: str, rows_per_batch: int = ROWS_PER_GROUP
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of a partition, a few at a time, so that vectors of any number can be gone through."""
+        dataset = self._dataset(self.open(), partition)
+        # Read-ahead is what makes a scan of wide rows hold hundreds of MB.
+        yield from dataset.to_batches(
+            columns=list(columns), batch_size=rows_per_batch, batch_readahead=2, fragment_readahead=1
+        )
+
+    def paths_with(self, video_ids: Collection[str], *, partition: str) -> list[str]:
+        """The files of a partition that hold a row of any of the videos, from the table's root."""
+        if not video_ids:
+            return []
+        delta = self.open()
+        found = self._dataset(delta, partition).to_table(columns=["__filename"], filter=_of_videos(video_ids))
+        names = {name.rsplit("/", 1)[-1] for name in found["__filename"].unique().to_pylist()}
+        return sorted(path for path in _paths(delta) if path.rsplit("/", 1)[-1] in names)
+
+    def write_file(self, rows: pa.Table) -> NewFile:
+        """Write rows of one partition to a new file, uncommitted. Any worker may call it."""
+        (partition,) = rows[self.layout.partition].unique().to_pylist()
+        order = [(name, "ascending") for name in self.layout.key]
+        body = rows.select(self.layout.schema.names).cast(self.layout.schema).sort_by(order)
+        return self._write([body.drop_columns([self.layout.partition])], partition=partition)
+
+    def join_files(self, paths: Sequence[str], *, partition: str) -> NewFile:
+        """Write the rows of several files, in their order, to one new file, uncommitted."""
+        return self._write((rows for path in paths for rows in self._row_groups(path)), partition=partition)
+
+    def rewrite_without(self, path: str, video_ids: Collection[str], *, partition: str) -> NewFile | None:
+        """Write the file's rows of other videos to a new file, uncommitted; None if there are none."""
+        dropped = pa.array(sorted(video_ids), pa.string())
+        kept = [
+            rows.filter(pc.invert(pc.is_in(rows["video_id"], dropped))) for rows in self._row_groups(path)
+        ]
+        if not any(rows.num_rows for rows in kept):
+            return None
+        return self._write(kept, partition=partition)
+
+    def small_files(self, *, partition: str, target_bytes: int) -> list[list[str]]:
+        """Groups of files, each to be joined into one of about `target_bytes`; large ones are left alone."""
+        actions = pa.table(self.open().get_add_actions(flatten=True))
+        actions = actions.filter(pc.equal(actions[f"partition.{self.layout.partition}"], partition))
+        groups: list[list[str]] = [[]]
+        group_bytes = 0
+        for action in actions.sort_by("min.video_id").select(["path", "size_bytes"]).to_pylist():
+            if action["size_bytes"] >= target_bytes // 2:
+                continue
+            if group_bytes + action["size_bytes"] > target_bytes and groups[-1]:
+                groups.append([])
+                group_bytes = 0
+            groups[-1].append(action["path"])
+            group_bytes += action["size_bytes"]
+        return [group for group in groups if len(group) > 1]
+
+    def vacuum(self, *, retention_hours: int) -> list[str]:
+        """Delete files that no version of the last `retention_hours` names; return their paths.
+
+        A running job's uncommitted files are younger than any sensible retention and stay.
+        """
+        return self.open().vacuum(
+            retention_hours=retention_hours, dry_run=False, enforce_retention_duration=False, full=True
+        )
+
+    def _row_groups(self, path: str) -> Iterator[pa.Table]:
+        filesystem, full = fsspec.url_to_fs(f"{self.uri}/{path}")
+        with filesystem.open(full, "rb") as file:
+            parquet = pq.ParquetFile(file)
+            for index in range(parquet.num_row_groups):
+                yield parquet.read_row_group(index)
+
+    def _write(self, parts: Iterable[pa.Table], *, partition: str) -> NewFile:
+        """Stream `parts`, without the partition's column, into a new file."""
+        column = self.layout.partition
+        relative = f"{column}={partition}/part-{uuid.uuid4().hex}.parquet"
+        filesystem, path = fsspec.url_to_fs(f"{self.uri}/{relative}")
+        filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        schema = pa.schema([field for field in self.layout.schema if field.name != column])
+        key = [name for name in self.layout.key if name != column]
+        keys = []
+        with (
+            filesystem.open(path, "wb") as file,
+            pq.ParquetWriter(file, schema, compression="zstd", **_vector_encoding(schema)) as writer,
+        ):
+            for rows in parts:
+                writer.write_table(rows.select(schema.names).cast(schema), row_group_size=ROWS_PER_GROUP)
+                keys.append(rows.select(key))
+        stats = _stats(pa.concat_tables(keys))
+        return NewFile(
+            path=relative,
+            partition=partition,
+            size_bytes=filesystem.size(path),
+            num_rows=stats["numRecords"],
+            stats=json.dumps(stats),
+        )
+
+    def _dataset(self, delta: DeltaTable, partition: str) -> ds.Dataset:
+        column = self.layout.partition
+        dataset = delta.to_pyarrow_dataset(file_pruning_predicate=[(column, "=", partition)])
+        return dataset.filter(ds.field(column) == partition)
+
+
+class Committer:
+    """Commits to one partition of a table, in numbered commits of which each lands once.
+
+    The number of the last commit lies in the table (a Delta application transaction). Delta accepts the same
+    number twice, so it is read back before each commit: another job that commits to the same partition at
+    the same time is noticed and named.
+    """
+
+    def __init__(self, table: Table, *, partition: str) -> None:
+        self.table = table
+        self.partition = partition
+        self._app_id = f"vbert/{partition}"
+        self._last = self._number(table.open())
+
+    def commit(
+        self, files: Sequence[NewFile], *, drop: Collection[str] = (), rewrite: Rewrite | None = None
+    ) -> int:
+        """Add `files` and drop every earlier row of the videos `drop`, at once; return the new version.
+
+        `rewrite` maps paths to `rewrite_without` of each, for instance on other machines; here by default.
+        """
+        old_paths = self.table.paths_with(drop, partition=self.partition)
+        rewritten = (rewrite or self._rewrite_here(drop))(old_paths) if old_paths else []
+        added = [*files, *(file for file in rewritten if file is not None)]
+        if not added and not old_paths:
+            return self.table.version()
+        self._refuse_company()
+        number = Transaction(self._app_id, self._last + 1)
+        version = self._write(added, old_paths, changes_data=True, app_transactions=[number])
+        self._last += 1
+        return version
+
+    def compact(self, joined: Sequence[NewFile], *, instead_of: Sequence[str]) -> int:
+        """Put `joined` files in place of those whose rows they hold. No row changes, so other jobs go on."""
+        return self._write(joined, instead_of, changes_data=False, app_transactions=None)
+
+    def _refuse_company(self) -> None:
+        if (number := self._number(self.table.open())) != self._last:
+            raise UserError(
+                f"{self.table.uri}: another job is committing {self.partition} (its commit {number}, "
+                f"ours would be {self._last + 1}); let it end, then run this one again"
+            )
+
+    def _write(
+        self,
+        added: Sequence[NewFile],
+        removed: Sequence[str],
+        *,
+        changes_data: bool,
+        app_transactions: list[Transaction] | None,
+    ) -> int:
+        table, layout = self.table, self.table.layout
+        actions: list[AddAction | RemoveAction] = [
+            _add(file, layout, changes_data=changes_data) for file in added
+        ]
+        actions += [_remove(path, layout, self.partition, changes_data=changes_data) for path in removed]
+        try:
+            table.open().create_write_transaction(
+                actions,
+                mode="append",
+                schema=layout.schema,
+                partition_by=[layout.partition],
+                commit_properties=CommitProperties(app_transactions=app_transactions),
+            )
+        except CommitFailedError as error:
+            raise UserError(
+                f"{table.uri}: changed by another job at the same time ({error}); run this one again"
+            ) from error
+        return table.version()
+
+    def _rewrite_here(self, drop: Collection[str]) -> Rewrite:
+        return lambda paths: [
+            self.table.rewrite_without(path, drop, partition=self.partition) for path in paths
+        ]
+
+    def _number(self, delta: DeltaTable) -> int:
+        return delta.transaction_version(self._app_id) or 0
+
+
+def _of_videos(video_ids: Collection[str] | None) -> ds.Expression | None:
+    if video_ids is None:
+        return None
+    return ds.field("video_id").isin(pa.array(sorted(video_ids), pa.string()))
+
+
+def _paths(delta: DeltaTable) -> list[str]:
+    paths: list[str] = pa.table(delta.get_add_actions(flatten=True))["path"].to_pylist()
+    return paths
+
+
+def _vector_encoding(schema: pa.Schema) -> dict[str, Any]:
+    """BYTE_STREAM_SPLIT puts the bytes of equal weight side by side: float16 values in float32 halve."""
+    if "features" not in schema.names:
+        return {}
+    others = [name for name in schema.names if name != "features"]
+    return {"use_byte_stream_split": [VECTORS], "use_dictionary": others}
+
+
+def _stats(keys: pa.Table) -> dict[str, Any]:
+    ranges = {name: pc.min_max(keys[name]).as_py() for name in keys.column_names}
+    return {
+        "numRecords": keys.num_rows,
+        "minValues": {name: found["min"] for name, found in ranges.items()},
+        "maxValues": {name: found["max"] for name, found in ranges.items()},
+        "nullCount": {name: keys[name].null_count for name in keys.column_names},
+    }
+
+
+def _now_milliseconds() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _add(file: NewFile, layout: TableSchema, *, changes_data: bool) -> AddAction:
+    return AddAction(
+        path=file.path,
+        size=file.size_bytes,
+        partition_values={layout.partition: file.partition},
+        modification_time=_now_milliseconds(),
+        data_change=changes_data,
+        stats=file.stats,
+    )
+
+
+def _remove(path: str, layout: TableSchema, partition: str, *, changes_data: bool) -> RemoveAction:
+    return RemoveAction(
+        path=path,
+        data_change=changes_data,
+        deletion_timestamp=_now_milliseconds(),
+        partition_values={layout.partition: partition},
+    )
