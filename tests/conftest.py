@@ -1,6 +1,7 @@
 """Fixtures that more than one test module uses."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,13 @@ def real_videos() -> Path:
     if not REAL_VIDEOS.is_dir():
         pytest.skip(f"no real videos at {REAL_VIDEOS}; set VBERT_TEST_VIDEOS to a folder that has them")
     return REAL_VIDEOS
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[str]:
+    """The address of a Ray cluster of one node with two CPUs, up until the last test."""
+    from ray.cluster_utils import Cluster  # takes a second, and few tests want it
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    yield cluster.address
+    cluster.shutdown()

@@ -29,6 +29,7 @@ LAYERS = [
     "transcripts",
     "caption_files",
     "documents",
+    "planning",
     "featurization",
     "tables",
     "ledger",

@@ -6,7 +6,7 @@ class UserError(Exception):
 
 
 class VideoError(Exception):
-    """A video (or a segment of it) that cannot be used. It becomes a row in the ledger and the job goes on."""
+    """A video, or a segment of one, that cannot be used: a row in the ledger, and the job goes on."""
 
     def __init__(self, stage: str, reason: str) -> None:
         super().__init__(stage, reason)  # both, so that the error survives pickling between workers

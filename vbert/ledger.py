@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vbert.featurization import ledger_row
+from vbert.planning import VIDEO_COLUMNS
 from vbert.schemas import FEATURES, VIDEOS
 from vbert.tables import Committer, NewFile, Rewrite, Table
 
@@ -110,6 +110,45 @@ def _with_transcript(row: dict[str, Any], news: dict[str, Any]) -> dict[str, Any
         "stage": first["stage"],
         "reason": first["reason"],
     }
+
+
+def ledger_row(segments: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """All rows of SEGMENTS of one video, none of them pending -> its row of VIDEOS."""
+    ordered = sorted(segments, key=lambda row: row["segment_index"] or 0)
+    video = ordered[0]
+    failures = [
+        {"segment_index": row["segment_index"], "stage": row["stage"], "reason": row["reason"]}
+        for row in ordered
+        if row["state"] == "failed"
+    ]
+    num_clips = sum(row["num_clips"] or 0 for row in ordered)
+    num_dropped = sum(row["num_dropped_clips"] or 0 for row in ordered)
+    if num_dropped and not failures:
+        failures.append(
+            {
+                "segment_index": None,
+                "stage": "decode",
+                "reason": f"{num_dropped} clips dropped: corrupt frames",
+            }
+        )
+    if video["transcript_reason"] is not None:
+        failures.append({"segment_index": None, "stage": "transcript", "reason": video["transcript_reason"]})
+    first = failures[0] if failures else {"stage": None, "reason": None}
+    return {name: video[name] for name in VIDEO_COLUMNS} | {
+        "status": _status(num_clips, failures),
+        "stage": first["stage"],
+        "reason": first["reason"],
+        "warnings": video["warnings"] + [text for row in ordered for text in row["segment_warnings"] or []],
+        "num_clips": num_clips,
+        "num_dropped_clips": num_dropped,
+        "failures": failures,
+    }
+
+
+def _status(num_clips: int, failures: Sequence[dict[str, Any]]) -> str:
+    if num_clips == 0:
+        return "failed"
+    return "partial" if failures else "ok"
 
 
 class MicroBatch:

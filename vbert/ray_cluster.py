@@ -26,23 +26,31 @@ def count_workers() -> int:
     return max(1, int(resources.get("GPU", 0) or resources.get("CPU", 0)))
 
 
+def count_cpus() -> int:
+    """How many single-core workers the cluster takes."""
+    return max(1, int(ray.cluster_resources().get("CPU", 0)))
+
+
 class RewriteOnWorkers:
     """Rewrites a table's files without some videos, on the cluster: no feature passes through the driver."""
 
     def __init__(self, root: str, layout: TableSchema, *, partition: str) -> None:
-        self._table = Table(root, layout)
-        self._partition = partition
+        table = Table(root, layout)
+
+        # No CPU asked for: the job's own actors may hold them all until this commit has been made.
+        @ray.remote(num_cpus=0)
+        def rewrite_one(path: str, dropped: frozenset[str]) -> NewFile | None:
+            return table.rewrite_without(path, dropped, partition=partition)
+
+        self._rewrite_one = rewrite_one
 
     def __call__(self, video_ids: Collection[str]) -> Rewrite:
         """The function that `Committer.commit` takes."""
 
         def rewrite(paths: Collection[str]) -> list[NewFile | None]:
             connect()
-            task = ray.remote(num_cpus=1)(self._table.rewrite_without)
             dropped = ray.put(frozenset(video_ids))
-            found: list[NewFile | None] = ray.get(
-                [task.remote(path, dropped, partition=self._partition) for path in paths]
-            )
+            found: list[NewFile | None] = ray.get([self._rewrite_one.remote(path, dropped) for path in paths])
             return found
 
         return rewrite

@@ -69,8 +69,12 @@ def compact_tables(config: CompactConfig) -> CompactSummary:
 def _join(table: Table, groups: list[tuple[str, list[str]]]) -> None:
     """One task and one commit a shard, so that a killed run keeps what it has done."""
     connect()
-    task = ray.remote(num_cpus=1)(table.join_files)
-    running = {task.remote(group, partition=partition): (partition, group) for partition, group in groups}
+
+    @ray.remote(num_cpus=1)
+    def join(group: list[str], partition: str) -> NewFile:
+        return table.join_files(group, partition=partition)
+
+    running = {join.remote(group, partition): (partition, group) for partition, group in groups}
     progress = Progress(f"compact {table.layout.name}", total=len(groups), unit="shards")
     while running:
         (ready,), _ = ray.wait(list(running), num_returns=1)

@@ -14,8 +14,9 @@ from tyro.conf import OmitArgPrefixes
 from vbert.corpus import CORPUS, CorpusChanges, compare, list_corpus
 from vbert.errors import UserError
 from vbert.features import Featurizer, FeaturizerConfig, featurizer_id
-from vbert.featurization import SEGMENTS, check_transcripts, featurize_segments, plan_videos
+from vbert.featurization import featurize_segments
 from vbert.ledger import Ledger, MicroBatch
+from vbert.planning import SEGMENTS, check_transcripts, plan_videos
 from vbert.progress import Progress
 from vbert.ray_cluster import RewriteOnWorkers, connect, count_workers
 from vbert.schemas import FEATURES
@@ -111,11 +112,17 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
 def plan(pending: pa.Table, ledger: Ledger, *, config: FeaturizerConfig) -> ray.data.Dataset:
     """Probe the videos on all CPUs: rows of SEGMENTS, kept in the object store."""
     done = ray.put(ledger.done_segments(pending["video_id"].to_pylist()))
+    # Plain values: the config's class would make every worker that probes import torch.
+    options = {
+        "featurizer": ledger.featurizer,
+        "clip_seconds": config.clip_seconds,
+        "segment_seconds": config.segment_seconds,
+    }
 
     def plan_batch(batch: pa.Table) -> pa.Table:
         here = ray.get(done)
         mine = here.filter(pc.is_in(here["video_id"], batch["video_id"].combine_chunks()))
-        return plan_videos(batch, mine, config=config, featurizer=ledger.featurizer)
+        return plan_videos(batch, mine, **options)
 
     videos = pending.select(CORPUS.names)
     blocks = [videos.slice(at, VIDEOS_PER_PROBE) for at in range(0, videos.num_rows, VIDEOS_PER_PROBE)]
@@ -131,14 +138,16 @@ def _featurize_and_commit(
     config: FeaturizeConfig,
 ) -> None:
     num_segments = segments.count()
-    num_workers = config.num_workers or count_workers()
+    num_workers = min(config.num_workers or count_workers(), num_segments)
     rows_per_block = min(MAX_SEGMENTS_PER_FILE, -(-num_segments // (BLOCKS_PER_WORKER * num_workers)))
-    outcomes = segments.repartition(target_num_rows_per_block=rows_per_block).map_batches(
+    # Cut into blocks before the actors take every CPU: a task of this pipeline would wait for one for ever.
+    blocks = segments.repartition(target_num_rows_per_block=rows_per_block).materialize()
+    outcomes = blocks.map_batches(
         FeaturizeSegments,
         fn_constructor_kwargs={"tables": config.tables, "config": config.featurizer},
         batch_format="pyarrow",
         batch_size=rows_per_block,
-        compute=ray.data.ActorPoolStrategy(size=min(num_workers, num_segments)),
+        compute=ray.data.ActorPoolStrategy(size=num_workers),
         num_cpus=1,
         num_gpus=1 if torch.cuda.is_available() else 0,
     )

@@ -1,0 +1,124 @@
+"""The whole Ray job against its parts: how much of the cores' time is decode and backbone.
+
+    python benchmarks/job.py
+
+The floor is what the same segments cost in plain processes, one a core, at once: no Ray, no tables. The job's
+time is counted without the start of its workers: the extra time of a corpus `--times` as large is what its
+extra segments cost.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+# One plain process: its share of the segments, after the model has been loaded and warmed up.
+PLAIN = """
+import sys, time, torch
+torch.set_num_threads(1)
+import pyarrow as pa
+from vbert.corpus import list_corpus
+from vbert.features import Featurizer, FeaturizerConfig, featurizer_id
+from vbert.ledger import DONE
+from vbert.featurization import featurize_segments
+from vbert.planning import plan_videos
+corpus, rank, num_ranks = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+config = FeaturizerConfig()
+options = dict(clip_seconds=config.clip_seconds, segment_seconds=config.segment_seconds)
+plan = plan_videos(list_corpus(corpus), DONE.empty_table(), featurizer=featurizer_id(config), **options)
+mine = plan.take(list(range(rank, plan.num_rows, num_ranks)))
+featurizer = Featurizer(config, device="cpu")
+featurize_segments(mine.slice(0, 1), featurizer, config=config)
+print("ready", flush=True)
+sys.stdin.readline()
+start = time.monotonic()
+segments, _ = featurize_segments(mine, featurizer, config=config)
+print(time.monotonic() - start, sum(segments["num_clips"].to_pylist()), flush=True)
+"""
+
+
+def main() -> None:
+    """Print both times and their ratio."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--num-videos", type=int, default=16, help="videos of the small corpus")
+    parser.add_argument("--times", type=int, default=4, help="how much larger the large one is")
+    parser.add_argument("--num-cores", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3, help="interleaved; the least time of each counts")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        small, large = Path(folder, "small"), Path(folder, "large")
+        make_corpus(small, options.num_videos)
+        make_corpus(large, options.num_videos * options.times)
+        floors, smalls, larges = [], [], []
+        for _ in range(options.repeats):
+            floors.append(plain_seconds(large, options.num_cores))
+            smalls.append(job_seconds(small, options.num_cores))
+            larges.append(job_seconds(large, options.num_cores))
+    floor_seconds, num_clips = min(floors)
+    extra_share = 1 - 1 / options.times
+    job = min(larges) - min(smalls)
+    print(f"{num_clips:,} clips on {options.num_cores} cores, efficientnet_lite0")
+    print(f"plain processes          {floor_seconds:6.1f} s  {num_clips / floor_seconds:6.1f} clips/s")
+    print(
+        f"job, without its start   {job / extra_share:6.1f} s  {num_clips * extra_share / job:6.1f} clips/s"
+    )
+    print(f"job, all of it           {min(larges):6.1f} s  {num_clips / min(larges):6.1f} clips/s")
+    print(f"share of the ideal       {floor_seconds * extra_share / job:6.2f}  (goal: at least 0.85)")
+
+
+def make_corpus(folder: Path, num_videos: int) -> None:
+    """Copies of one rendered video: a minute of 320x240 H.264."""
+    folder.mkdir()
+    script = ROOT / "demo" / "render_corpus.py"
+    rendered = folder.parent / "rendered"
+    if not rendered.exists():
+        command = [sys.executable, str(script), "--output", str(rendered), "--num-videos", "4"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    originals = sorted(rendered.rglob("*.mp4"))
+    for index in range(num_videos):
+        shutil.copyfile(originals[index % len(originals)], folder / f"{index:04}.mp4")
+
+
+def plain_seconds(corpus: Path, num_cores: int) -> tuple[float, int]:
+    """The slowest of the processes, and all their clips."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PLAIN, str(corpus), str(rank), str(num_cores)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        for rank in range(num_cores)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:  # all at once: they share the memory's bandwidth as the job's actors do
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    results = [process.communicate()[0].split() for process in processes]
+    return max(float(seconds) for seconds, _ in results), sum(int(clips) for _, clips in results)
+
+
+def job_seconds(corpus: Path, num_cores: int) -> float:
+    """One run of the job into new tables, start of Ray and of the workers included."""
+    tables = corpus.parent / "tables"
+    shutil.rmtree(tables, ignore_errors=True)
+    start = time.monotonic()
+    command = [sys.executable, "jobs/featurize.py", "--corpus", str(corpus), "--tables", str(tables)]
+    command += ["--num-workers", str(num_cores)]
+    subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.monotonic() - start
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""The featurization job as its users run it: reruns, changes, failures and kills, on a local Ray cluster."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from tests.videos import Video, write_video
+from vbert.schemas import FEATURES, VIDEOS
+from vbert.tables import Table
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[1]
+NUM_KILLS = int(os.environ.get("VBERT_TEST_KILLS", "6"))
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Vision Transformer of Hugging Face with 20-d features, random but fixed: the job is what is tested."""
+    folder = tmp_path_factory.mktemp("tiny-vit")
+    torch.manual_seed(0)
+    config = transformers.ViTConfig(
+        hidden_size=20,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=11,
+        image_size=32,
+        patch_size=16,
+    )
+    transformers.ViTModel(config).save_pretrained(folder)
+    transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return f"hf:{folder}"
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Nine videos of 4.5 to 12 s, one with a transcript, and one file that only looks like a video."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for index in range(9):
+        write_video(folder / f"v{index}.mp4", Video(num_frames=45 + 9 * index, fps=Fraction(10)))
+    (folder / "v3.vtt").write_text("WEBVTT\n\n00:00.500 --> 00:02.000\nNow cut the apple.\n")
+    (folder / "broken.mp4").write_bytes(b"not a video at all")
+    return folder
+
+
+Job = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def command(corpus: Path, tmp_path: Path, backbone: str) -> list[str]:
+    options = ["--corpus", str(corpus), "--tables", str(tmp_path / "tables"), "--backbone", backbone]
+    # 3 s segments: two clips of 1.5 s in each, so that every video has several.
+    return [sys.executable, "jobs/featurize.py", *options, "--segment-seconds", "3", "--commit-seconds", "0"]
+
+
+@pytest.fixture
+def featurize(command: list[str], ray_cluster: str) -> Job:
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"RAY_ADDRESS": ray_cluster}
+        return subprocess.run(
+            [*command, *options],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    return run
+
+
+def rows_of(tables: Path) -> dict[str, list[dict[str, Any]]]:
+    """All rows of both tables, in the order of their keys."""
+    found = {}
+    for layout in (VIDEOS, FEATURES):
+        table = Table(str(tables), layout)
+        rows = [
+            row
+            for partition in table.partitions()
+            for row in table.read(columns=layout.schema.names, partition=partition).to_pylist()
+        ]
+        found[layout.name] = sorted(rows, key=lambda row: [row[name] for name in layout.key])
+    return found
+
+
+def versions(tables: Path) -> list[int]:
+    return [Table(str(tables), layout).version() for layout in (VIDEOS, FEATURES)]
+
+
+def by_name(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {Path(row["uri"]).stem: row for row in rows}
+
+
+def test_the_job_keeps_up_with_its_corpus(featurize: Job, corpus: Path, tmp_path: Path):
+    tables = tmp_path / "tables"
+
+    first = featurize()
+    assert first.returncode == 1, first.stderr
+    assert "broken.mp4: probe: " in first.stdout
+    rows = rows_of(tables)
+    ledger = by_name(rows["videos"])
+    assert {name: row["status"] for name, row in ledger.items()} == {"broken": "failed"} | {
+        f"v{index}": "ok" for index in range(9)
+    }
+    # 4.5 s are 3 clips in 2 segments; 0.9 s more with each video.
+    assert [ledger[f"v{index}"]["num_clips"] for index in range(9)] == [3, 3, 4, 4, 5, 6, 6, 7, 7]
+    assert [ledger[f"v{index}"]["num_segments"] for index in range(9)] == [2, 2, 2, 2, 3, 3, 3, 4, 4]
+    starts = [
+        start
+        for row in rows["features"]
+        if row["video_id"] == ledger["v7"]["video_id"]
+        for start in row["clip_start_seconds"]
+    ]
+    assert starts == [1.5 * clip for clip in range(7)]
+
+    before = versions(tables)
+    unchanged = featurize()
+    assert unchanged.returncode == 0
+    assert versions(tables) == before, "nothing changed, nothing committed"
+    assert "unchanged, skipped    10" in unchanged.stdout
+
+    write_video(corpus / "v2.mp4", Video(num_frames=90, fps=Fraction(10)))
+    (corpus / "v3.vtt").write_text("WEBVTT\n\n00:00.500 --> 00:02.000\nNow wash it.\n")
+    (corpus / "v5.mp4").unlink()
+    changed = featurize()
+    assert changed.returncode == 0
+    assert "featurized            1 (0 in part)" in changed.stdout
+    assert "new transcript only   1" in changed.stdout
+    after = rows_of(tables)
+    untouched = [row for row in rows["features"] if row["video_id"] != ledger["v2"]["video_id"]]
+    assert [row for row in after["features"] if row["video_id"] != ledger["v2"]["video_id"]] == untouched
+    assert by_name(after["videos"])["v2"]["num_clips"] == 6
+    assert by_name(after["videos"])["v3"]["transcript_fingerprint"] != ledger["v3"]["transcript_fingerprint"]
+    assert "v5" in by_name(after["videos"])
+
+    pruned = featurize("--prune")
+    assert pruned.returncode == 0
+    gone = ledger["v5"]["video_id"]
+    assert all(row["video_id"] != gone for rows in rows_of(tables).values() for row in rows)
+
+    write_video(corpus / "broken.mp4", Video(num_frames=30, fps=Fraction(10)))
+    assert featurize().returncode == 0
+    assert by_name(rows_of(tables)["videos"])["broken"]["status"] == "ok"
+
+
+def test_another_configuration_makes_other_rows_and_the_old_stay(
+    featurize: Job, corpus: Path, tmp_path: Path
+):
+    (corpus / "broken.mp4").unlink()
+    assert featurize().returncode == 0
+    old = rows_of(tmp_path / "tables")
+    assert featurize("--frames-per-clip", "2").returncode == 0
+    new = rows_of(tmp_path / "tables")
+    for name in ("videos", "features"):
+        assert all(row in new[name] for row in old[name])
+        assert len(new[name]) == 2 * len(old[name])
+
+
+@pytest.mark.timeout(1200)
+def test_killed_anywhere_and_run_again_the_tables_are_as_if_undisturbed(
+    featurize: Job, command: list[str], tmp_path: Path, ray_cluster: str
+):
+    start = time.monotonic()
+    assert featurize().returncode == 1
+    undisturbed_seconds = time.monotonic() - start
+    tables = tmp_path / "tables"
+    expected = rows_of(tables)
+    expected_keys = [(row["video_id"], row["segment_index"]) for row in expected["features"]]
+
+    chance = random.Random(20)
+    for number in range(NUM_KILLS):
+        if number % 2 == 0:  # every other kill hits a job that goes on with what the one before left
+            shutil.rmtree(tables)
+        job = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | {"RAY_ADDRESS": ray_cluster},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(chance.uniform(0.25, 1.0) * undisturbed_seconds)  # before that it only imports
+        job.send_signal(signal.SIGKILL)
+        job.wait()
+        if (tables / "features" / "_delta_log").exists():
+            keys = [(row["video_id"], row["segment_index"]) for row in rows_of(tables)["features"]]
+            assert len(set(keys)) == len(keys), "nothing twice"
+            assert set(keys) <= set(expected_keys)
+        if number % 2 == 1:
+            assert featurize().returncode in (0, 1)
+            assert rows_of(tables) == expected
