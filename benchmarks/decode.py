@@ -130,7 +130,7 @@ def print_table(path: str, best: dict[str, Run]) -> None:
         f"{probe.duration_seconds:.0f} s of {probe.codec}, {probe.width}x{probe.height}, {probe.fps:g} fps,"
     )
     print(
-        f"{megabits:.2f} Mbit/s, to clips of {SPEC.frames_per_clip} frames of {SPEC.size}x{SPEC.size} at 20 fps;"
+        f"{megabits:.2f} Mbit/s, to {SPEC.frames_per_clip} frames of {SPEC.size}x{SPEC.size} a clip, 20 fps;"
     )
     print(f"floor by ffmpeg {imageio_ffmpeg.get_ffmpeg_version()},")
     print(f"pyav {av.__version__} with libavcodec {codec}\n")

@@ -59,6 +59,34 @@ def test_with_b_frames_no_frame_after_the_damage_passes_as_good(tmp_path: Path):
         assert wrong <= clip.num_corrupt_frames
 
 
+def test_damage_just_after_a_keyframe_lasts_though_the_keyframe_is_shown_later(tmp_path: Path):
+    # With B-frames, packet 13 (a P-frame) is decoded before the keyframe, 12, comes out.
+    path = write_video(tmp_path / "broken.mp4", Video(b_frames=3, options={"crf": "1"}))
+    break_packets(path, [13])
+    clips = decode(path)
+    assert [clip.num_corrupt_frames for clip in clips[2:]] == [4, 0, 0]  # 20 to 23
+    assert clips[1].num_corrupt_frames >= 7  # 13 to 19
+
+
+def test_a_frame_that_is_missing_from_the_file_is_noticed_where_others_refer_to_it(tmp_path: Path):
+    video = Video(codec="libx265", options={"x265-params": "log-level=none:bframes=0:ref=1:scenecut=0"})
+    path = write_video(tmp_path / "whole.mp4", video)
+    with av.open(str(path)) as source, av.open(str(tmp_path / "gap.mkv"), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(source.demux(video=0)):
+            if packet.size and number != 16:
+                packet.stream = stream
+                target.mux(packet)
+    clips = decode(tmp_path / "gap.mkv")
+    assert [clip.num_corrupt_frames for clip in clips] == [
+        0,
+        4,
+        4,
+        0,
+        0,
+    ]  # 16 is made up, 17 to 23 refer to it
+
+
 def test_frames_that_never_decode_are_missing_and_count_as_corrupt(tmp_path: Path):
     # VP9 hands out nothing for a frame whose header is broken: 20 to 22 are missing, 23 depends on them.
     path = write_video(tmp_path / "broken.mp4", Video(codec="libvpx-vp9", options={"deadline": "realtime"}))

@@ -168,6 +168,24 @@ def test_the_picture_is_turned_as_a_player_would(tmp_path: Path, degrees: int, s
     assert [read_number(picture) for picture in as_stored] == [12, 16, 20]
 
 
+@pytest.mark.parametrize("degrees", [0, 47, 90, 133, 180, 270])
+@pytest.mark.parametrize("flip", ["", "hflip", "vflip"])
+def test_the_picture_is_turned_and_mirrored_as_the_ffmpeg_command_does(
+    tmp_path: Path, degrees: int, flip: str
+):
+    turned = Video(num_frames=26, width=64, rotation=degrees, flip=flip)
+    path = write_video(tmp_path / "turned.mp4", turned)
+    spec = ClipSpec(clip_seconds=0.5, frames_per_clip=1, size=64, crop_share=1.0)
+    (clip,) = decode_clips(str(path), Segment(index=0, first_clip=1, num_clips=1), spec)
+    # The command turns the picture by any angle; we by the nearest quarter.
+    quarter = replace(turned, rotation=round(degrees / 90) * 90)
+    path = write_video(tmp_path / "quarter.mp4", quarter)
+    raw = ffmpeg("-i", path, "-vf", r"select=eq(n\,12)", "-pix_fmt", "yuv420p", "-f", "rawvideo", "-")
+    expected = np.frombuffer(raw, np.uint8)
+    assert set(np.unique(expected)) == {60, 128, 190}  # frame 12 shows some blocks
+    np.testing.assert_array_equal(clip.frames[0], expected)
+
+
 SHAPES = [(96, 64), (64, 96), (37, 67), (99, 35), (64, 64)]
 
 

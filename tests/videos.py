@@ -41,6 +41,8 @@ class Video:
     b_frames: int = 0
     rotation: int = 0
     """Degrees counter-clockwise that a player turns the picture by."""
+    flip: str = ""
+    """"hflip" or "vflip": how a player mirrors it."""
     color_range: int = 0
     colorspace: int = 2
     chroma: tuple[int, int] = (128, 128)
@@ -77,8 +79,9 @@ def _add_stream(container: OutputContainer, video: Video) -> VideoStream:
         stream.options = {"crf": "12", "sc_threshold": "0", "preset": "veryfast", **video.options}
     else:
         stream.options = video.options
-    if video.rotation:
-        stream.set_display_rotation(video.rotation)
+    if video.rotation or video.flip:
+        hflip, vflip = video.flip == "hflip", video.flip == "vflip"
+        stream.set_display_rotation(video.rotation, hflip=hflip, vflip=vflip)
     return stream
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from av.codec.context import Flags
@@ -11,6 +11,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.filter import Graph
 from av.packet import Packet
+from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.stream import VideoStream
@@ -35,14 +36,6 @@ FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 # AVColorSpace -> the matrix that we hand on. All else is handed on as BT.601: swscale takes what is not
 # specified as that, and converts the rest.
 MATRICES: dict[int, Literal["bt601", "bt709", "bt2020"]] = {1: "bt709", 9: "bt2020", 10: "bt2020"}
-
-# Degrees counter-clockwise -> filters. Sides are equal by then, and the planes small.
-TURNS: dict[int, tuple[tuple[str, ...], ...]] = {
-    0: (),
-    90: (("transpose", "cclock"),),
-    180: (("hflip",), ("vflip",)),
-    270: (("transpose", "clock"),),
-}
 
 # How far before a segment to look for a keyframe. One may be shown after the time that was asked for (it is
 # decoded before), or not decode. The last is 17 minutes; None after that reads the file from its start.
@@ -74,16 +67,22 @@ def decode_with_pyav(uri: str, segment: Segment, spec: ClipSpec, *, skip_loop_fi
 def _frames_for(
     segment: Segment, grid: FrameGrid, decoder: "StreamDecoder", seconds_back: int | None
 ) -> Iterator[TimedFrame[VideoFrame]] | None:
-    """All frames, or those from a keyframe some seconds before the segment; None if it comes too late."""
+    """All frames, or those from a sound keyframe some seconds before the segment; None if there is none.
+
+    What comes out before a keyframe cannot be trusted: the B-frames of an open GOP lack their references.
+    """
     if seconds_back is None:
         return decoder.frames_from_start()
     first_slot = segment.first_clip * grid.frames_per_clip
     back_ticks = seconds_back // time_base(decoder.stream)
     frames = decoder.frames_after_seek(grid.slot_ticks(first_slot) - back_ticks)
-    first = next(frames, None)
-    if first is None or grid.first_slot(first.ticks) > first_slot:
-        return None
-    return chain([first], frames)
+    for timed in frames:
+        if grid.first_slot(timed.ticks) > first_slot:
+            return None
+        if timed.frame and timed.frame.key_frame and not timed.frame.is_corrupt:
+            decoder.forget_damage()
+            return chain([TimedFrame(timed.ticks, timed.frame)], frames)
+    return None
 
 
 def _build_clips(
@@ -135,20 +134,16 @@ class StreamDecoder:
         return self._timed_frames(first_ticks=self.stream.start_time or 0)
 
     def frames_after_seek(self, ticks: int) -> Iterator[TimedFrame[VideoFrame]]:
-        """The frames from the sound keyframe to which a seek to `ticks` leads; none if it leads nowhere.
-
-        What comes out before it cannot be trusted: the B-frames of an open GOP lack their references.
-        """
+        """The frames from the keyframe to which a seek to `ticks` leads; none where that is not possible."""
         try:
             self.container.seek(ticks, stream=self.stream)
         except FFmpegError:
             return
-        frames = self._timed_frames(first_ticks=None)
-        for timed in frames:
-            if timed.frame and timed.frame.key_frame and not timed.frame.is_corrupt:
-                self._damaged_until = None
-                yield timed._replace(is_corrupt=False, follows_damage=False)
-                yield from frames
+        yield from self._timed_frames(first_ticks=None)
+
+    def forget_damage(self) -> None:
+        """From a sound keyframe on, nothing depends on what came before."""
+        self._damaged_until = None
 
     def _timed_frames(self, *, first_ticks: int | None) -> Iterator[TimedFrame[VideoFrame]]:
         """A first frame that has no time is at `first_ticks`; if that is None, nothing comes."""
@@ -161,8 +156,9 @@ class StreamDecoder:
                 stamp = ticks + duration
             ticks = stamp if duration == 0 or ticks is None else max(ticks, stamp)
             duration = frame.duration or self.frame_ticks
-            follows_damage = self._damaged_until is not None
-            yield TimedFrame(ticks, frame, self._judge(frame), follows_damage)
+            was_damaged = self._damaged_until is not None
+            is_corrupt = self._judge(frame)
+            yield TimedFrame(ticks, frame, is_corrupt, follows_damage=was_damaged or is_corrupt)
         if ticks is not None and duration:
             yield self._end(ticks + duration)
 
@@ -246,15 +242,12 @@ class FrameScaler:
         x, y, width, height = crop_box(
             frame.width, frame.height, crop_share=self._spec.crop_share, pixel_aspect=self._pixel_aspect
         )
-        size, matrix, output_range = (
-            self._spec.size,
-            self.color.matrix,
-            "pc" if self.color.full_range else "tv",
-        )
+        size, matrix = self._spec.size, self.color.matrix
+        output_range = "pc" if self.color.full_range else "tv"
         graph = Graph()
         graph.threads = 1
         nodes = [
-            # Without its colour, the graph would take every frame for limited BT.601 and convert it to that.
+            # With its colour, or the graph takes it for limited BT.601 until a frame tells otherwise.
             graph.add(
                 "buffer",
                 video_size=f"{frame.width}x{frame.height}",
@@ -266,7 +259,7 @@ class FrameScaler:
             graph.add("crop", f"{width}:{height}:{x}:{y}"),
             graph.add("scale", f"{size}:{size}:out_color_matrix={matrix}:out_range={output_range}"),
             graph.add("format", "yuv420p"),
-            *(graph.add(*turn) for turn in TURNS[frame.rotation % 360]),
+            *(graph.add(*turn) for turn in _turns(frame)),  # now the picture is small, and square
             graph.add("buffersink"),
         ]
         graph.link_nodes(*nodes).configure()
@@ -282,6 +275,22 @@ def _color_of(stream: VideoStream) -> Color:
         return Color(matrix="bt601", full_range=False)
     full_range = stream.color_range == FULL_RANGE or pixel_format.name.startswith("yuvj")
     return Color(matrix=MATRICES.get(stream.colorspace, "bt601"), full_range=full_range)
+
+
+def _turns(frame: VideoFrame) -> list[tuple[str, ...]]:
+    """The filters that turn and mirror a picture as its display matrix asks, to the nearest quarter turn.
+
+    The matrix moves (x, y) to (a*x + c*y, b*x + d*y), y downwards (libavutil/display.h).
+    """
+    matrix = cast("SideDataContainer", frame.side_data).get("DISPLAYMATRIX")
+    if matrix is None:
+        return []
+    a, b, _, c, d = np.frombuffer(memoryview(matrix), np.int32)[:5]
+    if abs(b) > abs(a):
+        directions = {(True, True): "cclock_flip", (False, True): "clock"}
+        directions |= {(True, False): "cclock", (False, False): "clock_flip"}
+        return [("transpose", directions[bool(c > 0), bool(b > 0)])]
+    return [(name,) for name, is_mirrored in (("hflip", a < 0), ("vflip", d < 0)) if is_mirrored]
 
 
 def _plane_bytes(plane: VideoPlane) -> np.ndarray:

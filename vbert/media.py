@@ -214,7 +214,7 @@ def _probe(container: InputContainer, stream: VideoStream) -> VideoProbe:
     rotation = 0
     if container.format.name in FORMATS_WITH_ROTATION:
         frame = _first_frame(stream, chain([first], islice(packets, MAX_PACKETS_TO_FIRST_FRAME)))
-        rotation = frame.rotation % 360 if frame else 0
+        rotation = round(frame.rotation / 90) * 90 % 360 if frame else 0
         warnings += () if frame else ("the first frames do not decode",)
     if rotation % 180:
         width, height = height, width

@@ -1,8 +1,10 @@
 """The Ray cluster that a job runs on: joined where there is one, else started on this machine."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
 
+import pyarrow as pa
 import ray
 
 from vbert.schemas import TableSchema
@@ -17,18 +19,29 @@ def connect() -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
 def count_workers() -> int:
     """How many actors the cluster takes: one a GPU where there are GPUs, else one a CPU."""
-    resources = ray.cluster_resources()
-    return max(1, int(resources.get("GPU", 0) or resources.get("CPU", 0)))
+    return _count("GPU") or count_cpus()
 
 
 def count_cpus() -> int:
     """How many single-core workers the cluster takes."""
-    return max(1, int(ray.cluster_resources().get("CPU", 0)))
+    return max(1, _count("CPU"))
+
+
+def _count(resource: str) -> int:
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return int(resources.get(resource, 0))
+
+
+def rows_as_they_come(dataset: ray.data.Dataset) -> Iterator[list[dict[str, Any]]]:
+    """Run `dataset`; the rows of each block as soon as it is done."""
+    batches: Iterable[pa.Table] = dataset.iter_batches(batch_size=None, batch_format="pyarrow")
+    for batch in batches:
+        yield batch.to_pylist()
 
 
 class RewriteOnWorkers:

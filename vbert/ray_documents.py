@@ -15,7 +15,7 @@ from vbert.caption_files import read_caption_file
 from vbert.documents import build_document
 from vbert.errors import UserError, VideoError
 from vbert.progress import Progress
-from vbert.ray_cluster import RewriteOnWorkers, connect, count_cpus
+from vbert.ray_cluster import RewriteOnWorkers, connect, count_cpus, rows_as_they_come
 from vbert.schemas import DOCUMENTS, FEATURES, VIDEOS, short_hash, unpack_vectors
 from vbert.tables import Committer, NewFile, Table
 from vbert.transcripts import Sentence, read_transcript
@@ -168,9 +168,9 @@ def _built_files(
     progress = Progress("build_documents", total=pending.num_rows, unit="videos")
     waiting: list[dict[str, Any]] = []
     last_seconds = time.monotonic()
-    for batch in built.iter_batches(batch_size=None, batch_format="pyarrow"):
-        waiting += batch.to_pylist()
-        progress.advance(sum(row["num_rows"] for row in batch.to_pylist()))
+    for rows in rows_as_they_come(built):
+        waiting += rows
+        progress.advance(sum(row["num_rows"] for row in rows))
         if time.monotonic() - last_seconds >= COMMIT_SECONDS:
             yield waiting
             waiting, last_seconds = [], time.monotonic()
@@ -181,7 +181,9 @@ def _built_files(
 class BuildDocuments:
     """An actor: rows of the ledger in, one file of their documents written, its row of FILES out."""
 
-    def __init__(self, *, config: DocumentsConfig, captions: ray.ObjectRef) -> None:
+    def __init__(
+        self, *, config: DocumentsConfig, captions: "ray.ObjectRef[dict[str, list[Sentence]]]"
+    ) -> None:
         torch.set_num_threads(1)
         self.vocabulary = load(config.vocabulary)
         self.captions: dict[str, list[Sentence]] = ray.get(captions)

@@ -18,7 +18,7 @@ from vbert.featurization import featurize_segments
 from vbert.ledger import Ledger, MicroBatch
 from vbert.planning import SEGMENTS, check_transcripts, plan_videos
 from vbert.progress import Progress
-from vbert.ray_cluster import RewriteOnWorkers, connect, count_workers
+from vbert.ray_cluster import RewriteOnWorkers, connect, count_workers, rows_as_they_come
 from vbert.schemas import FEATURES
 from vbert.tables import NewFile, Table
 
@@ -113,20 +113,20 @@ def plan(pending: pa.Table, ledger: Ledger, *, config: FeaturizerConfig) -> ray.
     """Probe the videos on all CPUs: rows of SEGMENTS, kept in the object store."""
     done = ray.put(ledger.done_segments(pending["video_id"].to_pylist()))
     # Plain values: the config's class would make every worker that probes import torch.
-    options = {
-        "featurizer": ledger.featurizer,
-        "clip_seconds": config.clip_seconds,
-        "segment_seconds": config.segment_seconds,
-    }
+    featurizer, clip_seconds, segment_seconds = ledger.featurizer, config.clip_seconds, config.segment_seconds
 
     def plan_batch(batch: pa.Table) -> pa.Table:
         here = ray.get(done)
         mine = here.filter(pc.is_in(here["video_id"], batch["video_id"].combine_chunks()))
-        return plan_videos(batch, mine, **options)
+        return plan_videos(
+            batch, mine, featurizer=featurizer, clip_seconds=clip_seconds, segment_seconds=segment_seconds
+        )
 
     videos = pending.select(CORPUS.names)
     blocks = [videos.slice(at, VIDEOS_PER_PROBE) for at in range(0, videos.num_rows, VIDEOS_PER_PROBE)]
-    return ray.data.from_arrow(blocks).map_batches(plan_batch, batch_format="pyarrow").materialize()
+    planned = ray.data.from_arrow(blocks).map_batches(plan_batch, batch_format="pyarrow")
+    plan: ray.data.Dataset = planned.materialize()
+    return plan
 
 
 def _featurize_and_commit(
@@ -154,7 +154,7 @@ def _featurize_and_commit(
     progress = Progress("featurize", total=num_segments, unit="segments")
     micro_batch = MicroBatch(ledger, listed=_ids(changes.pending, changes=["changed", "retried"]))
     last_commit_seconds = time.monotonic()
-    for rows in _record_batches(outcomes):
+    for rows in rows_as_they_come(outcomes):
         _collect(rows, micro_batch, summary)
         progress.advance(sum(row["path"] is None for row in rows), note=f"{summary.num_failed} videos failed")
         if time.monotonic() - last_commit_seconds >= config.commit_seconds:
@@ -162,11 +162,6 @@ def _featurize_and_commit(
             last_commit_seconds = time.monotonic()
     micro_batch.commit()
     progress.finish()
-
-
-def _record_batches(outcomes: ray.data.Dataset) -> Iterator[list[dict[str, Any]]]:
-    for batch in outcomes.iter_batches(batch_size=None, batch_format="pyarrow"):
-        yield batch.to_pylist()
 
 
 def _collect(rows: Iterable[dict[str, Any]], micro_batch: MicroBatch, summary: FeaturizeSummary) -> None:

@@ -94,15 +94,19 @@ class Table:
         dataset = self._dataset(self.open(version), partition)
         return dataset.to_table(columns=list(columns), filter=_of_videos(video_ids))
 
-    def batches(
-        self, *, columns: Sequence[str], partition: str, rows_per_batch: int = ROWS_PER_GROUP
-    ) -> Iterator[pa.RecordBatch]:
-        """The rows of a partition, a few at a time, so that vectors of any number can be gone through."""
-        dataset = self._dataset(self.open(), partition)
-        # Read-ahead is what makes a scan of wide rows hold hundreds of MB.
-        yield from dataset.to_batches(
-            columns=list(columns), batch_size=rows_per_batch, batch_readahead=2, fragment_readahead=1
-        )
+    def paths(self, *, partition: str) -> list[str]:
+        """The files of a partition, from the table's root, sorted."""
+        actions = pa.table(self.open().get_add_actions(flatten=True))
+        mine = actions.filter(pc.equal(actions[f"partition.{self.layout.partition}"], partition))
+        return sorted(mine["path"].to_pylist())
+
+    def row_groups(self, path: str, *, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The rows of one file, ROWS_PER_GROUP at a time."""
+        filesystem, full = fsspec.url_to_fs(f"{self.uri}/{path}")
+        with filesystem.open(full, "rb") as file:
+            parquet = pq.ParquetFile(file)
+            for index in range(parquet.num_row_groups):
+                yield parquet.read_row_group(index, columns=columns)
 
     def paths_with(self, video_ids: Collection[str], *, partition: str) -> list[str]:
         """The files of a partition that hold a row of any of the videos, from the table's root."""
@@ -111,7 +115,7 @@ class Table:
         delta = self.open()
         found = self._dataset(delta, partition).to_table(columns=["__filename"], filter=_of_videos(video_ids))
         names = {name.rsplit("/", 1)[-1] for name in found["__filename"].unique().to_pylist()}
-        return sorted(path for path in _paths(delta) if path.rsplit("/", 1)[-1] in names)
+        return [path for path in self.paths(partition=partition) if path.rsplit("/", 1)[-1] in names]
 
     def write_file(self, rows: pa.Table) -> NewFile:
         """Write rows of one partition to a new file, uncommitted. Any worker may call it."""
@@ -122,14 +126,12 @@ class Table:
 
     def join_files(self, paths: Sequence[str], *, partition: str) -> NewFile:
         """Write the rows of several files, in their order, to one new file, uncommitted."""
-        return self._write((rows for path in paths for rows in self._row_groups(path)), partition=partition)
+        return self._write((rows for path in paths for rows in self.row_groups(path)), partition=partition)
 
     def rewrite_without(self, path: str, video_ids: Collection[str], *, partition: str) -> NewFile | None:
         """Write the file's rows of other videos to a new file, uncommitted; None if there are none."""
         dropped = pa.array(sorted(video_ids), pa.string())
-        kept = [
-            rows.filter(pc.invert(pc.is_in(rows["video_id"], dropped))) for rows in self._row_groups(path)
-        ]
+        kept = [rows.filter(pc.invert(pc.is_in(rows["video_id"], dropped))) for rows in self.row_groups(path)]
         if not any(rows.num_rows for rows in kept):
             return None
         return self._write(kept, partition=partition)
@@ -158,13 +160,6 @@ class Table:
         return self.open().vacuum(
             retention_hours=retention_hours, dry_run=False, enforce_retention_duration=False, full=True
         )
-
-    def _row_groups(self, path: str) -> Iterator[pa.Table]:
-        filesystem, full = fsspec.url_to_fs(f"{self.uri}/{path}")
-        with filesystem.open(full, "rb") as file:
-            parquet = pq.ParquetFile(file)
-            for index in range(parquet.num_row_groups):
-                yield parquet.read_row_group(index)
 
     def _write(self, parts: Iterable[pa.Table], *, partition: str) -> NewFile:
         """Stream `parts`, without the partition's column, into a new file."""
@@ -280,11 +275,6 @@ def _of_videos(video_ids: Collection[str] | None) -> ds.Expression | None:
     if video_ids is None:
         return None
     return ds.field("video_id").isin(pa.array(sorted(video_ids), pa.string()))
-
-
-def _paths(delta: DeltaTable) -> list[str]:
-    paths: list[str] = pa.table(delta.get_add_actions(flatten=True))["path"].to_pylist()
-    return paths
 
 
 def _vector_encoding(schema: pa.Schema) -> dict[str, Any]:

@@ -122,8 +122,8 @@ class Vocabulary:
             raise UserError(
                 f"vocabulary {self.id} wants {self.feature_dim} dimensions, got {features.shape[1]}"
             )
-        points = torch.from_numpy(np.ascontiguousarray(features, np.float32))
-        tokens: np.ndarray = torch.cat([self._descend(points[rows]) for rows in blocks(len(points))]).numpy()
+        parts = (torch.from_numpy(features[rows].astype(np.float32)) for rows in blocks(len(features)))
+        tokens: np.ndarray = torch.cat([self._descend(points) for points in parts]).numpy()
         return tokens.astype(np.int32)
 
     def leaf_centroids(self, leaves: torch.Tensor) -> torch.Tensor:
