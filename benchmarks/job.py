@@ -76,11 +76,10 @@ def main() -> None:
 def make_corpus(folder: Path, num_videos: int) -> None:
     """Copies of one rendered video: a minute of 320x240 H.264."""
     folder.mkdir()
-    script = ROOT / "demo" / "render_corpus.py"
     rendered = folder.parent / "rendered"
     if not rendered.exists():
-        command = [sys.executable, str(script), "--output", str(rendered), "--num-videos", "4"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        command = [sys.executable, "-m", "demo.render_corpus", "--output", str(rendered), "--num-videos", "4"]
+        subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
     originals = sorted(rendered.rglob("*.mp4"))
     for index in range(num_videos):
         shutil.copyfile(originals[index % len(originals)], folder / f"{index:04}.mp4")

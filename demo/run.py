@@ -29,7 +29,7 @@ def main() -> None:
         shutil.rmtree(made_by_an_earlier_demo, ignore_errors=True)
 
     say("A corpus: narrated videos of someone cooking, drawn by a script, and four real clips")
-    run("demo/render_corpus.py", "--output", corpus, "--num-videos", options.num_videos)
+    run("-m", "demo.render_corpus", "--output", corpus, "--num-videos", options.num_videos)
     copy_real_clips(corpus / "real")
 
     say("Videos -> features (EfficientNet-Lite0 with its ImageNet weights, one vector for each 1.5 s)")
@@ -65,13 +65,13 @@ def say(text: str) -> None:
     print(f"\n=== {text}", flush=True)
 
 
-def run(script: str, *arguments: object) -> None:
+def run(*arguments: object) -> None:
     """Run one of the project's commands as a user would; stop at the first that fails."""
-    command = ["python", script, *map(str, arguments)]
+    command = ["python", *map(str, arguments)]
     print(f"\n$ {shlex.join(command)}", flush=True)
     status = subprocess.run([sys.executable, *command[1:]], cwd=ROOT, check=False).returncode
     if status != 0:
-        raise SystemExit(f"{script} ended with status {status}")
+        raise SystemExit(f"{shlex.join(command)}: ended with status {status}")
 
 
 def copy_real_clips(folder: Path) -> None:

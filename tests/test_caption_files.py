@@ -49,7 +49,7 @@ def write(folder: Path, content: Any) -> str:
 
 def rows(path: str) -> dict[str, list[tuple[str, float, float]]]:
     return {
-        name: [(sentence.text, sentence.start_seconds, sentence.end_seconds) for sentence in sentences]
+        name: [(said.text, round(said.start_seconds, 6), round(said.end_seconds, 6)) for said in sentences]
         for name, sentences in read_caption_file(path).items()
     }
 
@@ -104,7 +104,7 @@ def test_another_shape_is_one_line_that_says_what_was_found(tmp_path: Path, cont
 
 
 def test_a_missing_file_or_one_that_is_not_json_is_one_line(tmp_path: Path):
-    with pytest.raises(UserError, match="No such file or directory.*correct --captions"):
+    with pytest.raises(UserError, match=r"No such file or directory.*correct --captions"):
         read_caption_file(str(tmp_path / "none.json"))
     (tmp_path / "text.json").write_text("WEBVTT")
     with pytest.raises(UserError, match="not JSON"):

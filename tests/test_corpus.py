@@ -228,7 +228,10 @@ def test_compare_tells_new_changed_retried_and_removed_videos_apart():
     assert again.num_unchanged == 1
 
 
-@pytest.mark.parametrize(("before", "after", "differs"), [("t", "u", True), (None, "t", True), ("t", None, True), (None, None, False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("before", "after", "differs"),
+    [("t", "u", True), (None, "t", True), ("t", None, True), (None, None, False)],
+)
 def test_a_transcript_that_comes_goes_or_changes_leaves_the_features_alone(before, after, differs: bool):
     changes = compare(
         corpus_of([("a", "1", after)]), ledger_of(corpus_of([("a", "1", before)])), retry_failed=True
@@ -267,7 +270,10 @@ STATUSES = st.lists(st.sampled_from(["ok", "partial", "failed"]), min_size=7, ma
 
 @given(VIDEOS, VIDEOS, STATUSES, st.booleans())
 def test_compare_agrees_with_one_look_up_a_video(now, then, statuses, retry_failed: bool):
-    known = {video_id: (fingerprint, text, status) for (video_id, fingerprint, text), status in zip(then, statuses, strict=False)}  # fmt: skip
+    known = {
+        video_id: (fingerprint, text, status)
+        for (video_id, fingerprint, text), status in zip(then, statuses, strict=False)
+    }
     pending, other_text, unchanged = [], [], []
     for video_id, fingerprint, text in now:
         if video_id not in known:

@@ -28,7 +28,7 @@ NUM_KILLS = int(os.environ.get("VBERT_TEST_KILLS", "6"))
 
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A Vision Transformer of Hugging Face with 20-d features, random but fixed: the job is what is tested."""
+    """A tiny Vision Transformer of Hugging Face, random but fixed: the job is what is tested."""
     folder = tmp_path_factory.mktemp("tiny-vit")
     torch.manual_seed(0)
     config = transformers.ViTConfig(

@@ -1,6 +1,7 @@
 """k-means against scikit-learn's on the same data."""
 
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -10,11 +11,20 @@ from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 
 from vbert import kmeans as module
-from vbert.kmeans import kmeans, lloyd, means, nearest, partial_sums, plus_plus, squared_distances
+from vbert.kmeans import kmeans, lloyd, means, nearest, partial_sums, plus_plus, squared_errors
 
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """The calls are short: threads would wait for each other."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(num_threads)
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +40,15 @@ def test_from_the_same_start_it_goes_where_scikit_learn_goes(points: torch.Tenso
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that one iteration does not converge: the point of this test
         model = KMeans(11, init=start.numpy(), n_init=1, max_iter=num_iterations, tol=0, algorithm="lloyd")
-        theirs = model.fit(points)
-    np.testing.assert_allclose(ours.centroids.numpy(), theirs.cluster_centers_, rtol=2e-4, atol=2e-4)
+        theirs = model.fit(points.double())
+    np.testing.assert_array_equal(ours.labels.numpy(), theirs.labels_)
+    np.testing.assert_allclose(ours.centroids.numpy(), theirs.cluster_centers_, rtol=1e-5, atol=1e-5)
 
 
 def test_its_own_start_is_as_good_as_scikit_learns(points: torch.Tensor):
     def inertia(seed: int) -> float:
         found = kmeans(points, num_clusters=23, num_iterations=50, generator=generator(seed))
-        return float(squared_distances(points, found.centroids[found.labels]).sum())
+        return float(squared_errors(points, found.centroids, found.labels).sum())
 
     ours = np.median([inertia(seed) for seed in range(9)])
     theirs = np.median([KMeans(23, n_init=1, random_state=seed).fit(points).inertia_ for seed in range(9)])
@@ -74,17 +85,38 @@ def test_parts_add_up_to_the_whole(points: torch.Tensor):
 
 def test_block_size_does_not_change_a_label(points: torch.Tensor, monkeypatch: pytest.MonkeyPatch):
     expected = nearest(points, points[:7])
-    monkeypatch.setattr(module, "ROWS_PER_BLOCK", 13)
+    errors = squared_errors(points, points[:7], expected)
+    monkeypatch.setattr(module, "VALUES_PER_BLOCK", 13 * 17)  # 13 rows
     assert torch.equal(nearest(points, points[:7]), expected)
-    brute = ((points[:, None].double() - points[None, :7].double()) ** 2).sum(-1).argmin(1)
-    assert torch.equal(expected, brute)
+    assert torch.equal(squared_errors(points, points[:7], expected), errors)
+    brute = ((points[:, None].double() - points[None, :7].double()) ** 2).sum(-1)
+    assert torch.equal(expected, brute.argmin(1))
+    torch.testing.assert_close(errors.double(), brute.min(1).values, rtol=1e-5, atol=1e-4)
 
 
 def test_a_cluster_that_loses_its_points_is_set_on_the_farthest_one():
     points = torch.tensor([[0.0], [1.0], [2.0], [50.0]])
     found = lloyd(points, torch.tensor([[0.5], [1.5], [1000.0]]), num_iterations=20)
-    assert sorted(found.centroids.flatten().tolist()) == [0.5, 2.0, 50.0] or len(found.labels.unique()) == 3
-    assert found.labels[3] not in found.labels[:3]
+    # Once 50 has gone to the third cluster, the second one has lost its points in turn, and takes 0.
+    assert found.centroids.flatten().tolist() == [1.5, 0.0, 50.0]
+    assert found.labels.tolist() == [1, 0, 0, 2]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_once_nothing_moves_every_centroid_is_the_mean_of_its_points(points: torch.Tensor, seed: int):
+    astray = points[:9] + 500 * (torch.arange(9) % 2)[:, None]  # every other one far from all points
+    start = astray[torch.randperm(9, generator=generator(seed))]
+    found = lloyd(points, start, num_iterations=300)
+    for label in range(9):
+        mean = points[found.labels == label].mean(0)
+        torch.testing.assert_close(found.centroids[label], mean, rtol=1e-4, atol=1e-4)
+
+
+def test_of_two_centroids_at_the_same_distance_the_lower_one_takes_the_point():
+    assert nearest(torch.tensor([[1.0], [1.0]]), torch.tensor([[3.0], [2.0], [0.0], [2.0]])).tolist() == [
+        1,
+        1,
+    ]
 
 
 @pytest.mark.parametrize(("distinct", "expected"), [(1, 1), (3, 3), (8, 5)])

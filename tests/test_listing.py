@@ -177,7 +177,7 @@ def test_a_folder_without_permission_is_refused_rather_than_taken_for_empty(
 ):
     write(tmp_path / "closed" / "a.mp4")
     monkeypatch.setattr(os, "scandir", refuse)  # root may read everything
-    with pytest.raises(UserError, match="cannot be listed .*Permission denied"):
+    with pytest.raises(UserError, match=r"cannot be listed .*Permission denied"):
         list_files(str(tmp_path), extensions={"mp4"})
 
 
