@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help install demo test check format lock
+.PHONY: help install demo test lint check format lock
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,10 +24,12 @@ demo: $(READY)  ## the whole job on a rendered corpus, with real weights
 test: $(READY)  ## every test, with coverage (at least 90 %)
 	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
 
-check: $(READY)  ## format, lint, types and the fast tests, in under two minutes
+lint: $(READY)  ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+check: lint  ## the same and the fast tests, in under two minutes
 	$(BIN)/python -m pytest -q -m "not slow"
 
 format: $(READY)  ## rewrite the sources as ruff wants them

@@ -6,6 +6,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import fsspec
 import numpy as np
@@ -38,7 +39,7 @@ def open_files() -> list[str]:
 def test_a_file_may_have_any_name(video: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch):
     shutil.copy(video, tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    for uri in (name, f"file://{tmp_path / name}"):
+    for uri in (name, f"file://{quote(str(tmp_path / name))}"):
         (clip,) = decode_clips(uri, FIRST, SPEC)
         assert read_numbers(clip, 33) == [0, 1, 3, 5, 7, 8, 10]
 

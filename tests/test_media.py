@@ -1,14 +1,17 @@
+import os
 import shutil
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from urllib.parse import quote
 
 import fsspec
 import pytest
 
 from tests.videos import Video, ffmpeg, write_video
+from vbert.corpus import list_corpus
 from vbert.errors import UserError, VideoError
 from vbert.media import (
     Segment,
@@ -39,8 +42,16 @@ def test_the_header_is_read(video: Path):
 def test_a_file_may_have_any_name(video: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch):
     shutil.copy(video, tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    for uri in (name, str(tmp_path / name), f"file://{tmp_path / name}"):
+    for uri in (name, str(tmp_path / name), f"file://{quote(str(tmp_path / name))}"):
         assert probe_video(uri).duration_seconds == 2.0
+
+
+def test_a_name_that_is_not_utf_8_is_listed_and_opened(video: Path, tmp_path: Path):
+    (tmp_path / "films").mkdir()
+    shutil.copy(video, os.fsencode(tmp_path / "films") + b"/caf\xe9 %41.mp4")
+    (uri,) = list_corpus(str(tmp_path / "films"))["uri"].to_pylist()
+    assert uri.endswith("/caf%E9%20%2541.mp4")
+    assert probe_video(uri).duration_seconds == 2.0
 
 
 def test_a_video_may_lie_on_any_filesystem_that_fsspec_knows(video: Path):

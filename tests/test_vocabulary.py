@@ -205,6 +205,29 @@ def test_a_gpu_gives_the_same_vocabulary_twice(blobs: tuple[np.ndarray, np.ndarr
     assert adjusted_rand_score(blobs[1], first.assign(blobs[0])) == 1.0
 
 
+def test_its_error_is_that_of_scikit_learns_k_means_at_each_node():
+    random = np.random.default_rng(7)
+    values = random.standard_normal((40, 19))[random.integers(0, 40, 1200)] + random.normal(
+        0, 0.3, (1200, 19)
+    )
+
+    def ours(seed: int) -> float:
+        config = VocabularyConfig(branching=4, depth=2, seed=seed)
+        quality = fit_vocabulary(sample_of(values), config=config, featurizer=FEATURIZER).quality
+        assert quality is not None
+        return quality.quantization_error
+
+    def theirs(seed: int) -> float:
+        nodes = KMeans(4, n_init=1, random_state=seed).fit_predict(values)
+        parts = [KMeans(4, n_init=1, random_state=seed).fit(values[nodes == node]) for node in range(4)]
+        return float(sum(part.inertia_ for part in parts)) / len(values)
+
+    # One draw varies by 20 %; the medians of three groups of seven draws differed by 0 to 2 %.
+    assert np.median([ours(seed) for seed in range(7)]) < 1.05 * np.median(
+        [theirs(seed) for seed in range(7)]
+    )
+
+
 def test_its_error_is_close_to_flat_k_means_with_as_many_leaves():
     values = np.random.default_rng(2).standard_normal((1500, 8)).astype(np.float32)
     config = VocabularyConfig(branching=4, depth=2)
@@ -233,7 +256,7 @@ def test_exemplars_are_the_nearest_clips_of_each_token(
 ):
     values, tokens = blobs[0], vocabulary.assign(blobs[0])
     for token in range(9):
-        distances = np.linalg.norm(values - vocabulary.leaf_centroids()[token].numpy(), axis=1)
+        distances = np.linalg.norm(values - vocabulary.leaf_centroids(torch.tensor(token)).numpy(), axis=1)
         distances[tokens != token] = np.inf
         nearest = np.argsort(distances)[:3]
         found = vocabulary.exemplars[token]

@@ -4,9 +4,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import fsspec
-
 from vbert.errors import UserError
+from vbert.listing import open_file
 from vbert.sentences import Word
 from vbert.transcripts import Sentence, spread, to_sentences
 
@@ -27,7 +26,7 @@ def read_caption_file(uri: str) -> Captions:
     a file that is not there, is not JSON, or has another shape.
     """
     try:
-        with fsspec.open(uri, "rb") as file:
+        with open_file(uri) as file:
             content = json.load(file)
     except OSError as error:
         raise UserError(f"{uri}: cannot be read ({error.strerror or error}); correct --captions") from error

@@ -11,6 +11,7 @@ import numpy as np
 
 from vbert.errors import UserError, VideoError
 from vbert.frame_grid import Clip, ClipBuilder, ClipSpec, Color, FrameGrid, crop_box, timed_indices
+from vbert.listing import local_path
 from vbert.media import FrameTimes, Segment, read_frame_times
 
 # The share of frames that decord may silently replace by a neighbour before it refuses to go on: as good as
@@ -24,8 +25,8 @@ def decode_with_decord(uri: str, segment: Segment, spec: ClipSpec) -> Iterator[C
     Raises UserError if decord is missing or `uri` is not local; while iterating, VideoError("decode", reason)
     where decord cannot decode a frame of the segment.
     """
-    path = uri.removeprefix("file://")
-    if "://" in path:
+    path = local_path(uri)
+    if path is None:
         raise UserError(f"{uri}: decord reads local files only; use decoder pyav or torchcodec")
     try:
         decord = importlib.import_module("decord")  # not before: it brings an FFmpeg of its own

@@ -10,6 +10,7 @@ import fsspec
 
 from vbert.errors import UserError, VideoError
 from vbert.frame_grid import Clip, ClipBuilder, ClipSpec, Color, FrameGrid, crop_box, timed_indices
+from vbert.listing import local_path
 from vbert.media import FrameTimes, Segment, probe_video, read_frame_times
 
 NO_FFMPEG = (
@@ -40,8 +41,8 @@ def _clips(torchcodec: ModuleType, uri: str, segment: Segment, spec: ClipSpec) -
     times = read_frame_times(uri)
     crop_and_scale = _crop_and_scale(torchcodec, times, spec, rotation=probe_video(uri).rotation)
     grid = FrameGrid(spec, time_base=times.time_base, origin_seconds=times.origin_seconds)
-    path = uri.removeprefix("file://")
-    source = fsspec.open(path, "rb") if "://" in path else nullcontext(path)
+    path = local_path(uri)
+    source = fsspec.open(uri, "rb") if path is None else nullcontext(path)
     try:
         with source as file:
             decoder = torchcodec.decoders.VideoDecoder(

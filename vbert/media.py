@@ -17,6 +17,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vbert.errors import UserError, VideoError
+from vbert.listing import local_path
 
 # AVI stores no presentation times. FFmpeg guesses them from the order of decoding, and the guesses jump back
 # and forth where there are B-frames; the decoding time of the packet that completes a frame is steady.
@@ -74,13 +75,13 @@ class Segment:
 
 @contextmanager
 def open_video(uri: str) -> Iterator[InputContainer]:
-    """Open a local path, a file:// URL (read as it stands, nothing percent-decoded) or any fsspec URL.
+    """Open a local path, a file:// URL (percent-encoded, see `listing`) or any fsspec URL.
 
     FFmpeg reads local files itself, others through a seekable file object, in ranges. A playlist cannot make
     it fetch a URL. Raises FFmpegError, OSError, or UserError for a URL that fsspec has no filesystem for.
     """
-    path = uri.removeprefix("file://")
-    if "://" not in path:
+    path = local_path(uri)
+    if path is not None:
         # "file:" keeps FFmpeg from reading a protocol into names such as "a:b.mp4" or "-.mp4".
         with _open_container("file:" + path, protocols="file") as container:
             yield container

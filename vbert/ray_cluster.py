@@ -1,6 +1,7 @@
 """The Ray cluster that a job runs on: joined where there is one, else started on this machine."""
 
 import logging
+import os
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
@@ -13,8 +14,10 @@ from vbert.tables import NewFile, Rewrite, Table
 
 def connect() -> None:
     """Join the cluster that `ray job submit` or RAY_ADDRESS names, or start one here; twice does no harm."""
+    # Ray's core warns of every actor of Ray Data's that it may restart; what fails comes as an exception.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     if not ray.is_initialized():
-        ray.init(log_to_driver=True, logging_level=logging.ERROR)
+        ray.init(logging_level=logging.ERROR)
     # Ours is one line of progress with an estimate; Ray Data's bars and plans would drown it.
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False

@@ -102,6 +102,7 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
     if config.prune:
         ledger.prune(changes.removed.to_pylist())
     if changes.pending.num_rows:
+        Featurizer(config.featurizer, device="cpu")  # weights that do not load are said here, in one line
         connect()
         segments = plan(changes.pending, ledger, config=config.featurizer)
         _featurize_and_commit(segments, ledger, changes, summary, config=config)

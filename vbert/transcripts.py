@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-import fsspec
-
 from vbert.errors import VideoError
+from vbert.listing import open_file
 from vbert.sentences import Word, split_sentences
 
 MAX_BYTES = 64 << 20  # ten hours of speech with a time for each word are 10 MB
@@ -54,7 +53,7 @@ def read_transcript(uri: str) -> list[Sentence]:
     reason) for what cannot be read, is larger than 64 MB, or is none of the three formats.
     """
     try:
-        with fsspec.open(uri, "rb") as file:
+        with open_file(uri) as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise VideoError("transcript", error.strerror or str(error)) from error

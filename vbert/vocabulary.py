@@ -178,9 +178,9 @@ class Vocabulary:
             tokens[rows] = self._descend(_finite_points(features[rows])).numpy()
         return tokens
 
-    def leaf_centroids(self) -> torch.Tensor:
-        """Float32 [num_leaves, D]; a leaf that is never assigned may be NaN."""
-        return self.centroids[-1].flatten(0, 1)
+    def leaf_centroids(self, leaves: torch.Tensor) -> torch.Tensor:
+        """[N] leaf ids -> float32 [N, D]; a leaf that is never assigned may be NaN."""
+        return self.centroids[-1].flatten(0, 1)[leaves]
 
     def _descend(self, points: torch.Tensor) -> torch.Tensor:
         nodes = torch.zeros(len(points), dtype=torch.int64)
@@ -208,7 +208,7 @@ def fit_vocabulary(
         featurizer=featurizer, centroids=_fit_levels(points.to(device), config), config=config
     )
     tokens = torch.from_numpy(vocabulary.assign(points.numpy()).astype(np.int64))
-    squares = squared_errors(points, vocabulary.leaf_centroids(), tokens)
+    squares = squared_errors(points, vocabulary.centroids[-1].flatten(0, 1), tokens)
     vocabulary.quality = _quality(points, tokens, squares, num_leaves=vocabulary.num_leaves)
     vocabulary.exemplars = _exemplars(sample, tokens, squares)
     return vocabulary
