@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-import transformers
 
 from tests.videos import Video, write_video
 from vbert.schemas import FEATURES, VIDEOS
@@ -24,24 +22,6 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 NUM_KILLS = int(os.environ.get("VBERT_TEST_KILLS", "6"))
-
-
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A tiny Vision Transformer of Hugging Face, random but fixed: the job is what is tested."""
-    folder = tmp_path_factory.mktemp("tiny-vit")
-    torch.manual_seed(0)
-    config = transformers.ViTConfig(
-        hidden_size=20,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=11,
-        image_size=32,
-        patch_size=16,
-    )
-    transformers.ViTModel(config).save_pretrained(folder)
-    transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
-    return f"hf:{folder}"
 
 
 @pytest.fixture
@@ -60,8 +40,8 @@ Job = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def command(corpus: Path, tmp_path: Path, backbone: str) -> list[str]:
-    options = ["--corpus", str(corpus), "--tables", str(tmp_path / "tables"), "--backbone", backbone]
+def command(corpus: Path, tmp_path: Path) -> list[str]:
+    options = ["--corpus", str(corpus), "--tables", str(tmp_path / "tables")]
     # 3 s segments: two clips of 1.5 s in each, so that every video has several.
     return [sys.executable, "jobs/featurize.py", *options, "--segment-seconds", "3", "--commit-seconds", "0"]
 

@@ -20,7 +20,7 @@ from vbert.ray_cluster import connect, count_cpus
 from vbert.sampling import priorities, threshold_of
 from vbert.schemas import FEATURES, unpack_vectors
 from vbert.tables import Table
-from vbert.vocabulary import Quality, Sample, VocabularyConfig, fit_vocabulary, save
+from vbert.vocabulary import Quality, Sample, VocabularyConfig, fit_vocabulary, merge_samples, save
 
 CLIP_COLUMNS = ["video_id", "clip_start_seconds"]
 
@@ -90,17 +90,11 @@ def draw_sample(features: Table, *, featurizer: str, size: int, seed: int) -> Sa
         return lowest_priorities(features, share, size=size, seed=seed)
 
     @ray.remote(num_cpus=1)
-    def take(share: list[str], threshold: int) -> tuple[np.ndarray, Sample]:
+    def take(share: list[str], threshold: int) -> Sample:
         return clips_up_to(features, share, threshold=threshold, seed=seed)
 
     threshold = threshold_of(ray.get([lowest.remote(share) for share in shares]), size=size)
-    parts: list[tuple[np.ndarray, Sample]] = ray.get([take.remote(share, threshold) for share in shares])
-    order = np.argsort(np.concatenate([ranks for ranks, _ in parts]), kind="stable")[:size]
-    return Sample(
-        features=np.concatenate([part.features for _, part in parts])[order],
-        video_ids=np.concatenate([np.asarray(part.video_ids, object) for _, part in parts])[order].tolist(),
-        start_seconds=np.concatenate([part.start_seconds for _, part in parts])[order],
-    )
+    return merge_samples(ray.get([take.remote(share, threshold) for share in shares]), seed=seed, size=size)
 
 
 def lowest_priorities(features: Table, paths: Sequence[str], *, size: int, seed: int) -> np.ndarray:
@@ -114,22 +108,17 @@ def lowest_priorities(features: Table, paths: Sequence[str], *, size: int, seed:
     return found
 
 
-def clips_up_to(
-    features: Table, paths: Sequence[str], *, threshold: int, seed: int
-) -> tuple[np.ndarray, Sample]:
-    """The clips of these files whose priority is at most `threshold`, and the priorities."""
-    ranks, vectors, names, times = [], [], [], []
+def clips_up_to(features: Table, paths: Sequence[str], *, threshold: int, seed: int) -> Sample:
+    """The clips of these files whose priority is at most `threshold`."""
+    vectors, names, times = [], [], []
     for path in paths:
         for rows in features.row_groups(path, columns=[*CLIP_COLUMNS, "features"]):
             video_ids, starts = _clips(rows)
-            drawn = priorities(video_ids, starts, seed=seed)
-            mine = np.flatnonzero(drawn <= np.uint64(threshold))
-            ranks.append(drawn[mine])
+            mine = np.flatnonzero(priorities(video_ids, starts, seed=seed) <= np.uint64(threshold))
             vectors.append(unpack_vectors(rows["features"])[mine])
             names += [video_ids[row] for row in mine]
             times.append(starts[mine])
-    sample = Sample(features=np.concatenate(vectors), video_ids=names, start_seconds=np.concatenate(times))
-    return np.concatenate(ranks), sample
+    return Sample(features=np.concatenate(vectors), video_ids=names, start_seconds=np.concatenate(times))
 
 
 def _clips(rows: pa.Table) -> tuple[list[str], np.ndarray]:
