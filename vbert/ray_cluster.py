@@ -25,9 +25,9 @@ def connect() -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
-def count_workers() -> int:
-    """How many actors the cluster takes: one a GPU where there are GPUs, else one a CPU."""
-    return _count("GPU") or count_cpus()
+def count_gpus() -> int:
+    """How many GPUs the cluster has; its driver may have none of them."""
+    return _count("GPU")
 
 
 def count_cpus() -> int:

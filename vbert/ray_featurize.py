@@ -18,7 +18,7 @@ from vbert.featurization import featurize_segments
 from vbert.ledger import Ledger, MicroBatch
 from vbert.planning import SEGMENTS, check_transcripts, plan_videos
 from vbert.progress import Progress
-from vbert.ray_cluster import RewriteOnWorkers, connect, count_workers, rows_as_they_come
+from vbert.ray_cluster import RewriteOnWorkers, connect, count_cpus, count_gpus, rows_as_they_come
 from vbert.schemas import FEATURES
 from vbert.tables import NewFile, Table
 
@@ -139,7 +139,8 @@ def _featurize_and_commit(
     config: FeaturizeConfig,
 ) -> None:
     num_segments = segments.count()
-    num_workers = min(config.num_workers or count_workers(), num_segments)
+    num_gpus = count_gpus()
+    num_workers = min(config.num_workers or num_gpus or count_cpus(), num_segments)
     rows_per_block = min(MAX_SEGMENTS_PER_FILE, -(-num_segments // (BLOCKS_PER_WORKER * num_workers)))
     # Cut into blocks before the actors take every CPU: a task of this pipeline would wait for one for ever.
     blocks = segments.repartition(target_num_rows_per_block=rows_per_block).materialize()
@@ -150,7 +151,7 @@ def _featurize_and_commit(
         batch_size=rows_per_block,
         compute=ray.data.ActorPoolStrategy(size=num_workers),
         num_cpus=1,
-        num_gpus=1 if torch.cuda.is_available() else 0,
+        num_gpus=1 if num_gpus else 0,
     )
     progress = Progress("featurize", total=num_segments, unit="segments")
     micro_batch = MicroBatch(ledger, listed=_ids(changes.pending, changes=["changed", "retried"]))

@@ -1,0 +1,112 @@
+"""A rerun when nothing has changed: seconds and memory against the number of videos.
+
+    python benchmarks/rerun.py --num-videos 100000
+
+Makes that many empty files and a ledger that has them all, then runs the job. The floor is one `os.scandir`
+walk with a stat a file in the same run: the least that finding out what changed can cost.
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pyarrow as pa
+
+from vbert.corpus import list_corpus
+from vbert.features import FeaturizerConfig, featurizer_id
+from vbert.schemas import VIDEOS
+from vbert.tables import Committer, Table
+
+ROOT = Path(__file__).parents[1]
+FILES_A_FOLDER = 1000
+ROWS_A_FILE = 20_000
+
+
+def main() -> None:
+    """Make the corpus and its ledger, run the job, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--num-videos", type=int, default=100_000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        corpus, tables = Path(folder, "corpus"), Path(folder, "tables")
+        make_corpus(corpus, options.num_videos)
+        write_ledger(corpus, tables)
+        floor_seconds = walk_seconds(corpus)
+        seconds = job_seconds(corpus, tables)
+        idle_seconds = import_seconds()
+    peak_gigabytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+    work_seconds = seconds - idle_seconds
+    print(f"{options.num_videos:,} videos, nothing changed: {seconds:.1f} s, peak {peak_gigabytes:.2f} GB")
+    print(f"  of that the start of Python and its imports: {idle_seconds:.1f} s")
+    print(
+        f"  a bare walk of the same files: {floor_seconds:.2f} s; the job's work is {work_seconds / floor_seconds:.1f} x"
+    )
+
+
+def make_corpus(corpus: Path, num_videos: int) -> None:
+    """Empty files, a thousand a folder."""
+    for number in range(num_videos):
+        folder = corpus / f"{number // FILES_A_FOLDER:06}"
+        if number % FILES_A_FOLDER == 0:
+            folder.mkdir(parents=True)
+        (folder / f"{number:09}.mp4").touch()
+
+
+def write_ledger(corpus: Path, tables: Path) -> None:
+    """What the job would have written, had the files been videos: some commits of many rows."""
+    featurizer = featurizer_id(FeaturizerConfig())
+    listed = list_corpus(str(corpus))
+    table = Table(str(tables), VIDEOS)
+    table.create()
+    committer = Committer(table, partition=featurizer)
+    for start in range(0, listed.num_rows, ROWS_A_FILE):
+        part = listed.slice(start, ROWS_A_FILE)
+        columns = {name: part[name] for name in part.column_names if name in VIDEOS.schema.names}
+        for field in VIDEOS.schema:
+            columns.setdefault(field.name, pa.nulls(part.num_rows, field.type))
+        columns["featurizer"] = pa.repeat(featurizer, part.num_rows)
+        columns["status"] = pa.repeat("ok", part.num_rows)
+        committer.commit([table.write_file(pa.table(columns).select(VIDEOS.schema.names))])
+
+
+def walk_seconds(folder: Path) -> float:
+    """Every file of the folder looked at once."""
+    start = time.monotonic()
+    pending = [str(folder)]
+    while pending:
+        with os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    pending.append(entry.path)
+                else:
+                    entry.stat()
+    return time.monotonic() - start
+
+
+def job_seconds(corpus: Path, tables: Path) -> float:
+    """The job as a user runs it."""
+    command = [sys.executable, "jobs/featurize.py", "--corpus", str(corpus), "--tables", str(tables)]
+    start = time.monotonic()
+    output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert "featurized            0" in output, output
+    return time.monotonic() - start
+
+
+def import_seconds() -> float:
+    """What the job takes before it does anything."""
+    start = time.monotonic()
+    subprocess.run(
+        [sys.executable, "jobs/featurize.py", "--help"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL
+    )
+    return time.monotonic() - start
+
+
+if __name__ == "__main__":
+    main()
