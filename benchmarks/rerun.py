@@ -45,9 +45,8 @@ def main() -> None:
     work_seconds = seconds - idle_seconds
     print(f"{options.num_videos:,} videos, nothing changed: {seconds:.1f} s, peak {peak_gigabytes:.2f} GB")
     print(f"  of that the start of Python and its imports: {idle_seconds:.1f} s")
-    print(
-        f"  a bare walk of the same files: {floor_seconds:.2f} s; the job's work is {work_seconds / floor_seconds:.1f} x"
-    )
+    ratio = work_seconds / floor_seconds
+    print(f"  a bare walk of the same files: {floor_seconds:.2f} s; the job's work: {ratio:.1f} x that")
 
 
 def make_corpus(corpus: Path, num_videos: int) -> None:
