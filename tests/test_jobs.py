@@ -152,6 +152,11 @@ TABLES = ("--tables", "{folder}/tables")
         ("featurize", ["--corpus", "{folder}/videos", *TABLES, "--num-workers", "0"], "got 0"),
         ("featurize", ["--corpus", "{folder}/videos", *TABLES, "--commit-seconds", "-1"], "got -1.0"),
         ("featurize", ["--corpus", "{folder}/videos", *TABLES, "--frames-per-clip", "0"], "got 0"),
+        (
+            "featurize",
+            ["--corpus", "{folder}/videos", *TABLES, "--decoder", "decord", "--skip-loop-filter"],
+            "skip_loop_filter works with decoder pyav only, got decoder decord",
+        ),
         ("fit_vocabulary", [*TABLES], "no such table"),
         ("fit_vocabulary", [*TABLES, "--branching", "1"], "branching must be at least 2, got 1"),
         ("build_documents", [*TABLES, "--vocabulary", "{folder}/none"], "none: no vocabulary there"),

@@ -14,6 +14,15 @@ from vbert.planning import SEGMENTS
 from vbert.schemas import FEATURES, pack_vectors
 
 
+def check_featurizer(config: FeaturizerConfig) -> None:
+    """Raise UserError here, not on a worker, for weights that do not load or a decoder that is not there."""
+    Featurizer(config, device="cpu")
+    nothing = Segment(index=0, first_clip=0, num_clips=1)
+    decode_clips(
+        "", nothing, clip_spec(config), decoder=config.decoder, skip_loop_filter=config.skip_loop_filter
+    )
+
+
 def featurize_segments(
     segments: pa.Table, featurizer: Featurizer, *, config: FeaturizerConfig
 ) -> tuple[pa.Table, pa.Table]:

@@ -14,7 +14,7 @@ from tyro.conf import OmitArgPrefixes
 from vbert.corpus import CORPUS, CorpusChanges, compare, list_corpus
 from vbert.errors import UserError
 from vbert.features import Featurizer, FeaturizerConfig, featurizer_id
-from vbert.featurization import featurize_segments
+from vbert.featurization import check_featurizer, featurize_segments
 from vbert.ledger import Ledger, MicroBatch
 from vbert.planning import SEGMENTS, check_transcripts, plan_videos
 from vbert.progress import Progress
@@ -102,7 +102,7 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
     if config.prune:
         ledger.prune(changes.removed.to_pylist())
     if changes.pending.num_rows:
-        Featurizer(config.featurizer, device="cpu")  # weights that do not load are said here, in one line
+        check_featurizer(config.featurizer)
         connect()
         segments = plan(changes.pending, ledger, config=config.featurizer)
         _featurize_and_commit(segments, ledger, changes, summary, config=config)
