@@ -19,6 +19,7 @@ def main(config: FeaturizeConfig) -> int:
     if len(summary.failures) > FAILURES_SHOWN:
         print(f"... and {len(summary.failures) - FAILURES_SHOWN} more in the table `videos`")
     num_done = summary.num_ok + summary.num_partial
+    rate = summary.num_clips / summary.working_seconds if summary.working_seconds else 0.0
     fate = "dropped" if config.prune else "kept; --prune drops them"
     print_summary(
         f"featurize: {summary.featurizer}",
@@ -29,7 +30,7 @@ def main(config: FeaturizeConfig) -> int:
             "featurized": f"{num_done:,} ({summary.num_partial:,} in part)",
             "failed": summary.num_failed,
             "gone from the corpus": f"{summary.num_removed:,} ({fate})",
-            "clips": f"{summary.num_clips:,} ({summary.num_clips / summary.seconds:.1f} a second)",
+            "clips": f"{summary.num_clips:,} ({rate:.1f} a second, once the workers were up)",
             "time": duration_text(summary.seconds),
             "tables": config.tables,
         },

@@ -35,6 +35,10 @@ FILE_COLUMNS = pa.schema(
         ("num_rows", pa.int64()),
         ("stats", pa.string()),
         ("replaces_video", pa.string()),
+        (
+            "started_at",
+            pa.float64(),
+        ),  # when its worker began with the first of its segments, seconds since 1970
     ]
 )
 OUTCOMES = pa.unify_schemas([SEGMENTS, FILE_COLUMNS])
@@ -79,6 +83,10 @@ class FeaturizeSummary:
     num_failed: int = 0
     num_clips: int = 0
     seconds: float = 0.0
+    working_since: float | None = (
+        None  # when the first worker began with its first segment, seconds since 1970
+    )
+    working_seconds: float = 0.0  # from then to the last commit: the start of Ray and of the workers left out
     failures: list[str] = field(default_factory=list)
 
 
@@ -163,6 +171,7 @@ def _featurize_and_commit(
             micro_batch.commit()
             last_commit_seconds = time.monotonic()
     micro_batch.commit()
+    summary.working_seconds = time.time() - (summary.working_since or time.time())
     progress.finish()
 
 
@@ -171,6 +180,7 @@ def _collect(rows: Iterable[dict[str, Any]], micro_batch: MicroBatch, summary: F
     for row in sorted(rows, key=lambda row: row["path"] is None):
         if row["path"] is not None:
             micro_batch.add_file(_file_of(row), replaces_video=row["replaces_video"])
+            summary.working_since = min(summary.working_since or row["started_at"], row["started_at"])
             continue
         summary.num_clips += (row["num_clips"] or 0) if row["state"] == "done" else 0
         if (video := micro_batch.add_segment(row)) is None:
@@ -200,12 +210,13 @@ class FeaturizeSegments:
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Rows of SEGMENTS -> rows of OUTCOMES."""
+        started_at = time.time()
         segments, features = featurize_segments(batch.cast(SEGMENTS), self.featurizer, config=self.config)
-        yield pa.concat_tables([segments, self._write(segments, features)], promote_options="default").cast(
-            OUTCOMES
-        )
+        yield pa.concat_tables(
+            [segments, self._write(segments, features, started_at)], promote_options="default"
+        ).cast(OUTCOMES)
 
-    def _write(self, segments: pa.Table, features: pa.Table) -> pa.Table:
+    def _write(self, segments: pa.Table, features: pa.Table, started_at: float) -> pa.Table:
         """One file for all new videos, one for each changed one: these are committed when they are whole."""
         pairs = zip(segments["video_id"].to_pylist(), segments["replaces"].to_pylist(), strict=True)
         changed = sorted({video_id for video_id, replaces in pairs if replaces})
@@ -213,7 +224,11 @@ class FeaturizeSegments:
         groups: list[tuple[str | None, pa.Table]] = [(None, features.filter(pc.invert(is_changed)))]
         groups += [(name, features.filter(pc.equal(features["video_id"], name))) for name in changed]
         return pa.Table.from_pylist(
-            [_row_of(self.features.write_file(rows), name) for name, rows in groups if rows.num_rows],
+            [
+                _row_of(self.features.write_file(rows), name) | {"started_at": started_at}
+                for name, rows in groups
+                if rows.num_rows
+            ],
             schema=FILE_COLUMNS,
         )
 
