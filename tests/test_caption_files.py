@@ -62,6 +62,18 @@ def test_howto100m_pieces_of_speech_become_sentences(tmp_path: Path):
     }
 
 
+def test_howto100m_pieces_that_stay_on_screen_keep_their_words_together(tmp_path: Path):
+    # As the file has it: a piece leaves the screen when the next but one begins.
+    video = {
+        "start": [0.0, 2.0, 4.0],
+        "end": [4.0, 6.0, 6.0],
+        "text": ["add a cup of", "flour and two", "eggs to it"],
+    }
+    assert rows(write(tmp_path, {"x": video})) == {
+        "x": [("Add a cup of flour and two eggs to it.", 0.0, 6.0)]
+    }
+
+
 def test_howto100m_missing_text_is_no_text(tmp_path: Path):
     video = {"start": [0, 1], "end": [1, 2], "text": [float("nan"), "hello"]}
     assert rows(write(tmp_path, {"x": video})) == {"x": [("Hello.", 1.0, 2.0)]}

@@ -159,6 +159,16 @@ Flash.
     assert rows(text)[4][1:] == (7.0, 7.0)
 
 
+def test_cues_that_overlap_keep_their_words_together():
+    cues = [
+        ("0.000", "4.000", "add a cup of"),
+        ("2.000", "6.000", "flour and two"),
+        ("4.000", "6.000", "eggs to it"),
+    ]
+    text = "WEBVTT\n\n" + "\n".join(f"00:0{start} --> 00:0{end}\n{line}\n" for start, end, line in cues)
+    assert rows(text) == [("Add a cup of flour and two eggs to it.", 0.0, 6.0)]
+
+
 @pytest.mark.parametrize("line", ["(applause)", "[Music]", "♪ ♪", ">>", "  (LAUGHS) "])
 def test_what_is_not_speech_is_no_sentence(line: str):
     assert rows(f"WEBVTT\n\n00:01.000 --> 00:02.000\n{line}\n") == []

@@ -56,10 +56,17 @@ def _reader(uri: str, content: Any) -> tuple[Callable[[Any], list[Sentence]], Ma
 
 
 def _from_howto100m(video: Mapping[str, Any]) -> list[Sentence]:
+    pieces = [
+        (float(start), float(end), text)
+        for start, end, text in zip(video["start"], video["end"], video["text"], strict=True)
+        if isinstance(text, str)  # a number, NaN, stands for no text where pandas wrote the file
+    ]
+    pieces.sort(key=lambda piece: piece[0])
+    # A piece leaves the screen when the next but one begins, but it has been said when the next begins.
+    starts = [start for start, _, _ in pieces]
     words: list[Word] = []
-    for start, end, text in zip(video["start"], video["end"], video["text"], strict=True):
-        if isinstance(text, str):  # a number, NaN, stands for no text where pandas wrote the file
-            words += spread(text.split(), float(start), float(end))
+    for (start, end, text), following in zip(pieces, [*starts, float("inf")][1:], strict=True):
+        words += spread(text.split(), start, min(end, following))
     return to_sentences(words)
 
 

@@ -101,15 +101,21 @@ def parse_cues(text: str) -> list[Word]:
     Automatic captions roll: a cue repeats the line before. Such a line is taken once, and a line whose words
     have times of their own is taken with these.
     """
-    words: list[Word] = []
+    said: list[Cue] = []
     shown: list[str] = []
     shown_until = float("-inf")
     for cue in _cues(text):
         plain = [_plain(line) for line in cue.lines]
         num_repeated = _num_repeated(shown, plain) if cue.start_seconds <= shown_until + 0.05 else 0
-        words += _cue_words("\n".join(cue.lines[num_repeated:]), cue)
+        said.append(cue._replace(lines=cue.lines[num_repeated:]))
         shown, shown_until = [line for line in plain if line], cue.end_seconds
-    return words
+    said.sort(key=lambda cue: cue.start_seconds)
+    starts = [cue.start_seconds for cue in said]
+    return [
+        word
+        for cue, following in zip(said, _nexts(starts), strict=True)
+        for word in _cue_words("\n".join(cue.lines), cue.start_seconds, min(cue.end_seconds, following))
+    ]
 
 
 def _cues(text: str) -> Iterator[Cue]:
@@ -148,10 +154,14 @@ def _num_repeated(shown: Sequence[str], lines: Sequence[str]) -> int:
     return 0
 
 
-def _cue_words(text: str, cue: Cue) -> list[Word]:
-    """The words of what stands between two times are spread over the time between."""
+def _cue_words(text: str, start_seconds: float, end_seconds: float) -> list[Word]:
+    """The words of what stands between two times are spread over the time between.
+
+    `end_seconds` is not after the next cue's start: captions stay on screen while the next line is said, and
+    words spread over all of that time would get among the next line's.
+    """
     marks = list(INLINE_TIME.finditer(text))
-    times = [cue.start_seconds, *(_seconds("", *mark.groups()) for mark in marks), cue.end_seconds]
+    times = [start_seconds, *(_seconds("", *mark.groups()) for mark in marks), end_seconds]
     cuts = [0, *(place for mark in marks for place in mark.span()), len(text)]
     pieces = [text[start:end] for start, end in zip(cuts[::2], cuts[1::2], strict=True)]
     return [
