@@ -57,6 +57,8 @@ class FeaturizeConfig:
     """Drop the rows of videos that are no longer in the corpus."""
     retry_failed: bool = False
     """Try failed videos and segments again; without it they are tried again when their file changes."""
+    content_hash: bool = False
+    """Tell changed videos by content, not by size and time (or ETag); reads every file on every run."""
     num_workers: int | None = None
     """Featurizing actors; default: one for each CPU of the cluster (each GPU, where there are GPUs)."""
     commit_seconds: float = 20.0
@@ -94,7 +96,7 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
     """Bring the tables `videos` and `features` up to date with the corpus: one row a video, come what may."""
     start_seconds = time.monotonic()
     featurizer = featurizer_id(config.featurizer)
-    corpus = list_corpus(config.corpus)
+    corpus = list_corpus(config.corpus, content_hash=config.content_hash)
     rewrite = RewriteOnWorkers(config.tables, FEATURES, partition=featurizer)
     ledger = Ledger(config.tables, featurizer=featurizer, rewrite=rewrite)
     changes = compare(corpus, ledger.read(columns=LEDGER_COLUMNS), retry_failed=config.retry_failed)
