@@ -13,7 +13,7 @@ import random
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from functools import partial
+from functools import lru_cache, partial
 from itertools import product
 from pathlib import Path
 
@@ -171,8 +171,13 @@ def _picture(script: Script, seconds: float) -> np.ndarray:
             scene = Scene(verb=step.verb, object=step.object, seed=step.seed)
             if seconds >= step.start:
                 return scene.frame(seconds - step.start)
-            return (scene.kitchen() * 0.6).astype(np.uint8)
+            return _dimmed_kitchen(scene)
     raise AssertionError(f"{seconds} s is after the last step")
+
+
+@lru_cache(maxsize=1)
+def _dimmed_kitchen(scene: Scene) -> np.ndarray:
+    return (scene.kitchen() * 0.6).astype(np.uint8)
 
 
 def _webvtt(captions: list[tuple[float, float, str]]) -> str:

@@ -8,6 +8,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance
@@ -30,19 +31,51 @@ class Scene:
 
     def frame(self, seconds: float) -> np.ndarray:
         """Uint8 [240, 320, 3] at a time since the step began; the same for the same scene and time."""
-        picture = _background(random.Random(self.seed))
-        chance = random.Random(self.seed + 1)
-        turned = food(self.object, chance).rotate(chance.uniform(-30, 30), resample=Image.Resampling.BILINEAR)
-        size = round(SIDE * chance.uniform(0.75, 1.0))
-        center = (WIDTH / 2 + chance.uniform(-35, 35), HEIGHT * 0.58 + chance.uniform(-15, 15))
-        speed = chance.uniform(0.6, 1.2)  # turns of the motion a second
-        place = _Place(picture, center, chance, seconds * speed)
-        ACTIONS[self.verb](place, turned.resize((size, size)))
-        return _camera(picture, chance, seconds)
+        still = _still(self)
+        picture = still.kitchen.copy()
+        ACTIONS[self.verb](_Place(picture, still, seconds * still.speed), still.item)
+        return _camera(picture, still, seconds)
 
     def kitchen(self) -> np.ndarray:
         """Uint8 [240, 320, 3]: the same place, with nothing on the table."""
-        return np.asarray(_background(random.Random(self.seed)))
+        return np.asarray(_still(self).kitchen)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Still:
+    """What does not change during a scene."""
+
+    kitchen: Image.Image
+    item: Image.Image
+    item_color: Color
+    center: Point
+    speed: float  # turns of the motion a second
+    tool_color: Color
+    light: float
+    shake: float
+
+
+@lru_cache(maxsize=2)  # the frames of a video come scene by scene
+def _still(scene: Scene) -> _Still:
+    chance = random.Random(scene.seed + 1)
+    turned = food(scene.object, chance).rotate(chance.uniform(-30, 30), resample=Image.Resampling.BILINEAR)
+    size = round(SIDE * chance.uniform(0.75, 1.0))
+    item = turned.resize((size, size))
+    return _Still(
+        kitchen=_background(random.Random(scene.seed)),
+        item=item,
+        item_color=_main_color(item),
+        center=(WIDTH / 2 + chance.uniform(-35, 35), HEIGHT * 0.58 + chance.uniform(-15, 15)),
+        speed=chance.uniform(0.6, 1.2),
+        tool_color=shade(TOOL_COLORS[scene.verb], chance) if scene.verb in TOOL_COLORS else (0, 0, 0),
+        light=chance.uniform(0.8, 1.15),
+        shake=chance.uniform(0, 3),
+    )
+
+
+@lru_cache(maxsize=64)  # the widths that a squeezed item takes on, again and again
+def _resized(still: _Still, width: int, height: int) -> Image.Image:
+    return still.item.resize((width, height))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +83,12 @@ class _Place:
     """Where an action is drawn, and how far it is."""
 
     picture: Image.Image
-    center: Point
-    chance: random.Random
+    still: _Still
     turns: float
+
+    @property
+    def center(self) -> Point:
+        return self.still.center
 
     @property
     def draw(self) -> ImageDraw.ImageDraw:
@@ -76,8 +112,9 @@ class _Place:
 
 
 def _cut(place: _Place, item: Image.Image) -> None:
-    board = shade((196, 150, 96), place.chance)
-    place.draw.rounded_rectangle(place.box(125, 72, dy=12), 10, fill=board, outline=(120, 84, 48), width=3)
+    place.draw.rounded_rectangle(
+        place.box(125, 72, dy=12), 10, fill=place.still.tool_color, outline=(120, 84, 48), width=3
+    )
     middle, gap = item.width // 2, 8 + 6 * min(place.turns, 3)
     left = item.crop((0, 0, middle, item.height))
     right = item.crop((middle, 0, item.width, item.height))
@@ -110,10 +147,9 @@ def _fry(place: _Place, item: Image.Image) -> None:
 
 def _mix(place: _Place, item: Image.Image) -> None:
     draw = place.draw
-    bowl = shade((70, 120, 190), place.chance)
-    draw.ellipse(place.box(118, 90), fill=bowl, outline=(240, 240, 246), width=7)
+    draw.ellipse(place.box(118, 90), fill=place.still.tool_color, outline=(240, 240, 246), width=7)
     draw.ellipse(place.box(98, 70), fill=(238, 226, 200))
-    small = item.resize((item.width * 2 // 5, item.height * 2 // 5))
+    small = _resized(place.still, item.width * 2 // 5, item.height * 2 // 5)
     for piece in range(4):
         angle = 2 * math.pi * (place.turns + piece / 4)
         place.put(small, dx=56 * math.cos(angle), dy=36 * math.sin(angle))
@@ -125,14 +161,13 @@ def _mix(place: _Place, item: Image.Image) -> None:
 
 def _peel(place: _Place, item: Image.Image) -> None:
     place.put(item)
-    skin = _main_color(item)
     length = 20 + 30 * min(place.turns, 4)
     for strip in range(3):  # curls that grow below
         x = -50 + 45 * strip
         curl = place.points(
             *[(x + 16 * math.sin(step / 2.2 + strip), 20 + step * length / 14) for step in range(14)]
         )
-        place.draw.line(curl, fill=skin, width=9)
+        place.draw.line(curl, fill=place.still.item_color, width=9)
         place.draw.line(curl, fill=(250, 240, 214), width=3)
     y = -20 + 26 * place.swing
     place.draw.polygon(
@@ -175,10 +210,10 @@ def _salt(place: _Place, item: Image.Image) -> None:
 
 def _squeeze(place: _Place, item: Image.Image) -> None:
     push = 0.72 + 0.2 * place.swing
-    thin = item.resize((max(8, round(item.width * push)), item.height))
+    thin = _resized(place.still, max(8, round(item.width * push)), item.height)
     place.put(thin)
     edge = thin.width / 2
-    hand = shade((226, 172, 138), place.chance)
+    hand = place.still.tool_color
     for side in (-1, 1):
         out = side * (edge + 22)
         place.draw.rounded_rectangle(
@@ -192,7 +227,7 @@ def _squeeze(place: _Place, item: Image.Image) -> None:
     drops = random.Random(int(place.turns * 8))
     for _ in range(14):
         place.draw.ellipse(
-            place.box(4, 6, dx=drops.uniform(-26, 26), dy=drops.uniform(50, 92)), fill=_main_color(item)
+            place.box(4, 6, dx=drops.uniform(-26, 26), dy=drops.uniform(50, 92)), fill=place.still.item_color
         )
 
 
@@ -219,6 +254,7 @@ ACTIONS: dict[str, Callable[[_Place, Image.Image], None]] = {
     "squeeze": _squeeze,
     "wash": _wash,
 }
+TOOL_COLORS: dict[str, Color] = {"cut": (196, 150, 96), "mix": (70, 120, 190), "squeeze": (226, 172, 138)}
 
 
 def _background(chance: random.Random) -> Image.Image:
@@ -264,16 +300,15 @@ PATTERNS: dict[str, Callable[[ImageDraw.ImageDraw, int, Color], None]] = {
 }
 
 
-def _camera(picture: Image.Image, chance: random.Random, seconds: float) -> np.ndarray:
+def _camera(picture: Image.Image, still: _Still, seconds: float) -> np.ndarray:
     """Light, a hand that is not quite still, and the grain of a sensor."""
-    light, shake = chance.uniform(0.8, 1.15), chance.uniform(0, 3)
-    dx, dy = shake * math.sin(5 * seconds), shake * math.cos(7 * seconds)
+    dx, dy = still.shake * math.sin(5 * seconds), still.shake * math.cos(7 * seconds)
     moved = picture.transform(
         picture.size, Image.Transform.AFFINE, (1, 0, dx, 0, 1, dy), fillcolor=(90, 90, 90)
     )
-    grain = np.random.default_rng(int(seconds * 1000)).normal(0, 4, (HEIGHT, WIDTH, 1))
-    pixels = np.asarray(moved, np.float64) * light + grain
-    return pixels.clip(0, 255).astype(np.uint8)
+    pixels = np.asarray(moved) * still.light
+    pixels += np.random.default_rng(int(seconds * 1000)).normal(0, 4, (HEIGHT, WIDTH, 1))
+    return pixels.clip(0, 255, out=pixels).astype(np.uint8)
 
 
 def _main_color(picture: Image.Image) -> Color:
