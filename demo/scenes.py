@@ -8,7 +8,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance
@@ -306,9 +306,23 @@ def _camera(picture: Image.Image, still: _Still, seconds: float) -> np.ndarray:
     moved = picture.transform(
         picture.size, Image.Transform.AFFINE, (1, 0, dx, 0, 1, dy), fillcolor=(90, 90, 90)
     )
-    pixels = np.asarray(moved) * still.light
-    pixels += np.random.default_rng(int(seconds * 1000)).normal(0, 4, (HEIGHT, WIDTH, 1))
+    pixels = np.asarray(moved) * np.float32(still.light)
+    pixels += _grain(seconds)
     return pixels.clip(0, 255, out=pixels).astype(np.uint8)
+
+
+def _grain(seconds: float) -> np.ndarray:
+    """The same for the same millisecond: a piece of one field, as a new one is slower than all else."""
+    chance = random.Random(int(seconds * 1000))
+    top, left = chance.randrange(HEIGHT), chance.randrange(WIDTH)
+    return _grain_field()[top : top + HEIGHT, left : left + WIDTH]
+
+
+@cache
+def _grain_field() -> np.ndarray:
+    """Float32 [480, 640, 3], grey; the channels are written out, as adding one to three is slow."""
+    grey = np.random.default_rng(0).normal(0, 4, (2 * HEIGHT, 2 * WIDTH, 1))
+    return grey.astype(np.float32).repeat(3, axis=2)
 
 
 def _main_color(picture: Image.Image) -> Color:

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from demo import render_corpus as corpus
 from demo.foods import OBJECTS
 from demo.render_corpus import HELD_OUT, render_corpus, write_script
-from demo.scenes import VERBS, Scene
+from demo.scenes import HEIGHT, VERBS, WIDTH, Scene, _grain
 from vbert.media import probe_video
 from vbert.transcripts import read_transcript
 
@@ -53,6 +54,31 @@ def test_a_video_lasts_as_long_as_its_steps_and_its_transcript_names_them(tmp_pa
                 if sentence.start_seconds < step["end"] and sentence.end_seconds > step["start"]
             ]
             assert any(step["verb"] in text and step["object"] in text for text in said), (step, said)
+
+
+@pytest.mark.slow
+def test_another_version_replaces_its_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    new = write_script(0, seed=1)
+    monkeypatch.setattr(corpus, "VERSION", corpus.VERSION - 1)
+    old = write_script(0, seed=1)
+    assert old.name == new.name
+    video, transcript = tmp_path / f"{new.name}.mp4", tmp_path / f"{new.name}.vtt"
+    assert corpus.render_video(tmp_path, old)
+    before = video.read_bytes(), transcript.read_text()
+    assert corpus.render_video(tmp_path, new)
+    assert video.read_bytes() != before[0]
+    assert transcript.read_text() != before[1]
+    assert not corpus.render_video(tmp_path, new)
+
+
+def test_grain_is_that_of_its_time_and_as_strong_in_every_frame():
+    first, again, other = (_grain(seconds) for seconds in (1.5, 1.5, 1.6))
+    np.testing.assert_array_equal(first, again)
+    assert abs(np.corrcoef(first[..., 0].ravel(), other[..., 0].ravel())[0, 1]) < 0.05
+    for grain in (first, other):
+        assert grain.shape == (HEIGHT, WIDTH, 3)
+        assert abs(grain.mean()) < 0.1
+        assert grain.std() == pytest.approx(4, rel=0.05)
 
 
 def test_the_same_scene_is_the_same_picture_and_another_seed_another_kitchen():
