@@ -18,7 +18,8 @@ from fsspec.utils import glob_translate
 
 from vbert.errors import UserError
 from vbert.listing import FileStamp, content_stamps, extension_of, list_files, local_path, stat_files
-from vbert.manifest import MANIFEST, READERS, read_manifest
+from vbert.manifest import MANIFEST, read_manifest
+from vbert.records import READERS
 from vbert.schemas import video_id_of
 
 CORPUS = pa.schema(

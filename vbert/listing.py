@@ -61,6 +61,12 @@ def local_uri(path: str) -> str:
     return path
 
 
+def absolute_uri(uri: str) -> str:
+    """A path made absolute, a URL as it is; without a slash at its end."""
+    path = local_path(uri)
+    return uri.rstrip("/") if path is None else local_uri(path)
+
+
 def list_files(
     folder: str, *, extensions: Collection[str], max_depth: int | None = None
 ) -> dict[str, FileStamp]:

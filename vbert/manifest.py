@@ -1,15 +1,12 @@
 """Manifests: a .parquet, .csv or .jsonl file that names videos, their transcripts and ids."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.json
-import pyarrow.parquet
 
 from vbert.errors import UserError
-from vbert.listing import local_path, local_uri, open_file
+from vbert.listing import local_path, local_uri
+from vbert.records import read_records
 from vbert.schemas import video_id_of
 
 COLUMNS = {name: pa.string() for name in ("video", "transcript", "video_id")}
@@ -24,14 +21,7 @@ def read_manifest(source: str) -> pa.Table:
     absolute, a URL, or relative to the manifest's folder. UserError for a manifest that cannot be read, that
     names no video in some row, or that names a video or an id twice.
     """
-    extension = source.rpartition(".")[2].lower()
-    try:
-        with open_file(source) as file:
-            rows = READERS[extension](file)
-    except (OSError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{source}: cannot be read as a .{extension} manifest ({reason})") from error
-
+    rows = read_records(source, COLUMNS, kind="manifest")
     folder = (local_path(source) or source).rpartition("/")[0]
     uris = [_resolve(value, folder) for value in rows["video"].to_pylist()]
     if not any(uris):
@@ -49,46 +39,6 @@ def read_manifest(source: str) -> pa.Table:
         if twice is not None:
             raise UserError(f"{source}: {column} {twice} stands there twice; remove one")
     return pa.table([ids, uris, transcript_uris], schema=MANIFEST)
-
-
-def _read_csv(file: Any) -> pa.Table:
-    return pyarrow.csv.read_csv(
-        file,
-        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-        convert_options=pyarrow.csv.ConvertOptions(
-            include_columns=list(COLUMNS),
-            include_missing_columns=True,  # as nulls
-            column_types=COLUMNS,  # an id 007 is no number
-            null_values=[""],
-            strings_can_be_null=True,
-        ),
-    )
-
-
-def _read_jsonl(file: Any) -> pa.Table:
-    return pyarrow.json.read_json(
-        file,
-        read_options=pyarrow.json.ReadOptions(block_size=2**26),  # 64 MiB: a line has to fit
-        parse_options=pyarrow.json.ParseOptions(
-            explicit_schema=pa.schema(COLUMNS), unexpected_field_behavior="ignore"
-        ),
-    )
-
-
-def _read_parquet(file: Any) -> pa.Table:
-    parquet = pyarrow.parquet.ParquetFile(file)
-    rows = parquet.read(columns=[name for name in COLUMNS if name in parquet.schema_arrow.names])
-    for name in COLUMNS:
-        if name not in rows.column_names:
-            rows = rows.append_column(name, pa.nulls(rows.num_rows, pa.string()))
-    return rows.select(list(COLUMNS)).cast(pa.schema(COLUMNS))
-
-
-READERS: dict[str, Callable[[Any], pa.Table]] = {
-    "parquet": _read_parquet,
-    "csv": _read_csv,
-    "jsonl": _read_jsonl,
-}
 
 
 def _resolve(value: str | None, folder: str) -> str | None:

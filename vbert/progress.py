@@ -30,6 +30,10 @@ class Progress:
         self._first_seconds: float | None = None  # when the first work was done: workers have started
         self._done_at_first = 0
 
+    def resume(self, done: int) -> None:
+        """Count work that an earlier run has done; it is no part of the rate."""
+        self.done = done
+
     def advance(self, count: int, *, note: str = "") -> None:
         """`count` more units are done; `note` is said behind the estimate."""
         now = time.monotonic()

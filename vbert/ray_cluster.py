@@ -16,8 +16,12 @@ def connect() -> None:
     """Join the cluster that `ray job submit` or RAY_ADDRESS names, or start one here; twice does no harm."""
     # Ray's core warns of every actor of Ray Data's that it may restart; what fails comes as an exception.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # it prints every line twice
     if not ray.is_initialized():
-        ray.init(logging_level=logging.ERROR)
+        ray.init(
+            logging_level=logging.ERROR,
+            runtime_env={"worker_process_setup_hook": "vbert.ray_logging.quiet_worker"},
+        )
     # Ours is one line of progress with an estimate; Ray Data's bars and plans would drown it.
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -36,7 +40,7 @@ def count_cpus() -> int:
 
 
 def _count(resource: str) -> int:
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    resources: dict[str, float] = ray.cluster_resources()
     return int(resources.get(resource, 0))
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import fsspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
@@ -99,6 +100,26 @@ class Table:
         actions = pa.table(self.open().get_add_actions(flatten=True))
         mine = actions.filter(pc.equal(actions[f"partition.{self.layout.partition}"], partition))
         return sorted(mine["path"].to_pylist())
+
+    def files(self, *, partition: str, version: int | None = None) -> dict[str, int]:
+        """The files of a partition at a version, from the table's root, and how many rows each has."""
+        actions = pa.table(self.open(version).get_add_actions(flatten=True))
+        mine = actions.filter(pc.equal(actions[f"partition.{self.layout.partition}"], partition))
+        return dict(zip(mine["path"].to_pylist(), mine["num_records"].to_pylist(), strict=True))
+
+    def read_rows(self, path: str, rows: Sequence[int]) -> pa.Table:
+        """Some rows of one file by their numbers, which rise; only the row groups that hold them are read."""
+        filesystem, full = fsspec.url_to_fs(f"{self.uri}/{path}")
+        wanted = np.asarray(rows, np.int64)
+        with filesystem.open(full, "rb") as file:
+            parquet = pq.ParquetFile(file)
+            sizes = [parquet.metadata.row_group(index).num_rows for index in range(parquet.num_row_groups)]
+            ends = np.cumsum(sizes)
+            group_of = np.searchsorted(ends, wanted, side="right")
+            groups = np.unique(group_of)
+            starts = np.cumsum([0, *(sizes[group] for group in groups)])[:-1]  # in what is read
+            local = wanted - (ends - sizes)[group_of] + starts[np.searchsorted(groups, group_of)]
+            return parquet.read_row_groups(groups.tolist()).take(local)
 
     def row_groups(self, path: str, *, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The rows of one file, ROWS_PER_GROUP at a time."""

@@ -1,0 +1,50 @@
+"""VideoBertConfig: a BERT configuration and the size of the visual vocabulary."""
+
+from typing import Any
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, BertConfig
+
+
+@strict
+class VideoBertConfig(BertConfig):  # type: ignore[no-untyped-call]
+    """Everything of `BertConfig`, where `vocab_size` goes on counting the text's word pieces alone.
+
+    The joint id space is: 0 .. vocab_size - 1 the text's, vocab_size the separator `[>]`, and from
+    vocab_size + 1 the `num_visual_tokens` leaves of the visual vocabulary (VideoBERT, section 3.2, appends
+    them to BERT's vocabulary in the same way).
+
+    With a `visual_feature_dim` the model takes continuous features instead (see VideoBertForPreTraining);
+    then `num_visual_tokens` is 1: the id that marks their places.
+    """
+
+    model_type = "videobert"
+
+    num_visual_tokens: int = 20_736  # 12^4, the paper's
+    visual_feature_dim: int | None = None
+    alignment_loss_weight: float = 1.0
+    visual_temperature: float = 0.1  # of the contrastive objective on continuous features
+
+    @property
+    def separator_token_id(self) -> int:
+        """The id of `[>]`, which joins text and video."""
+        return self.vocab_size
+
+    @property
+    def visual_offset(self) -> int:
+        """The id of the visual vocabulary's first leaf."""
+        return self.vocab_size + 1
+
+    @property
+    def joint_vocab_size(self) -> int:
+        """How many ids there are in all."""
+        return self.visual_offset + self.num_visual_tokens
+
+
+def from_bert_config(bert: BertConfig, **changes: Any) -> VideoBertConfig:
+    """BERT's sizes with the visual vocabulary's (`num_visual_tokens=...`) and whatever else is to change."""
+    kept = {key: value for key, value in bert.to_dict().items() if key not in ("model_type", "architectures")}
+    return VideoBertConfig(**(kept | changes))
+
+
+AutoConfig.register("videobert", VideoBertConfig)

@@ -1,0 +1,46 @@
+"""Training's figures over its steps: one JSON line each, and TensorBoard's files beside them."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import fsspec
+from torch.utils.tensorboard import SummaryWriter
+
+METRICS = "metrics.jsonl"
+
+
+class MetricsLog:
+    """Writes to a folder or bucket. One process may do so at a time.
+
+    The file of lines is written anew each time (a line every 50 steps of half a million is 5 MB), since
+    object stores cannot append; what a run that was cut off has logged beyond its last checkpoint is dropped.
+    """
+
+    def __init__(self, root: str, *, resumed_step: int) -> None:
+        self._filesystem, self._path = fsspec.url_to_fs(f"{root.rstrip('/')}/{METRICS}")
+        self._filesystem.makedirs(self._path.rsplit("/", 1)[0], exist_ok=True)
+        self._lines = [line for line in read_metrics(root) if line["step"] <= resumed_step]
+        self._board = SummaryWriter(f"{root.rstrip('/')}/tensorboard", purge_step=resumed_step + 1)
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Add a step's figures, rounded to six digits in the file."""
+        rounded = {name: float(f"{value:.6g}") for name, value in metrics.items()}
+        self._lines.append({"step": step, **rounded})
+        text = "".join(f"{json.dumps(line)}\n" for line in self._lines)
+        self._filesystem.pipe_file(self._path, text.encode())
+        for name, value in metrics.items():
+            self._board.add_scalar(name, value, step)
+        self._board.flush()
+
+    def close(self) -> None:
+        """Close TensorBoard's file."""
+        self._board.close()
+
+
+def read_metrics(root: str) -> list[dict[str, Any]]:
+    """The lines of a run's metrics.jsonl; none if there is no such file."""
+    filesystem, path = fsspec.url_to_fs(f"{root.rstrip('/')}/{METRICS}")
+    if not filesystem.exists(path):
+        return []
+    return [json.loads(line) for line in filesystem.cat_file(path).decode().splitlines()]

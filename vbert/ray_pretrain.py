@@ -1,0 +1,316 @@
+"""Ray Train pretrains VideoBERT on the documents of one version of the table."""
+
+import json
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import ray.train
+from ray.train.torch import TorchTrainer
+
+from vbert.checkpoints import OPTIMIZER, read_progress
+from vbert.encoders import ModelConfig, bert_config, joint_vocabulary
+from vbert.errors import UserError
+from vbert.lanes import cut_runs
+from vbert.listing import absolute_uri
+from vbert.ray_cluster import connect, count_gpus
+from vbert.ray_train_worker import TrainingJob, train_worker
+from vbert.records import read_records, require
+from vbert.schemas import DOCUMENTS
+from vbert.sequences import SequenceConfig, random_generator
+from vbert.tables import Table
+from vbert.training import OptimizerConfig, Precision, Strategy
+from vbert.vocabulary import load
+from vbert.windows import WindowReader
+
+OPTIONS = "options.json"
+MODEL = "model"
+JOB_OPTIONS = (
+    "output",
+    "vocabulary",
+    "model",
+    "optimizer",
+    "num_steps",
+    "seed",
+    "strategy",
+    "precision",
+    "compile",
+    "gradient_checkpointing",
+    "checkpoint_every",
+    "log_every",
+)
+# These say where and how fast, and not what.
+OPTIONS_THAT_MAY_CHANGE = (
+    "tables",
+    "vocabulary",
+    "output",
+    "num_workers",
+    "min_workers",
+    "strategy",
+    "compile",
+    "gradient_checkpointing",
+    "keep_checkpoints",
+    "log_every",
+    "max_failures",
+    "held_out",
+)
+MAX_VALIDATION_VIDEOS = 1000  # of 200 tokens: a validation takes as long as 200,000 tokens of training
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """Pretrain VideoBERT on documents. The same command goes on where an earlier one was cut off."""
+
+    tables: str
+    """Folder or bucket URL of the tables that build_documents wrote."""
+    vocabulary: str
+    """Folder of the visual vocabulary that the documents were built with."""
+    output: str
+    """Folder or bucket URL of this run: checkpoints, metrics.jsonl, TensorBoard's files, the final model."""
+    num_steps: int = 100_000
+    """Steps of the optimiser in all."""
+    rows_per_step: int = 128
+    """Rows of a global batch; times --sequences.row-length, its tokens."""
+    lanes: int = 8
+    """Micro-batches of a global batch, and so the most workers. The data's order hangs on it, and not on the
+    number of workers."""
+    num_workers: int | None = None
+    """Training processes; default: one a GPU of the cluster, or one."""
+    min_workers: int | None = None
+    """Go on with as few as this many when machines are lost, and take more when they come back."""
+    strategy: Strategy = "ddp"
+    """ddp copies the model to every worker, fsdp shards it."""
+    precision: Precision = "auto"
+    """auto: bf16 on GPUs, fp32 on CPUs."""
+    compile: bool = False
+    """torch.compile the encoder: slower to start, faster from then on."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them."""
+    share_of_videos: float = 1.0
+    """Train on a part of the videos, chosen by hash."""
+    validation_share: float = 0.01
+    """Videos to validate on and never to train on, chosen by hash (at most 1,000 are used)."""
+    held_out: str | None = None
+    """File (.csv, .jsonl, .parquet) with a column video_id: more videos to validate on, never to train on."""
+    checkpoint_every: int = 1000
+    """Steps from one validation and checkpoint to the next."""
+    keep_checkpoints: int = 3
+    """The best by validation loss that are kept, beside the last."""
+    log_every: int = 50
+    """Steps from one line of metrics to the next."""
+    documents_version: int | None = None
+    """Version of the documents table; default: the latest. A run keeps to its version when it goes on."""
+    max_failures: int = 10
+    """How often lost workers are replaced before the job gives up."""
+    seed: int = 0
+    """Of the order, the masks, the new weights and dropout."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    sequences: SequenceConfig = field(default_factory=SequenceConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("num_steps", "lanes", "checkpoint_every", "keep_checkpoints", "log_every"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
+        if self.rows_per_step < self.lanes or self.rows_per_step % self.lanes:
+            raise UserError(
+                f"--rows-per-step {self.rows_per_step} must be a multiple of --lanes {self.lanes}"
+            )
+        if not 0 < self.share_of_videos <= 1 or not 0 <= self.validation_share < 1:
+            raise UserError(
+                f"--share-of-videos {self.share_of_videos} must be in (0, 1], --validation-share "
+                f"{self.validation_share} in [0, 1)"
+            )
+        for name in ("num_workers", "min_workers"):
+            count = getattr(self, name)
+            if count is not None and not 1 <= count <= self.lanes:
+                raise UserError(
+                    f"--{name.replace('_', '-')} {count} must be from 1 to --lanes {self.lanes}: "
+                    "each worker runs at least one lane"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainSummary:
+    """What a run did."""
+
+    model: str
+    num_training_videos: int
+    num_validation_videos: int
+    documents_version: int
+    num_steps: int
+    metrics: dict[str, float]
+    seconds: float
+
+
+def pretrain(config: PretrainConfig) -> PretrainSummary:
+    """Train to the last step and leave the best model in `<output>/model`."""
+    start_seconds = time.monotonic()
+    config = _same_as_before(config)
+    job, num_training = _plan(config)
+    connect()
+    _remember(config)
+    result = TorchTrainer(
+        train_worker,
+        train_loop_config={"job": job},
+        scaling_config=_scaling(config),
+        run_config=_run_config(config),
+    ).fit()
+    if result.error is not None:
+        raise result.error
+    best, metrics = _best(result)
+    _copy(best, f"{config.output.rstrip('/')}/{MODEL}")
+    return PretrainSummary(
+        model=f"{config.output.rstrip('/')}/{MODEL}",
+        num_training_videos=num_training,
+        num_validation_videos=len(job.validation_ids),
+        documents_version=job.version,
+        num_steps=config.num_steps,
+        metrics=metrics,
+        seconds=time.monotonic() - start_seconds,
+    )
+
+
+def _plan(config: PretrainConfig) -> tuple[TrainingJob, int]:
+    """What the workers do, and on how many videos; every mistake of the user's is found here."""
+    vocabulary = load(config.vocabulary)
+    text = joint_vocabulary(config.model.bert, num_visual_tokens=vocabulary.num_leaves)
+    longest = bert_config(config.model.bert).max_position_embeddings
+    if config.sequences.row_length > longest:
+        raise UserError(
+            f"--sequences.row-length {config.sequences.row_length}: {config.model.bert} takes {longest}"
+        )
+    documents = Table(config.tables, DOCUMENTS)
+    version = documents.version() if config.documents_version is None else config.documents_version
+    files = documents.files(partition=vocabulary.id, version=version)
+    if not files:
+        raise UserError(
+            f"{config.tables}: version {version} of documents has none of vocabulary {vocabulary.id}; "
+            "run build_documents with it first"
+        )
+    reader = WindowReader(
+        table=documents,
+        vocabulary=text,
+        sequences=config.sequences,
+        seed=config.seed,
+        rows_per_batch=config.rows_per_step // config.lanes,
+        share_of_videos=config.share_of_videos,
+        validation_share=config.validation_share,
+        held_out=_held_out(config),
+    )
+    rows = documents.read(columns=["video_id"], partition=vocabulary.id, version=version)
+    ids: list[str] = rows["video_id"].to_pylist()
+    validation = sorted(filter(reader.is_validation, ids), key=lambda name: random_generator(name).random())
+    num_training = sum(map(reader.is_training, ids))
+    if num_training < 2 * config.lanes:
+        raise UserError(
+            f"{num_training} videos to train on are too few for --lanes {config.lanes}: "
+            "each lane needs at least two, since alignment compares one with another"
+        )
+    job = TrainingJob(
+        reader=reader,
+        partition=vocabulary.id,
+        runs=tuple(cut_runs(files)),
+        validation_ids=frozenset(validation[:MAX_VALIDATION_VIDEOS]),
+        version=version,
+        num_lanes=config.lanes,
+        **{name: getattr(config, name) for name in JOB_OPTIONS},
+    )
+    return job, num_training
+
+
+def _held_out(config: PretrainConfig) -> frozenset[str]:
+    if config.held_out is None:
+        return frozenset()
+    rows = read_records(config.held_out, {"video_id": pa.string()}, kind="list of held-out videos")
+    return frozenset(require(rows, config.held_out, "video_id")["video_id"].to_pylist())
+
+
+def _same_as_before(config: PretrainConfig) -> PretrainConfig:
+    """Go on with the version of the documents that the run began with; UserError if an option has changed."""
+    filesystem, path = fsspec.url_to_fs(f"{config.output.rstrip('/')}/{OPTIONS}")
+    if not filesystem.exists(path):
+        return config
+    before = json.loads(filesystem.cat_file(path))
+    if config.documents_version is None:
+        config = replace(config, documents_version=before["documents_version"])
+    now = _options(config)
+    changed = [name for name in before if before[name] != now.get(name)]
+    if changed:
+        name = changed[0]
+        raise UserError(
+            f"{config.output}: holds a run with --{name.replace('_', '-')} {before[name]}, and not "
+            f"{now.get(name)}; give another --output, or the options it began with"
+        )
+    return config
+
+
+def _remember(config: PretrainConfig) -> None:
+    filesystem, path = fsspec.url_to_fs(f"{config.output.rstrip('/')}/{OPTIONS}")
+    filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+    filesystem.pipe_file(path, json.dumps(_options(config), indent=2).encode())
+
+
+def _options(config: PretrainConfig) -> dict[str, Any]:
+    """What decides about the losses, flat; workers may come and go."""
+    nested: dict[str, Any] = {
+        name: value for name, value in asdict(config).items() if name not in OPTIONS_THAT_MAY_CHANGE
+    }
+    flat: dict[str, Any] = {}
+    for name, value in nested.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{key}": part for key, part in value.items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _scaling(config: PretrainConfig) -> ray.train.ScalingConfig:
+    """A GPU for each worker where there are any; else half a CPU, since the rest is for building batches.
+
+    A worker on a CPU uses all of its node's cores that its neighbours leave; Ray's number only counts.
+    """
+    num_gpus = count_gpus()
+    num_workers = config.num_workers or min(max(1, num_gpus), config.lanes)
+    elastic: Any = (config.min_workers, num_workers)
+    return ray.train.ScalingConfig(
+        num_workers=elastic if config.min_workers else num_workers,
+        use_gpu=num_gpus > 0,
+        resources_per_worker={"CPU": 1, "GPU": 1} if num_gpus else {"CPU": 0.5},
+    )
+
+
+def _run_config(config: PretrainConfig) -> ray.train.RunConfig:
+    root, _, name = absolute_uri(config.output).rpartition("/")
+    return ray.train.RunConfig(
+        name=name,
+        storage_path=root,
+        logging_config=ray.train.LoggingConfig(log_level="WARNING"),
+        failure_config=ray.train.FailureConfig(max_failures=config.max_failures),
+        checkpoint_config=ray.train.CheckpointConfig(
+            num_to_keep=config.keep_checkpoints,
+            checkpoint_score_attribute="validation_loss",
+            checkpoint_score_order="min",
+        ),
+    )
+
+
+def _best(result: ray.train.Result) -> tuple[ray.train.Checkpoint, dict[str, float]]:
+    """The checkpoint of the least validation loss, and its figures."""
+    assert result.best_checkpoints, "the last step makes one"
+    checkpoint, _ = min(result.best_checkpoints, key=lambda found: found[1]["validation_loss"])
+    with checkpoint.as_directory() as folder:
+        return checkpoint, read_progress(Path(folder))["validation"]
+
+
+def _copy(checkpoint: ray.train.Checkpoint, target: str) -> None:
+    """The model without its optimiser, where users look for it."""
+    filesystem, path = fsspec.url_to_fs(target)
+    filesystem.makedirs(path, exist_ok=True)
+    with checkpoint.as_directory() as folder:
+        for file in sorted(Path(folder).iterdir()):
+            if file.name != OPTIMIZER:
+                filesystem.put_file(str(file), f"{path}/{file.name}")

@@ -1,0 +1,67 @@
+"""A window of documents -> micro-batches, read from a pinned version of the table."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vbert.lanes import Run, Window, in_share, split_evenly
+from vbert.sequences import SequenceConfig, packed_rows, random_generator, sequences_of_window
+from vbert.tables import Table
+from vbert.text import JointVocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowReader:
+    """Everything that turns a window into micro-batches; small enough to send to a worker."""
+
+    table: Table
+    vocabulary: JointVocabulary
+    sequences: SequenceConfig
+    seed: int
+    rows_per_batch: int
+    share_of_videos: float
+    validation_share: float
+    held_out: frozenset[str]
+    """Videos that are never trained on, whatever their hash."""
+
+    def micro_batches(self, window: Window) -> list[dict[str, np.ndarray]]:
+        """The window's sequences in micro-batches of about `rows_per_batch` rows (see packed_rows)."""
+        documents = [row for row in self.documents(window.runs) if self.is_training(row["video_id"])]
+        return self.batches_of(documents, epoch=window.epoch)
+
+    def is_validation(self, video_id: str) -> bool:
+        """Whether a video is kept out of training."""
+        return video_id in self.held_out or in_share("validation", video_id, self.validation_share)
+
+    def is_training(self, video_id: str) -> bool:
+        """Whether a video is trained on: not kept out, and of the share of videos that are wanted."""
+        return not self.is_validation(video_id) and in_share("training", video_id, self.share_of_videos)
+
+    def batches_of(self, documents: list[dict[str, Any]], *, epoch: int) -> list[dict[str, np.ndarray]]:
+        """Micro-batches of some documents."""
+        documents = sorted(documents, key=lambda row: row["video_id"])
+        sequences = sequences_of_window(
+            documents, self.vocabulary, self.sequences, seed=self.seed, epoch=epoch
+        )
+        names = [document["video_id"] for document in documents[:1]]
+        rows = packed_rows(
+            sequences,
+            self.vocabulary,
+            row_length=self.sequences.row_length,
+            chance=random_generator(self.seed, epoch, "rows", *names),
+        )
+        parts = split_evenly(len(rows["input_ids"]), at_most=self.rows_per_batch)
+        return [{name: values[part] for name, values in rows.items()} for part in parts]
+
+    def documents(self, runs: Collection[Run]) -> list[dict[str, Any]]:
+        """The rows of some runs, each file opened once."""
+        rows: dict[str, list[int]] = {}
+        for run in runs:
+            rows.setdefault(run.path, []).extend(range(run.first, run.first + run.num_rows))
+        return [
+            document
+            for path, wanted in sorted(rows.items())
+            for document in self.table.read_rows(path, sorted(wanted)).to_pylist()
+        ]
