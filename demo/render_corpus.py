@@ -153,7 +153,7 @@ def render_video(output: Path, script: Script) -> bool:
     unfinished = video.with_suffix(".part")
     with av.open(str(unfinished), "w", format="mp4") as container:
         stream = container.add_stream(
-            "libx264", FPS, options={"preset": "veryfast", "crf": "26", "threads": "1"}
+            "libx264", FPS, options={"preset": "ultrafast", "crf": "26", "threads": "1"}
         )
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.codec_context.time_base = Fraction(1, FPS)

@@ -10,10 +10,14 @@ step (see pretrain.py).
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import fsspec
 import torch
 import torch.distributed as dist
 from safetensors.torch import load_file, save_file
@@ -26,6 +30,10 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from vbert.encoders import quiet_transformers
+from vbert.errors import UserError
+from vbert.listing import local_path
+from vbert.modeling_videobert import VideoBertForPreTraining
+from vbert.text import JointVocabulary
 from vbert.training import unwrapped
 
 OPTIMIZER = "optimizer.safetensors"
@@ -65,6 +73,46 @@ def load_optimizer(folder: Path, model: nn.Module, optimizer: torch.optim.Optimi
         if not name.startswith(STATE)
     }
     set_optimizer_state_dict(model, optimizer, groups | load_file(folder / OPTIMIZER), options=whole)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrained:
+    """A model and what is needed to use it."""
+
+    model: VideoBertForPreTraining
+    vocabulary: JointVocabulary
+    progress: dict[str, Any]
+
+
+def load_pretrained(uri: str) -> Pretrained:
+    """Open a checkpoint in a folder or bucket. UserError if there is none."""
+    with local_folder(uri) as folder:
+        missing = [name for name in (PROGRESS, TOKENIZER, "config.json") if not (folder / name).is_file()]
+        if missing:
+            raise UserError(
+                f"{uri}: no checkpoint (it has no {missing[0]}); give the folder that pretrain printed"
+            )
+        with quiet_transformers():
+            model = VideoBertForPreTraining.from_pretrained(folder)
+        vocabulary = JointVocabulary(
+            tokenizer_json=(folder / TOKENIZER).read_text(),
+            num_word_pieces=model.config.vocab_size,
+            num_visual_tokens=model.config.num_visual_tokens,
+        )
+        return Pretrained(model=model, vocabulary=vocabulary, progress=read_progress(folder))
+
+
+@contextmanager
+def local_folder(uri: str) -> Iterator[Path]:
+    """The folder itself, or for as long as it is needed a copy of one in a bucket."""
+    path = local_path(uri)
+    if path is not None:
+        yield Path(path)
+        return
+    filesystem, remote = fsspec.url_to_fs(uri)
+    with TemporaryDirectory() as name:
+        filesystem.get(f"{remote.rstrip('/')}/", name, recursive=True)
+        yield Path(name)
 
 
 def read_progress(folder: Path) -> dict[str, Any]:

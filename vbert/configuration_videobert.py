@@ -7,7 +7,7 @@ from transformers import AutoConfig, BertConfig
 
 
 @strict
-class VideoBertConfig(BertConfig):  # type: ignore[no-untyped-call]
+class VideoBertConfig(BertConfig):
     """Everything of `BertConfig`, where `vocab_size` goes on counting the text's word pieces alone.
 
     The joint id space is: 0 .. vocab_size - 1 the text's, vocab_size the separator `[>]`, and from

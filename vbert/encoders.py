@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoTokenizer, BertConfig
@@ -10,7 +11,7 @@ from transformers.utils import logging
 
 from vbert.configuration_videobert import VideoBertConfig, from_bert_config
 from vbert.errors import UserError
-from vbert.modeling_videobert import VideoBertEmbeddings, VideoBertForPreTraining
+from vbert.modeling_videobert import VideoBertForPreTraining
 from vbert.text import JointVocabulary
 
 PACKAGED = "minilm"
@@ -100,7 +101,7 @@ def starting_model(
             model = VideoBertForPreTraining(videobert)
         else:
             model = VideoBertForPreTraining.from_pretrained(bert_checkpoint(config.bert), config=videobert)
-        embeddings: VideoBertEmbeddings = model.bert.embeddings
+        embeddings: Any = model.bert.embeddings
         words = embeddings.word_embeddings.weight.detach()
         rows = visual_rows(leaf_centroids, width=words.shape[1], spread=float(words.std()))
         with torch.no_grad():

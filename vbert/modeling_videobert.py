@@ -5,7 +5,7 @@ positions and S sequences of the whole batch.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,7 @@ class VideoBertEmbeddings(BertEmbeddings):
     """BERT's embeddings, whose `word_embeddings` keep their shape, and rows for `[>]` and visual words."""
 
     def __init__(self, config: VideoBertConfig) -> None:
-        super().__init__(config)
+        super().__init__(config)  # type: ignore[no-untyped-call]
         self.vocab_size = config.vocab_size
         self.visual_embeddings = nn.Embedding(1 + config.num_visual_tokens, config.hidden_size)
         self.visual_projection = (
@@ -61,7 +61,7 @@ class VideoBertPreTrainedModel(BertPreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
+        super()._init_weights(module)  # type: ignore[no-untyped-call]
         if isinstance(module, VideoBertPredictionHead):
             init.zeros_(module.bias)
             init.zeros_(module.visual_bias)
@@ -88,7 +88,7 @@ class VideoBertModel(VideoBertPreTrainedModel, BertModel):
     def __init__(self, config: VideoBertConfig, add_pooling_layer: bool = False) -> None:  # noqa: FBT001, FBT002
         BertModel.__init__(self, config, add_pooling_layer=add_pooling_layer)
         self.embeddings = VideoBertEmbeddings(config)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def forward(
         self,
@@ -106,7 +106,7 @@ class VideoBertModel(VideoBertPreTrainedModel, BertModel):
         equal numbers (padding has one of its own), and `position_ids` begin again in each. Packed rows need
         eager, sdpa or flex attention. Otherwise `attention_mask` [B, L] is 1 where there is no padding.
         """
-        embeddings: VideoBertEmbeddings = self.embeddings
+        embeddings: Any = self.embeddings
         embedded = embeddings.embed(input_ids, visual_features)
         mask: Any = attention_mask
         if sequence_ids is not None:
@@ -195,7 +195,7 @@ class VideoBertForPreTraining(VideoBertPreTrainedModel):
     no regression, whose best answer to an uncertain future is the mean of all, which no clip looks like.
     """
 
-    _keys_to_ignore_on_load_unexpected: ClassVar[list[str]] = [
+    _keys_to_ignore_on_load_unexpected = [  # noqa: RUF012 (Hugging Face's own, an instance variable there)
         r"cls\.predictions\.decoder",
         r"cls\.seq_relationship",
         r"pooler",
@@ -205,7 +205,7 @@ class VideoBertForPreTraining(VideoBertPreTrainedModel):
         super().__init__(config)
         self.bert = VideoBertModel(config)
         self.cls = VideoBertHeads(config)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def forward(
         self,

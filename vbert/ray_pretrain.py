@@ -283,9 +283,10 @@ def _scaling(config: PretrainConfig) -> ray.train.ScalingConfig:
     )
 
 
-def _run_config(config: PretrainConfig) -> ray.train.RunConfig:
+def _run_config(config: PretrainConfig) -> Any:
     root, _, name = absolute_uri(config.output).rpartition("/")
-    return ray.train.RunConfig(
+    run_config: Any = ray.train.RunConfig  # mypy sees Ray Train's first version
+    return run_config(
         name=name,
         storage_path=root,
         logging_config=ray.train.LoggingConfig(log_level="WARNING"),

@@ -110,9 +110,10 @@ class Worker:
         self.peak_flops = peak_flops(self.device, job.precision)
 
     def _prepare(self, model: VideoBertForPreTraining) -> None:
-        model.to(self.device).train()
+        untyped: Any = model
+        untyped.to(self.device).train()
         if self.job.gradient_checkpointing:
-            model.gradient_checkpointing_enable()
+            untyped.gradient_checkpointing_enable()
         if self.job.compile:
             model.bert.compile()
         self.config = model.config

@@ -44,7 +44,7 @@ class JointVocabulary:
         missing = sorted(name for name, number in ids.items() if number is None)
         if missing:
             raise UserError(f"the tokenizer has no {' and no '.join(missing)}: it is not BERT's")
-        return ids
+        return {name: number for name, number in ids.items() if number is not None}
 
     @property
     def pad_id(self) -> int:

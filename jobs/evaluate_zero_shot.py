@@ -1,0 +1,31 @@
+"""Tell what labelled clips show with a model that has seen no label, against baselines that see no video.
+
+python jobs/evaluate_zero_shot.py --tables tables/ --model runs/first/model --clips youcook2-clips.csv
+"""
+
+from vbert.command_line import OK, run_job
+from vbert.progress import duration_text, print_summary
+from vbert.ray_zero_shot import ZeroShotConfig, evaluate_zero_shot
+
+
+def main(config: ZeroShotConfig) -> int:
+    """Run the job and say what it found."""
+    summary = evaluate_zero_shot(config)
+    words = f"{summary.num_verbs} verbs, {summary.num_objects} objects"
+    print_summary(
+        f"evaluate_zero_shot: {summary.num_clips:,} clips, {words}",
+        {
+            **{
+                method: ", ".join(f"{name} {value:.1%}" for name, value in scores.items())
+                for method, scores in summary.scores.items()
+            },
+            "clips without video": summary.num_missing,
+            "time": duration_text(summary.seconds),
+            **({"figures": config.output} if config.output else {}),
+        },
+    )
+    return OK
+
+
+if __name__ == "__main__":
+    run_job(ZeroShotConfig, main)
