@@ -10,6 +10,7 @@ import argparse
 import csv
 import json
 import random
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -104,7 +105,20 @@ def render_corpus(output: Path, *, num_videos: int, seed: int, num_workers: int 
         for script in scripts:
             steps = json.dumps([asdict(step) for step in script.steps])
             rows.writerow([f"{script.name}.mp4", f"{script.name}.vtt", script.name, script.split, steps])
+    write_heldout(output / "heldout.csv", scripts)
     return num_new
+
+
+def write_heldout(path: Path, scripts: Sequence[Script]) -> None:
+    """The steps of the videos that are held out, as evaluate_zero_shot and pretrain --held-out want them."""
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["video_id", "start_seconds", "end_seconds", "verb", "object"])
+        for script in scripts:
+            if script.split == "heldout":
+                rows.writerows(
+                    [script.name, step.start, step.end, step.verb, step.object] for step in script.steps
+                )
 
 
 def write_script(number: int, *, seed: int) -> Script:

@@ -59,7 +59,7 @@ class _Still:
 def _still(scene: Scene) -> _Still:
     chance = random.Random(scene.seed + 1)
     turned = food(scene.object, chance).rotate(chance.uniform(-30, 30), resample=Image.Resampling.BILINEAR)
-    size = round(SIDE * chance.uniform(0.75, 1.0))
+    size = round(SIDE * chance.uniform(1.05, 1.3))
     item = turned.resize((size, size))
     return _Still(
         kitchen=_background(random.Random(scene.seed)),
@@ -149,7 +149,7 @@ def _mix(place: _Place, item: Image.Image) -> None:
     draw = place.draw
     draw.ellipse(place.box(118, 90), fill=place.still.tool_color, outline=(240, 240, 246), width=7)
     draw.ellipse(place.box(98, 70), fill=(238, 226, 200))
-    small = _resized(place.still, item.width * 2 // 5, item.height * 2 // 5)
+    small = _resized(place.still, item.width * 3 // 5, item.height * 3 // 5)
     for piece in range(4):
         angle = 2 * math.pi * (place.turns + piece / 4)
         place.put(small, dx=56 * math.cos(angle), dy=36 * math.sin(angle))
@@ -259,7 +259,7 @@ TOOL_COLORS: dict[str, Color] = {"cut": (196, 150, 96), "mix": (70, 120, 190), "
 
 def _background(chance: random.Random) -> Image.Image:
     """A wall and a table, with a pattern."""
-    wall, table = (shade(color, chance, spread=60) for color in ((200, 196, 186), (150, 124, 100)))
+    wall, table = (shade(color, chance, spread=40) for color in ((200, 196, 186), (150, 124, 100)))
     picture = Image.new("RGB", (WIDTH, HEIGHT), wall)
     draw = ImageDraw.Draw(picture)
     horizon = round(HEIGHT * chance.uniform(0.2, 0.4))

@@ -113,7 +113,7 @@ class Worker:
         untyped: Any = model
         untyped.to(self.device).train()
         if self.job.gradient_checkpointing:
-            untyped.gradient_checkpointing_enable()
+            untyped.activation_checkpointing_enable()
         if self.job.compile:
             model.bert.compile()
         self.config = model.config
