@@ -98,7 +98,8 @@ def stream_of(lanes: list[int], positions: dict[int, Position], num_rows: int = 
 
 def names(stream: LaneStream, num_steps: int) -> list[dict[int, tuple[int, ...]]]:
     return [
-        {lane: tuple(batch["name"]) for lane, batch in stream.next_batches().items()} for _ in range(num_steps)
+        {lane: tuple(batch["name"]) for lane, batch in stream.next_batches().items()}
+        for _ in range(num_steps)
     ]
 
 
@@ -131,4 +132,6 @@ def test_windows_are_due_in_the_order_that_steps_need_them():
     positions = {0: Position(), 1: Position()}
     runs = cut_runs({"a": 4000})
     due = list(islice(windows_from(positions, runs, seed=0, num_lanes=2), 8))
-    assert [(window.number, window.lane) for window in due] == [(n, lane) for n in range(4) for lane in (0, 1)]
+    assert [(window.number, window.lane) for window in due] == [
+        (n, lane) for n in range(4) for lane in (0, 1)
+    ]

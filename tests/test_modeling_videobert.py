@@ -24,7 +24,9 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> tuple[BertForMaskedLM, str
 def videobert(folder: str, **changes: object) -> VideoBertForPreTraining:
     torch.manual_seed(1)
     with quiet_transformers():
-        return VideoBertForPreTraining.from_bert(folder, num_visual_tokens=NUM_VISUAL_TOKENS, **changes).eval()
+        return VideoBertForPreTraining.from_bert(
+            folder, num_visual_tokens=NUM_VISUAL_TOKENS, **changes
+        ).eval()
 
 
 def words(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -68,7 +70,9 @@ def test_the_loss_on_words_alone_is_berts_too(bert: tuple[BertForMaskedLM, str])
     # Theirs, with what the visual words add to the sum over the vocabulary.
     wide = torch.stack([logits[0, 3], logits[1, 5]])
     wide = torch.cat([wide, ours.prediction_logits[:, NUM_WORD_PIECES:]], dim=1)
-    torch.testing.assert_close(ours.loss, F.cross_entropy(wide, torch.tensor([2000, 3000])), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        ours.loss, F.cross_entropy(wide, torch.tensor([2000, 3000])), atol=1e-5, rtol=0
+    )
 
 
 def test_text_rows_are_kept_and_visual_rows_added(bert: tuple[BertForMaskedLM, str]):

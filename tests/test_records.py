@@ -41,7 +41,8 @@ def test_an_empty_file_is_the_users_mistake(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("clips.txt", "a list is a .csv, .jsonl or .parquet file"), ("gone.csv", "cannot be read")]
+    ("name", "said"),
+    [("clips.txt", "a list is a .csv, .jsonl or .parquet file"), ("gone.csv", "cannot be read")],
 )
 def test_other_files_and_missing_ones_are_named(tmp_path: Path, name: str, said: str):
     with pytest.raises(UserError, match=f"{name}.*{said}"):

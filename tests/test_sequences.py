@@ -86,15 +86,15 @@ def test_something_is_always_masked_and_never_a_special_token():
 
 
 def test_a_sentence_takes_the_clips_of_its_time():
-    video = document(
-        "v", tokens=[1, 2, 3, 4, 5, 6], sentences=[(0.0, 3.0, "peel it"), (4.5, 9.0, "eat it")]
-    )
+    video = document("v", tokens=[1, 2, 3, 4, 5, 6], sentences=[(0.0, 3.0, "peel it"), (4.5, 9.0, "eat it")])
     found = list(passages_of(video, WORDS, ONE_BY_ONE, np.random.default_rng(0)))
     assert [(read(p.words), read(p.clips)) for p in found] == [("peel it", "v1 v2"), ("eat it", "v4 v5 v6")]
 
 
 def test_neighbouring_sentences_are_joined_by_chance():
-    video = document("v", tokens=[1, 2, 3, 4], sentences=[(1.5 * n, 1.5 * n + 1.5, f"w{n}") for n in range(4)])
+    video = document(
+        "v", tokens=[1, 2, 3, 4], sentences=[(1.5 * n, 1.5 * n + 1.5, f"w{n}") for n in range(4)]
+    )
     config = SequenceConfig(max_joined_sentences=3)
     counts = set()
     for seed in range(50):

@@ -36,7 +36,13 @@ def test_no_bracket_token_replaces_a_word():
 
 def test_a_sequence_reads_like_the_paper():
     words = vocabulary()
-    ids = [words.cls_id, *words.encode(["cut it"])[0], words.separator_id, words.visual_offset + 7, words.sep_id]
+    ids = [
+        words.cls_id,
+        *words.encode(["cut it"])[0],
+        words.separator_id,
+        words.visual_offset + 7,
+        words.sep_id,
+    ]
     assert words.describe(ids) == "[CLS] cut it [>] v7 [SEP]"
 
 

@@ -57,7 +57,7 @@ def test_precision_is_what_was_asked_for():
 
 
 def test_operations_add_up_by_hand():
-    # 6 x 10 weights + 12 x 2 layers x 4 hidden x 8 positions = 828 a position; head 4 x (4 + 16) = 80, 6 times.
+    # 6 x 10 weights + 12 x 2 layers x 4 hidden x 8 positions = 828 a position; head 6 x 4 x (4 + 16) = 480.
     flops = training_flops(
         encoder_size=10, num_layers=2, hidden_size=4, vocabulary_size=16, num_positions=3, row_length=8,
         num_masked=2,

@@ -40,7 +40,6 @@ OPTIMIZER = "optimizer.safetensors"
 PROGRESS = "progress.json"
 TOKENIZER = "tokenizer.json"
 WHOLE_ON_RANK_0 = StateDictOptions(full_state_dict=True, cpu_offload=True)
-STATE = "state."
 
 
 def save_checkpoint(
@@ -53,26 +52,31 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint. All workers must call it; the first one writes."""
     weights = get_model_state_dict(model, options=WHOLE_ON_RANK_0)
-    moments = _flat_state(model, optimizer, WHOLE_ON_RANK_0)
+    state = get_optimizer_state_dict(model, optimizer, options=WHOLE_ON_RANK_0)
     if dist.is_initialized() and dist.get_rank() != 0:
         return
     with quiet_transformers():
         unwrapped(model).save_pretrained(folder, state_dict=weights)
     (folder / TOKENIZER).write_text(tokenizer_json)
-    tensors = {name: value.contiguous() for name, value in moments.items() if name.startswith(STATE)}
+    moments: dict[str, dict[str, torch.Tensor]] = state["state"]  # type: ignore[assignment]
+    tensors = {
+        f"{parameter}.{name}": value.contiguous()
+        for parameter, mine in moments.items()
+        for name, value in mine.items()
+    }
     save_file(tensors, folder / OPTIMIZER)
     (folder / PROGRESS).write_text(json.dumps(progress, indent=2))
 
 
 def load_optimizer(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Give the optimiser the checkpoint's moments. All workers must call it, each with the folder."""
-    whole = StateDictOptions(full_state_dict=True, flatten_optimizer_state_dict=True)
-    groups = {
-        name: value
-        for name, value in _flat_state(model, optimizer, whole).items()
-        if not name.startswith(STATE)
-    }
-    set_optimizer_state_dict(model, optimizer, groups | load_file(folder / OPTIMIZER), options=whole)
+    whole = StateDictOptions(full_state_dict=True)
+    state = get_optimizer_state_dict(model, optimizer, options=whole)
+    moments: dict[str, Any] = {}
+    for key, value in load_file(folder / OPTIMIZER).items():
+        parameter, _, name = key.rpartition(".")
+        moments.setdefault(parameter, {})[name] = value
+    set_optimizer_state_dict(model, optimizer, {**state, "state": moments}, options=whole)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,16 +123,3 @@ def read_progress(folder: Path) -> dict[str, Any]:
     """What `save_checkpoint` was given."""
     progress: dict[str, Any] = json.loads((folder / PROGRESS).read_text())
     return progress
-
-
-def _flat_state(
-    model: nn.Module, optimizer: torch.optim.Optimizer, options: StateDictOptions
-) -> dict[str, Any]:
-    """`state.<parameter>.exp_avg` and so on, and `param_groups.<parameter>.lr` and so on."""
-    flat = StateDictOptions(
-        full_state_dict=options.full_state_dict,
-        cpu_offload=options.cpu_offload,
-        flatten_optimizer_state_dict=True,
-    )
-    state: dict[str, Any] = get_optimizer_state_dict(model, optimizer, options=flat)
-    return state

@@ -69,7 +69,7 @@ class Tally:
 
 def to_device(batch: MicroBatch, device: torch.device) -> dict[str, Tensor]:
     """Int64 tensors [num_rows, row_length] on the device; labels of padding are none."""
-    tensors = {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in batch.items()}
+    tensors = {name: torch.tensor(values) for name, values in batch.items()}
     if device.type == "cuda":
         tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
     return {name: tensor.to(device, non_blocking=True).long() for name, tensor in tensors.items()}

@@ -2,9 +2,14 @@
 
 import logging
 
+# The first repeats itself every second where no dashboard is installed, the second at each checkpoint.
+QUIET = (
+    "ray.train.v2._internal.execution.controller.placement_group_cleaner",
+    "ray.train.v2._internal.execution.context",
+)
+
 
 def quiet_worker() -> None:
-    """Silence what Ray repeats every second where no dashboard is installed; failures come as exceptions."""
-    logging.getLogger("ray.train.v2._internal.execution.controller.placement_group_cleaner").setLevel(
-        logging.ERROR
-    )
+    """Silence what Ray tells beside our own progress; failures come as exceptions."""
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.ERROR)

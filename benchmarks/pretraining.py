@@ -1,0 +1,217 @@
+"""Useful tokens a second: BertForMaskedLM with Hugging Face's padding collator against vbert's step.
+
+    python benchmarks/pretraining.py                     # the packaged MiniLM encoder
+    python benchmarks/pretraining.py --bert bert-base-uncased --tokens 32768 --precision bf16 --compile
+
+Both train on the same sequences (97 tokens in the mean, half words and half of 20,736 visual tokens), with
+the same weights, optimiser, precision and cores, in turns. A useful token is one that is not padding.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoTokenizer, BertForMaskedLM, DataCollatorForLanguageModeling
+
+from vbert.configuration_videobert import from_bert_config
+from vbert.encoders import bert_checkpoint, bert_config, joint_vocabulary, quiet_transformers
+from vbert.lanes import MicroBatch
+from vbert.modeling_videobert import VideoBertForPreTraining
+from vbert.pretrain import train_step
+from vbert.sequences import (
+    Regime,
+    SequenceConfig,
+    TrainingSequence,
+    build_sequence,
+    packed_rows,
+    random_generator,
+)
+from vbert.text import JointVocabulary
+from vbert.training import (
+    OptimizerConfig,
+    Precision,
+    autocast,
+    make_optimizer,
+    peak_flops,
+    training_flops,
+    update,
+)
+
+NUM_VISUAL_TOKENS = 20_736
+MEAN_LENGTH, SPREAD, LONGEST = 97, 0.6, 256
+OPTIMIZER = OptimizerConfig(learning_rate=1e-5)
+
+
+def main() -> None:
+    """Measure in turns, print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--bert", default="minilm", help="checkpoint (a name, a folder, or minilm)")
+    parser.add_argument("--random-weights", action="store_true", help="sizes of a folder that has no weights")
+    parser.add_argument("--tokens", type=int, default=4096, help="positions of a step of ours")
+    parser.add_argument("--steps", type=int, default=6, help="steps of each, in turns")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--compile", action="store_true", help="torch.compile both")
+    options = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(0)
+    vocabulary = joint_vocabulary(options.bert, num_visual_tokens=NUM_VISUAL_TOKENS)
+    contestants: dict[str, Any] = {
+        "BertForMaskedLM, padded": HuggingFace(options, vocabulary, device),
+        "vbert, packed": Ours(options, vocabulary, device),
+    }
+    sequences = make_sequences(vocabulary, count=20 * (options.steps + 2) * options.tokens // MEAN_LENGTH)
+    batches = {name: contestant.batches(sequences) for name, contestant in contestants.items()}
+    seconds = dict.fromkeys(contestants, 0.0)
+    useful = dict.fromkeys(contestants, 0)
+    computed = dict.fromkeys(contestants, 0)
+    for step in range(options.steps + 2):
+        for name, contestant in contestants.items():
+            batch, num_useful, num_computed = next(batches[name])
+            start_seconds = time.perf_counter()
+            contestant.step(batch)
+            if step >= 2:  # the first two warm up
+                seconds[name] += time.perf_counter() - start_seconds
+                useful[name] += num_useful
+                computed[name] += num_computed
+    rates = {name: useful[name] / seconds[name] for name in contestants}
+    (slow, fast) = rates.values()
+    print(f"{device}, {options.precision}, {torch.get_num_threads()} threads, {options.bert}")
+    for name, rate in rates.items():
+        share = useful[name] / computed[name]
+        print(f"{name:26} {rate:10,.0f} useful tokens/s, {share:6.1%} of positions useful")
+    mfu = (
+        contestants["vbert, packed"].flops / seconds["vbert, packed"] / peak_flops(device, options.precision)
+    )
+    print(f"ratio {fast / slow:.1f}; MFU of vbert {mfu:.2f}")
+
+
+def make_sequences(vocabulary: JointVocabulary, *, count: int) -> list[TrainingSequence]:
+    """Joint sequences of random words and clips, log-normal in length, masked."""
+    chance = random_generator("benchmark")
+    config = SequenceConfig(row_length=LONGEST)
+    lengths = chance.lognormal(np.log(MEAN_LENGTH) - SPREAD**2 / 2, SPREAD, count).clip(8, LONGEST)
+    sequences = []
+    for length in lengths.astype(int):
+        words = chance.choice(vocabulary.replacement_words, length // 2 - 1)
+        clips = chance.integers(vocabulary.visual_offset, vocabulary.size, length - len(words) - 3)
+        sequences.append(
+            build_sequence(words, clips, vocabulary, config, chance, regime=Regime.JOINT, alignment=1)
+        )
+    return sequences
+
+
+Batches = Iterator[tuple[Any, int, int]]  # a batch, its useful and its computed positions
+
+
+class Ours:
+    """Packed rows, the head where there is a mask."""
+
+    def __init__(
+        self, options: argparse.Namespace, vocabulary: JointVocabulary, device: torch.device
+    ) -> None:
+        self.options, self.vocabulary, self.device = options, vocabulary, device
+        config = from_bert_config(bert_config(options.bert), num_visual_tokens=NUM_VISUAL_TOKENS)
+        config.attention_probs_dropout_prob = 0.0
+        self.model = load(VideoBertForPreTraining, options, config).to(device).train()
+        self.encoder_size = sum(p.numel() for p in self.model.bert.encoder.parameters())
+        if options.compile:
+            self.model.bert.compile()
+        self.optimizer = make_optimizer(self.model, OPTIMIZER)
+        self.number, self.flops = 0, 0.0
+
+    def batches(self, sequences: Sequence[TrainingSequence]) -> Batches:
+        """As many rows as make the tokens of a step."""
+        rows = packed_rows(sequences, self.vocabulary, row_length=LONGEST, chance=random_generator(0))
+        height = self.options.tokens // LONGEST
+        for first in range(0, len(rows["input_ids"]), height):
+            batch = {name: values[first : first + height] for name, values in rows.items()}
+            yield batch, int((batch["sequence_ids"] > 0).sum()), batch["input_ids"].size
+
+    def step(self, batch: MicroBatch) -> None:
+        """One optimiser step, as the job makes it."""
+        precision: Precision = self.options.precision
+        train_step(
+            self.model,
+            self.optimizer,
+            {0: batch},
+            OPTIMIZER,
+            step=self.number,
+            num_steps=1000,
+            seed=0,
+            device=self.device,
+            precision=precision,
+        )
+        synchronize(self.device)
+        self.number += 1
+        if self.number > 2:
+            self.flops += training_flops(
+                encoder_size=self.encoder_size,
+                num_layers=self.model.config.num_hidden_layers,
+                hidden_size=self.model.config.hidden_size,
+                vocabulary_size=self.model.config.joint_vocab_size,
+                num_positions=batch["input_ids"].size,
+                row_length=LONGEST,
+                num_masked=int((batch["labels"] >= 0).sum()),
+            )
+
+
+class HuggingFace:
+    """BertForMaskedLM with the joint vocabulary's size, and DataCollatorForLanguageModeling."""
+
+    def __init__(
+        self, options: argparse.Namespace, vocabulary: JointVocabulary, device: torch.device
+    ) -> None:
+        self.options, self.device = options, device
+        config = bert_config(options.bert)
+        self.model = load(BertForMaskedLM, options, config)
+        with quiet_transformers():
+            self.model.resize_token_embeddings(vocabulary.size, mean_resizing=False)
+        self.model.to(device).train()
+        self.forward: Callable[..., Any] = torch.compile(self.model) if options.compile else self.model
+        self.optimizer = make_optimizer(self.model, OPTIMIZER)
+        tokenizer = AutoTokenizer.from_pretrained(bert_checkpoint(options.bert))
+        self.collate = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15)
+        self.number, self.flops = 0, 0.0
+
+    def batches(self, sequences: Sequence[TrainingSequence]) -> Batches:
+        """As many sequences as come to the tokens of a step, padded to the longest of them."""
+        size = max(1, self.options.tokens // MEAN_LENGTH)
+        for first in range(0, len(sequences), size):
+            part = sequences[first : first + size]
+            # The collator masks for itself; what it gets are the ids with the answers put back.
+            ids = [np.where(s.labels >= 0, s.labels, s.input_ids) for s in part]
+            batch = self.collate([{"input_ids": row.tolist()} for row in ids])
+            yield batch, sum(map(len, ids)), batch["input_ids"].numel()
+
+    def step(self, batch: Any) -> None:
+        """One optimiser step."""
+        inputs = {name: values.to(self.device) for name, values in batch.items()}
+        with autocast(self.device, self.options.precision):
+            loss = self.forward(**inputs).loss
+        loss.backward()
+        update(self.model, self.optimizer, OPTIMIZER, step=self.number, num_steps=1000)
+        synchronize(self.device)
+        self.number += 1
+
+
+def load(kind: Any, options: argparse.Namespace, config: Any) -> Any:
+    """The checkpoint's weights, or random ones."""
+    with quiet_transformers():
+        if options.random_weights:
+            return kind(config)
+        return kind.from_pretrained(bert_checkpoint(options.bert), config=config)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for a GPU to be done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""DDP and FSDP2 in two real processes against one, on a CPU."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing
+
+from tests.test_pretrain import CPU, OPTIMIZER, WORDS, batches_of, new_model
+from vbert.checkpoints import load_optimizer, save_checkpoint
+from vbert.encoders import quiet_transformers
+from vbert.lanes import lanes_of_worker
+from vbert.modeling_videobert import VideoBertForPreTraining
+from vbert.pretrain import Tally, train_step
+from vbert.training import Strategy, make_optimizer, parallelize
+
+NUM_LANES = 3  # two workers have two and one
+NUM_STEPS = 4
+
+
+def train(
+    rank: int,
+    num_workers: int,
+    strategy: Strategy,
+    folder: Path,
+    *,
+    first: int = 0,
+    start: Path | None = None,
+) -> None:
+    """Some steps of a run of NUM_STEPS; leaves its losses and a checkpoint in the folder."""
+    if start is None:
+        model = new_model()
+    else:
+        with quiet_transformers():
+            model = VideoBertForPreTraining.from_pretrained(start).train()
+    wrapped = parallelize(model, strategy, layers=model.bert.encoder.layer)
+    optimizer = make_optimizer(wrapped, OPTIMIZER)
+    if start is not None:
+        load_optimizer(start, wrapped, optimizer)
+    losses = []
+    lanes = lanes_of_worker(rank, num_workers=num_workers, num_lanes=NUM_LANES)
+    for step in range(first, NUM_STEPS if first else NUM_STEPS // 2):
+        batches = batches_of(range(9), epoch=step, at_most=3)
+        mine = {lane: batches[lane] for lane in lanes}
+        tally, norm = train_step(
+            wrapped, optimizer, mine, OPTIMIZER, step=step, num_steps=NUM_STEPS, seed=0, device=CPU
+        )
+        assert isinstance(tally, Tally)
+        losses += [tally.over_workers().means()["loss"], norm]
+    save_checkpoint(folder, wrapped, optimizer, tokenizer_json=WORDS.tokenizer_json, progress={})
+    if rank == 0:
+        torch.save(torch.tensor(losses), folder / "losses.pt")
+
+
+def worker(rank: int, strategy: Strategy, folder: Path, first: int, start: Path | None) -> None:
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": "29517", "GLOO_SOCKET_IFNAME": "lo"}
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", rank=rank, world_size=2)
+    train(rank, 2, strategy, folder, first=first, start=start)
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_processes_compute_what_one_does_and_take_over_from_each_other(
+    strategy: Strategy, tmp_path: Path
+):
+    folders = {name: tmp_path / name for name in ("one", "one_more", "two", "two_more")}
+    for folder in folders.values():
+        folder.mkdir()
+    train(0, 1, strategy, folders["one"])
+    train(0, 1, strategy, folders["one_more"], first=NUM_STEPS // 2, start=folders["one"])
+    torch.multiprocessing.spawn(worker, (strategy, folders["two"], 0, None), nprocs=2)
+    # Two workers go on with what one began.
+    second = (strategy, folders["two_more"], NUM_STEPS // 2, folders["one"])
+    torch.multiprocessing.spawn(worker, second, nprocs=2)
+    for one, two in (("one", "two"), ("one_more", "two_more")):
+        torch.testing.assert_close(
+            torch.load(folders[two] / "losses.pt"),
+            torch.load(folders[one] / "losses.pt"),
+            atol=1e-4,
+            rtol=1e-4,
+        )

@@ -1,0 +1,189 @@
+"""The pretraining job as its users run it: workers, kills and resumption, on a local Ray cluster."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow as pa
+import pytest
+import torch
+
+from tests.tiny import NUM_VISUAL_TOKENS, bert_folder, cooking
+from vbert.checkpoints import load_pretrained
+from vbert.metrics_log import read_metrics
+from vbert.schemas import DOCUMENTS
+from vbert.tables import Committer, Table
+from vbert.vocabulary import Vocabulary, save
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[1]
+NUM_STEPS = 24
+NUM_VIDEOS = 48
+
+Job = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Documents of 48 cooking videos in two files, their vocabulary, and a small BERT."""
+    root = tmp_path_factory.mktemp("pretrain")
+    torch.manual_seed(0)
+    centroids = [torch.randn(3**level, 3, 8) for level in range(3)]
+    vocabulary = Vocabulary(featurizer="fake", centroids=centroids)
+    assert vocabulary.num_leaves == NUM_VISUAL_TOKENS
+    table = Table(str(root / "tables"), DOCUMENTS)
+    table.create()
+    rows = [cooking(number) | {"vocabulary": vocabulary.id} for number in range(NUM_VIDEOS)]
+    files = [
+        table.write_file(pa.Table.from_pylist(part, schema=DOCUMENTS.schema))
+        for part in (rows[:30], rows[30:])
+    ]
+    Committer(table, partition=vocabulary.id).commit(files)
+    uri = save(vocabulary, str(root / "tables"))
+    return {"tables": str(root / "tables"), "vocabulary": uri, "bert": bert_folder(root / "bert")}
+
+
+@pytest.fixture
+def start(corpus: dict[str, str], ray_cluster: str) -> Job:
+    def start(output: Path, *options: str) -> "subprocess.Popen[str]":
+        sizes = ["--num-steps", str(NUM_STEPS), "--lanes", "2", "--rows-per-step", "8", "--log-every", "1"]
+        command = [
+            *(sys.executable, "jobs/pretrain.py", "--tables", corpus["tables"], "--output", str(output)),
+            *("--vocabulary", corpus["vocabulary"], "--model.bert", corpus["bert"], *sizes),
+            *(
+                "--checkpoint-every",
+                "5",
+                "--sequences.row-length",
+                "64",
+                "--validation-share",
+                "0.2",
+                *options,
+            ),
+        ]
+        return subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | {"RAY_ADDRESS": ray_cluster},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> dict[str, list[dict[str, Any]]]:
+    """The lines of the run of one worker that nothing happened to, once there is one."""
+    return {}
+
+
+def finish(job: "subprocess.Popen[str]") -> str:
+    output, _ = job.communicate(timeout=400)
+    assert job.returncode == 0, output
+    return output
+
+
+def losses(output: Path) -> list[dict[str, Any]]:
+    """Of each step: its number, losses, accuracies, and how far the data is; without what takes time."""
+    kept = ("step", "train/loss", "train/accuracy", "train/epoch", "validation/")
+    return [
+        {name: value for name, value in line.items() if name.startswith(kept)}
+        for line in read_metrics(str(output))
+    ]
+
+
+def assert_same(found: list[dict[str, Any]], expected: list[dict[str, Any]], *, tolerance: float) -> None:
+    assert [line["step"] for line in found] == [line["step"] for line in expected]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours == pytest.approx(theirs, abs=tolerance, rel=tolerance)
+
+
+def wait_for_step(output: Path, step: int, job: "subprocess.Popen[str]") -> None:
+    """Until the run has logged a step, which is one beyond its last checkpoint."""
+    deadline = time.monotonic() + 300
+    while not any(line["step"] >= step for line in read_metrics(str(output))):
+        assert job.poll() is None, "the job ended before it was killed"
+        assert time.monotonic() < deadline, "the job does not come to that step"
+        time.sleep(0.02)
+
+
+def test_one_worker_and_what_a_run_leaves(start: Job, tmp_path: Path, undisturbed: dict[str, Any]):
+    said = finish(start(tmp_path / "run"))
+    undisturbed["lines"] = losses(tmp_path / "run")
+    steps = [line["step"] for line in undisturbed["lines"] if "train/loss" in line]
+    assert steps == list(range(1, NUM_STEPS + 1))
+    validated = [line["step"] for line in undisturbed["lines"] if "validation/loss" in line]
+    assert validated == [5, 10, 15, 20, 24]
+    assert undisturbed["lines"][-1]["validation/loss"] > 0
+    first, last = (
+        line for line in undisturbed["lines"] if line["step"] in (5, 24) and "validation/loss" in line
+    )
+    assert last["validation/loss"] < first["validation/loss"], "it learns"
+
+    found = load_pretrained(str(tmp_path / "run" / "model"))
+    assert found.model.config.num_visual_tokens == NUM_VISUAL_TOKENS
+    assert found.vocabulary.describe([101, 30_522, 30_523]) == "[CLS] [>] v0"
+    # Training and validation share no video, and together have all.
+    numbers = {line.split()[0]: int(line.split()[-1]) for line in said.splitlines() if " videos  " in line}
+    assert numbers["training"] + numbers["validation"] == NUM_VIDEOS
+    assert numbers["validation"] > 3
+    # Of the checkpoints the best three and the last are kept.
+    checkpoints = list((tmp_path / "run").glob("checkpoint_2*"))
+    assert 3 <= len(checkpoints) <= 4
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
+    metrics = read_metrics(str(tmp_path / "run"))[0]
+    for name in ("useful_tokens_per_second", "useful_token_share", "mfu", "data_wait_share", "learning_rate"):
+        assert metrics[f"train/{name}"] > 0
+    assert metrics["train/useful_token_share"] <= 1
+
+    # Once more: there is nothing left to do.
+    again = finish(start(tmp_path / "run"))
+    assert "24 steps" in again
+    assert_same(losses(tmp_path / "run"), undisturbed["lines"], tolerance=0)
+
+
+def test_two_workers_have_the_losses_of_one(start: Job, tmp_path: Path, undisturbed: dict[str, Any]):
+    finish(start(tmp_path / "run", "--num-workers", "2"))
+    assert_same(losses(tmp_path / "run"), undisturbed["lines"], tolerance=1e-4)
+
+
+def test_a_worker_killed_mid_epoch_costs_no_sequence(start: Job, tmp_path: Path, undisturbed: dict[str, Any]):
+    """The steps since the last checkpoint are done again, to the same losses: none is lost, none twice."""
+    job = start(tmp_path / "run")
+    wait_for_step(tmp_path / "run", 8, job)
+    workers = [
+        p for p in psutil.process_iter(["cmdline"]) if "RayTrainWorker" in " ".join(p.info["cmdline"] or [])
+    ]
+    assert workers
+    workers[0].kill()
+    finish(job)
+    assert_same(losses(tmp_path / "run"), undisturbed["lines"], tolerance=1e-6)
+
+
+def test_a_killed_driver_goes_on_with_the_same_command(
+    start: Job, tmp_path: Path, undisturbed: dict[str, Any]
+):
+    """Even with another number of workers."""
+    job = start(tmp_path / "run")
+    wait_for_step(tmp_path / "run", 12, job)
+    os.killpg(job.pid, signal.SIGKILL)
+    job.communicate(timeout=60)
+    finish(start(tmp_path / "run", "--num-workers", "2"))
+    assert_same(losses(tmp_path / "run"), undisturbed["lines"], tolerance=1e-4)
+
+
+def test_other_options_in_the_same_folder_are_refused(start: Job, tmp_path: Path):
+    (tmp_path / "run").mkdir()
+    job = start(tmp_path / "run", "--optimizer.learning-rate", "-1")
+    output, _ = job.communicate(timeout=100)
+    assert job.returncode == 2
+    assert "--optimizer.learning-rate -1" in output
