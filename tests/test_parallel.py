@@ -13,8 +13,9 @@ from vbert.checkpoints import load_optimizer, save_checkpoint
 from vbert.encoders import quiet_transformers
 from vbert.lanes import lanes_of_worker
 from vbert.modeling_videobert import VideoBertForPreTraining
+from vbert.parallel import parallelize
 from vbert.pretrain import Tally, train_step
-from vbert.training import Strategy, make_optimizer, parallelize
+from vbert.training import Strategy, make_optimizer
 
 NUM_LANES = 3  # two workers have two and one
 NUM_STEPS = 4

@@ -1,23 +1,11 @@
-"""A checkpoint: a folder that `from_pretrained` opens, and what it takes to go on training from it.
-
-    config.json, model.safetensors, tokenizer.json   the model and its words
-    optimizer.safetensors                            AdamW's moments, named by parameter
-    progress.json                                    step, place in the data, options
-
-Tensors are safetensors, so that opening a checkpoint runs no code. They are whole, not sharded: a run may go
-on with another number of workers, or with FSDP instead of DDP. Randomness needs no state: it is seeded by the
-step (see pretrain.py).
-"""
+"""Write a checkpoint and go on from it, or open it to use the model. checkpoint_files.py has the layout."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import fsspec
 import torch
 import torch.distributed as dist
 from safetensors.torch import load_file, save_file
@@ -29,16 +17,13 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
+from vbert.checkpoint_files import OPTIMIZER, PROGRESS, TOKENIZER, local_folder, read_progress
 from vbert.encoders import quiet_transformers
 from vbert.errors import UserError
-from vbert.listing import local_path
 from vbert.modeling_videobert import VideoBertForPreTraining
+from vbert.parallel import unwrapped
 from vbert.text import JointVocabulary
-from vbert.training import unwrapped
 
-OPTIMIZER = "optimizer.safetensors"
-PROGRESS = "progress.json"
-TOKENIZER = "tokenizer.json"
 WHOLE_ON_RANK_0 = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
@@ -104,22 +89,3 @@ def load_pretrained(uri: str) -> Pretrained:
             num_visual_tokens=model.config.num_visual_tokens,
         )
         return Pretrained(model=model, vocabulary=vocabulary, progress=read_progress(folder))
-
-
-@contextmanager
-def local_folder(uri: str) -> Iterator[Path]:
-    """The folder itself, or for as long as it is needed a copy of one in a bucket."""
-    path = local_path(uri)
-    if path is not None:
-        yield Path(path)
-        return
-    filesystem, remote = fsspec.url_to_fs(uri)
-    with TemporaryDirectory() as name:
-        filesystem.get(f"{remote.rstrip('/')}/", name, recursive=True)
-        yield Path(name)
-
-
-def read_progress(folder: Path) -> dict[str, Any]:
-    """What `save_checkpoint` was given."""
-    progress: dict[str, Any] = json.loads((folder / PROGRESS).read_text())
-    return progress

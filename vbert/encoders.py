@@ -1,17 +1,14 @@
-"""What pretraining starts from: a BERT checkpoint with its word pieces, and rows for the visual words."""
+"""The BERT checkpoint that pretraining starts from: its sizes and its word pieces, not yet its weights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
-import torch
 from transformers import AutoConfig, AutoTokenizer, BertConfig
 from transformers.utils import logging
 
 from vbert.configuration_videobert import VideoBertConfig, from_bert_config
 from vbert.errors import UserError
-from vbert.modeling_videobert import VideoBertForPreTraining
 from vbert.text import JointVocabulary
 
 PACKAGED = "minilm"
@@ -83,46 +80,6 @@ def videobert_config(config: ModelConfig, *, num_visual_tokens: int) -> VideoBer
         attention_probs_dropout_prob=config.attention_dropout,
         alignment_loss_weight=config.alignment_weight,
     )
-
-
-def starting_model(
-    config: ModelConfig, *, leaf_centroids: torch.Tensor, seed: int
-) -> VideoBertForPreTraining:
-    """The model of step 0, the same for the same seed.
-
-    `leaf_centroids` float32 [num_visual_tokens, F] are the visual vocabulary's; a leaf that nothing was
-    assigned to is NaN.
-    """
-    videobert = videobert_config(config, num_visual_tokens=len(leaf_centroids))
-    with torch.random.fork_rng(), quiet_transformers():
-        torch.manual_seed(seed)
-        model: VideoBertForPreTraining
-        if config.random_init:
-            model = VideoBertForPreTraining(videobert)
-        else:
-            model = VideoBertForPreTraining.from_pretrained(bert_checkpoint(config.bert), config=videobert)
-        embeddings: Any = model.bert.embeddings
-        words = embeddings.word_embeddings.weight.detach()
-        rows = visual_rows(leaf_centroids, width=words.shape[1], spread=float(words.std()))
-        with torch.no_grad():
-            embeddings.visual_embeddings.weight[1:] = rows
-    return model
-
-
-def visual_rows(leaf_centroids: torch.Tensor, *, width: int, spread: float) -> torch.Tensor:
-    """First embeddings of the visual words: float32 [num_visual_tokens, width] of a standard deviation.
-
-    A random projection of the centroids, which keeps distances (Johnson and Lindenstrauss 1984): words that
-    look alike begin alike, so that what is learned of one helps the others. Rows as long as the text's, since
-    BERT's own initialisation, a third of that, drowns in the position embeddings.
-    """
-    is_known = leaf_centroids.isfinite().all(dim=1)
-    known = leaf_centroids[is_known].float()
-    rows = torch.randn(len(leaf_centroids), width) * spread
-    if is_known.sum() > 1:
-        projected = (known - known.mean(0)) @ torch.randn(known.shape[1], width)
-        rows[is_known] = projected * (spread / projected.std())
-    return rows
 
 
 @contextmanager

@@ -9,23 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vbert.lanes import MicroBatch
 from vbert.modeling_videobert import IGNORED, VideoBertForPreTrainingOutput
+from vbert.parallel import gradient_sync, sum_over_workers, unwrapped, world_size
 from vbert.sequences import Regime, random_generator
-from vbert.training import (
-    OptimizerConfig,
-    Precision,
-    autocast,
-    gradient_sync,
-    sum_over_workers,
-    unwrapped,
-    update,
-    world_size,
-)
+from vbert.training import OptimizerConfig, Precision, autocast, update
 
 # The cells of a Tally: what is predicted, in which regime.
 CELLS = ("text/words", "video/clips", "joint/words", "joint/clips", "alignment", "features")

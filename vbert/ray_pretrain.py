@@ -1,7 +1,9 @@
 """Ray Train pretrains VideoBERT on the documents of one version of the table."""
 
 import json
+import pickle
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,18 +13,18 @@ import pyarrow as pa
 import ray.train
 from ray.train.torch import TorchTrainer
 
-from vbert.checkpoints import OPTIMIZER, read_progress
+from vbert.checkpoint_files import OPTIMIZER, read_progress
 from vbert.encoders import ModelConfig, bert_config, joint_vocabulary
 from vbert.errors import UserError
 from vbert.lanes import cut_runs
 from vbert.listing import absolute_uri
 from vbert.ray_cluster import connect, count_gpus
-from vbert.ray_train_worker import TrainingJob, train_worker
 from vbert.records import read_records, require
 from vbert.schemas import DOCUMENTS
 from vbert.sequences import SequenceConfig, random_generator
 from vbert.tables import Table
 from vbert.training import OptimizerConfig, Precision, Strategy
+from vbert.training_job import TrainingJob
 from vbert.vocabulary import load
 from vbert.windows import WindowReader
 
@@ -155,7 +157,7 @@ def pretrain(config: PretrainConfig) -> PretrainSummary:
     _remember(config)
     result = TorchTrainer(
         train_worker,
-        train_loop_config={"job": job},
+        train_loop_config={"job": pickle.dumps(job)},  # opened by workers alone
         scaling_config=_scaling(config),
         run_config=_run_config(config),
     ).fit()
@@ -172,6 +174,16 @@ def pretrain(config: PretrainConfig) -> PretrainSummary:
         metrics=metrics,
         seconds=time.monotonic() - start_seconds,
     )
+
+
+def train_worker(settings: Mapping[str, bytes]) -> None:
+    """Ray Train calls it once on each worker, and again on all of them after one was lost.
+
+    The model is imported here: it takes ten seconds, which Ray's controller and the driver need not spend.
+    """
+    from vbert.ray_train_worker import Worker
+
+    Worker(pickle.loads(settings["job"])).train()  # our own driver's
 
 
 def _plan(config: PretrainConfig) -> tuple[TrainingJob, int]:

@@ -13,56 +13,26 @@ import torch
 import torch.distributed as dist
 from ray import train
 
-from vbert.checkpoints import load_optimizer, read_progress, save_checkpoint
-from vbert.encoders import ModelConfig, quiet_transformers, starting_model
-from vbert.lanes import LaneStream, MicroBatch, Position, Run, lanes_of_worker, windows_from
+from vbert.checkpoint_files import read_progress
+from vbert.checkpoints import load_optimizer, save_checkpoint
+from vbert.encoders import quiet_transformers
+from vbert.lanes import LaneStream, MicroBatch, Position, lanes_of_worker, windows_from
 from vbert.metrics_log import MetricsLog
 from vbert.modeling_videobert import VideoBertForPreTraining
+from vbert.parallel import parallelize
 from vbert.pretrain import Tally, evaluate_batches, train_step
 from vbert.progress import Progress
 from vbert.ray_cluster import connect
 from vbert.ray_windows import built_windows
+from vbert.starting_model import starting_model
 from vbert.training import (
-    OptimizerConfig,
-    Precision,
-    Strategy,
     learning_rate_at,
     make_optimizer,
-    parallelize,
     peak_flops,
     training_flops,
 )
+from vbert.training_job import TrainingJob
 from vbert.vocabulary import load
-from vbert.windows import WindowReader
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingJob:
-    """All that a worker needs to know; the same for all of them."""
-
-    output: str
-    vocabulary: str
-    partition: str
-    reader: WindowReader
-    runs: tuple[Run, ...]
-    validation_ids: frozenset[str]
-    version: int
-    model: ModelConfig
-    optimizer: OptimizerConfig
-    num_steps: int
-    num_lanes: int
-    seed: int
-    strategy: Strategy
-    precision: Precision
-    compile: bool
-    gradient_checkpointing: bool
-    checkpoint_every: int
-    log_every: int
-
-
-def train_worker(settings: Mapping[str, Any]) -> None:
-    """Ray Train calls it once on each worker, and again on all of them after one was lost."""
-    Worker(settings["job"]).train()
 
 
 @dataclass

@@ -1,16 +1,11 @@
-"""What every training of this project shares: optimiser, schedule, precision, parallel wrapping."""
+"""What every training of this project shares: optimiser, schedule, precision, and its speed in figures."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-import torch.distributed as dist
-from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.nn.parallel import DistributedDataParallel
+from torch import nn
 
 from vbert.errors import UserError
 
@@ -71,52 +66,10 @@ def update(
     return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
 
 
-def parallelize(model: nn.Module, strategy: Strategy, *, layers: nn.ModuleList) -> nn.Module:
-    """Wrap for the process group there is: DDP copies the model, FSDP2 shards it layer by layer."""
-    if not dist.is_initialized():
-        return model
-    if strategy == "ddp":
-        return DistributedDataParallel(model)
-    for layer in layers:
-        fully_shard(layer)
-    fully_shard(model)
-    return model
-
-
-@contextmanager
-def gradient_sync(model: nn.Module, *, enabled: bool) -> Iterator[None]:
-    """Whether the backward pass inside exchanges gradients: only the last of a step's has to."""
-    if isinstance(model, FSDPModule):
-        model.set_requires_gradient_sync(enabled)
-        yield
-    elif isinstance(model, DistributedDataParallel) and not enabled:
-        with model.no_sync():
-            yield
-    else:
-        yield
-
-
-def unwrapped(model: nn.Module) -> Any:
-    """The model itself, from under DDP."""
-    return model.module if isinstance(model, DistributedDataParallel) else model
-
-
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """Bfloat16 where asked for; "auto" is bfloat16 on a GPU and float32 on a CPU."""
     use_bf16 = precision == "bf16" or (precision == "auto" and device.type == "cuda")
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=use_bf16)
-
-
-def world_size() -> int:
-    """How many processes train together."""
-    return dist.get_world_size() if dist.is_initialized() else 1
-
-
-def sum_over_workers(values: Tensor) -> Tensor:
-    """The sum of `values` over all processes, in place."""
-    if dist.is_initialized():
-        dist.all_reduce(values)
-    return values
 
 
 def training_flops(
