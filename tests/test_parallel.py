@@ -14,7 +14,7 @@ from vbert.encoders import quiet_transformers
 from vbert.lanes import lanes_of_worker
 from vbert.modeling_videobert import VideoBertForPreTraining
 from vbert.parallel import parallelize
-from vbert.pretrain import Tally, train_step
+from vbert.pretrain import Tally, evaluate_batches, train_step
 from vbert.training import Strategy, make_optimizer
 
 NUM_LANES = 3  # two workers have two and one
@@ -43,13 +43,15 @@ def train(
     losses = []
     lanes = lanes_of_worker(rank, num_workers=num_workers, num_lanes=NUM_LANES)
     for step in range(first, NUM_STEPS if first else NUM_STEPS // 2):
-        batches = batches_of(range(9), epoch=step, at_most=3)
+        batches = batches_of(range(24), epoch=step, at_most=3)
         mine = {lane: batches[lane] for lane in lanes}
         tally, norm = train_step(
             wrapped, optimizer, mine, OPTIMIZER, step=step, num_steps=NUM_STEPS, seed=0, device=CPU
         )
         assert isinstance(tally, Tally)
         losses += [tally.over_workers().means()["loss"], norm]
+    unseen = batches_of(range(100, 112), epoch=0, at_most=1)[:3]  # more than one each, and not as many each
+    losses.append(evaluate_batches(wrapped, unseen, device=CPU).over_workers().means()["loss"])
     save_checkpoint(folder, wrapped, optimizer, tokenizer_json=WORDS.tokenizer_json, progress={})
     if rank == 0:
         torch.save(torch.tensor(losses), folder / "losses.pt")

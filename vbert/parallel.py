@@ -17,7 +17,7 @@ def parallelize(model: nn.Module, strategy: Strategy, *, layers: nn.ModuleList) 
     if not dist.is_initialized():
         return model
     if strategy == "ddp":
-        return DistributedDataParallel(model)
+        return DistributedDataParallel(model, broadcast_buffers=False)  # they are constants
     for layer in layers:
         fully_shard(layer)
     fully_shard(model)
@@ -45,6 +45,11 @@ def unwrapped(model: nn.Module) -> Any:
 def world_size() -> int:
     """How many processes train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Which of the processes this is, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
 
 
 def sum_over_workers(values: Tensor) -> Tensor:

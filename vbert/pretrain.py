@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vbert.lanes import MicroBatch
 from vbert.modeling_videobert import IGNORED, VideoBertForPreTrainingOutput
-from vbert.parallel import gradient_sync, sum_over_workers, unwrapped, world_size
+from vbert.parallel import gradient_sync, rank, sum_over_workers, unwrapped, world_size
 from vbert.sequences import Regime, random_generator
 from vbert.training import OptimizerConfig, Precision, autocast, update
 
@@ -121,14 +121,20 @@ def train_step(
 def evaluate_batches(
     model: nn.Module, batches: Sequence[MicroBatch], *, device: torch.device, precision: Precision = "auto"
 ) -> Tally:
-    """The tally of this worker's batches, without dropout."""
+    """The tally of this worker's share of the batches, without dropout. All workers are given all of them.
+
+    Each makes as many forward passes as the others, since FSDP exchanges weights in them.
+    """
     was_training = model.training
     model.eval()
     tally = Tally.empty()
-    for batch in batches:
-        tensors = to_device(batch, device)
+    for first in range(0, len(batches), world_size()):
+        mine = first + rank()
+        tensors = to_device(batches[min(mine, len(batches) - 1)], device)
         with autocast(device, precision):
-            tally = tally + tally_of(forward(model, tensors), tensors)
+            found = tally_of(forward(model, tensors), tensors)
+        if mine < len(batches):
+            tally = tally + found
     model.train(was_training)
     return tally
 

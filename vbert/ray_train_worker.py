@@ -92,7 +92,7 @@ class Worker:
         self.optimizer = make_optimizer(self.model, self.job.optimizer)
 
     def _validation_batches(self) -> list[MicroBatch]:
-        """This worker's part of the held-out documents."""
+        """Of the held-out documents, always the same."""
         reader = self.job.reader
         columns = [f.name for f in reader.table.layout.schema if f.name != reader.table.layout.partition]
         rows = reader.table.read(
@@ -101,8 +101,7 @@ class Worker:
             video_ids=self.job.validation_ids,
             version=self.job.version,
         )
-        batches = reader.batches_of(rows.to_pylist(), epoch=0) if rows.num_rows else []
-        return list(batches[self.rank :: self.num_workers])
+        return list(reader.batches_of(rows.to_pylist(), epoch=0)) if rows.num_rows else []
 
     def train(self) -> None:
         """From where the checkpoint was to the last step."""

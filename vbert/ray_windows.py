@@ -12,51 +12,59 @@ import ray
 from vbert.lanes import MicroBatch, Window
 from vbert.windows import WindowReader
 
-# So many windows make one Ray dataset: it is built as fast as it can be, and no faster than it is consumed
-# only because the next does not begin before.
 WINDOWS_A_DATASET = 16
-WINDOWS_AHEAD = 2  # wait here while the next dataset starts
 # A task builds 6,000 sequences a second. It asks for half a CPU, to find room beside training workers.
 TASKS = 2
 CPUS_A_TASK = 0.5
 
+Built = tuple[Window, list[MicroBatch]]
 
-def built_windows(
-    windows: Iterator[Window], reader: WindowReader
-) -> Iterator[tuple[Window, list[MicroBatch]]]:
-    """The windows in their order, each with its micro-batches; a thread fetches them ahead of time."""
-    waiting: Queue[tuple[Window, list[MicroBatch]] | Exception] = Queue(maxsize=WINDOWS_AHEAD)
 
-    def fetch() -> None:
+def built_windows(windows: Iterator[Window], reader: WindowReader) -> Iterator[Built]:
+    """The windows in their order, each with its micro-batches.
+
+    While one dataset of windows is consumed a thread has the next one built, and another waits in between:
+    so far ahead and no further. They are built to the end, in the object store, since the executor of a
+    dataset that waits for its consumer keeps a core busy.
+    """
+    waiting: Queue[list[ray.ObjectRef[pa.Table]] | Exception] = Queue(maxsize=1)
+    chunks: Queue[list[Window]] = Queue()
+
+    def build() -> None:
         try:
-            for built in _built(windows, reader):
-                waiting.put(built)
+            there = ray.put(reader)
+            while chunk := list(islice(windows, WINDOWS_A_DATASET)):
+                chunks.put(chunk)
+                waiting.put(_blocks(chunk, there))
         except Exception as error:  # noqa: BLE001 (raised again where it is waited for)
             waiting.put(error)
 
-    Thread(target=fetch, daemon=True).start()
+    Thread(target=build, daemon=True).start()
     while True:
-        found = waiting.get()
-        if isinstance(found, Exception):
-            raise found
-        yield found
-
-
-def _built(windows: Iterator[Window], reader: WindowReader) -> Iterator[tuple[Window, list[MicroBatch]]]:
-    there = ray.put(reader)
-    while chunk := list(islice(windows, WINDOWS_A_DATASET)):
-        numbers = ray.data.range(len(chunk), override_num_blocks=len(chunk))
-        numbers.context.execution_options.preserve_order = True
-        built = numbers.map_batches(
-            _builder(there, ray.put(chunk)),
-            batch_size=None,
-            batch_format="pyarrow",
-            num_cpus=CPUS_A_TASK,
-            compute=ray.data.TaskPoolStrategy(size=TASKS),
-        )
-        for block in built.iter_batches(batch_size=None, batch_format="pyarrow"):
+        blocks = waiting.get()
+        if isinstance(blocks, Exception):
+            raise blocks
+        chunk = chunks.get()
+        for block in map(ray.get, blocks):
             for number, mine in groupby(_rows(block), key=lambda row: row["window"].as_py()):
                 yield chunk[number], [_arrays(row) for row in mine]
+
+
+def _blocks(
+    chunk: Sequence[Window], reader: "ray.ObjectRef[WindowReader]"
+) -> list["ray.ObjectRef[pa.Table]"]:
+    """The micro-batches of some windows, in order, built on the cluster."""
+    numbers = ray.data.range(len(chunk), override_num_blocks=len(chunk))
+    numbers.context.execution_options.preserve_order = True
+    built = numbers.map_batches(
+        _builder(reader, ray.put(chunk)),
+        batch_size=None,
+        batch_format="pyarrow",
+        num_cpus=CPUS_A_TASK,
+        compute=ray.data.TaskPoolStrategy(size=TASKS),
+    )
+    refs: list[ray.ObjectRef[pa.Table]] = built.materialize().to_arrow_refs()
+    return refs
 
 
 def _builder(
