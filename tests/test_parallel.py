@@ -57,32 +57,30 @@ def train(
         torch.save(torch.tensor(losses), folder / "losses.pt")
 
 
-def worker(rank: int, strategy: Strategy, folder: Path, first: int, start: Path | None) -> None:
+def worker(rank: int, root: Path) -> None:
+    """Both strategies, each from the start and from what one process began: a process imports for 20 s."""
     os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": "29517", "GLOO_SOCKET_IFNAME": "lo"}
     torch.set_num_threads(1)
     dist.init_process_group("gloo", rank=rank, world_size=2)
-    train(rank, 2, strategy, folder, first=first, start=start)
+    strategies: tuple[Strategy, ...] = ("ddp", "fsdp")
+    for strategy in strategies:
+        train(rank, 2, strategy, root / f"{strategy}-first")
+        train(rank, 2, strategy, root / f"{strategy}-second", first=NUM_STEPS // 2, start=root / "one-first")
     dist.destroy_process_group()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_two_processes_compute_what_one_does_and_take_over_from_each_other(
-    strategy: Strategy, tmp_path: Path
-):
-    folders = {name: tmp_path / name for name in ("one", "one_more", "two", "two_more")}
-    for folder in folders.values():
-        folder.mkdir()
-    train(0, 1, strategy, folders["one"])
-    train(0, 1, strategy, folders["one_more"], first=NUM_STEPS // 2, start=folders["one"])
-    torch.multiprocessing.spawn(worker, (strategy, folders["two"], 0, None), nprocs=2)
-    # Two workers go on with what one began.
-    second = (strategy, folders["two_more"], NUM_STEPS // 2, folders["one"])
-    torch.multiprocessing.spawn(worker, second, nprocs=2)
-    for one, two in (("one", "two"), ("one_more", "two_more")):
-        torch.testing.assert_close(
-            torch.load(folders[two] / "losses.pt"),
-            torch.load(folders[one] / "losses.pt"),
-            atol=1e-4,
-            rtol=1e-4,
-        )
+def test_two_processes_compute_what_one_does_and_take_over_from_it(tmp_path: Path):
+    """The losses, the gradients' lengths and the validation loss of DDP and of FSDP2."""
+    for name in ("one", "ddp", "fsdp"):
+        for half in ("first", "second"):
+            (tmp_path / f"{name}-{half}").mkdir()
+    train(0, 1, "ddp", tmp_path / "one-first")
+    train(0, 1, "ddp", tmp_path / "one-second", first=NUM_STEPS // 2, start=tmp_path / "one-first")
+    torch.multiprocessing.spawn(worker, (tmp_path,), nprocs=2)
+    for half in ("first", "second"):
+        expected = torch.load(tmp_path / f"one-{half}" / "losses.pt")
+        assert len(expected) == 2 * (NUM_STEPS // 2) + 1
+        for strategy in ("ddp", "fsdp"):
+            found = torch.load(tmp_path / f"{strategy}-{half}" / "losses.pt")
+            torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)

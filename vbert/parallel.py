@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard
@@ -17,7 +18,7 @@ def parallelize(model: nn.Module, strategy: Strategy, *, layers: nn.ModuleList) 
     if not dist.is_initialized():
         return model
     if strategy == "ddp":
-        return DistributedDataParallel(model, broadcast_buffers=False)  # they are constants
+        return DistributedDataParallel(model, forward_sync_buffers=False)  # they are constants
     for layer in layers:
         fully_shard(layer)
     fully_shard(model)
@@ -35,6 +36,16 @@ def gradient_sync(model: nn.Module, *, enabled: bool) -> Iterator[None]:
             yield
     else:
         yield
+
+
+def missing_passes(model: nn.Module, num_passes: int) -> int:
+    """How many forward passes this worker makes fewer than the others, and must make up for: under FSDP, which
+    exchanges weights in each."""
+    if not isinstance(model, FSDPModule):
+        return 0
+    most = torch.tensor(num_passes, device=next(model.parameters()).device)
+    dist.all_reduce(most, op=dist.ReduceOp.MAX)
+    return int(most) - num_passes
 
 
 def unwrapped(model: nn.Module) -> Any:

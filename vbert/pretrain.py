@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vbert.lanes import MicroBatch
 from vbert.modeling_videobert import IGNORED, VideoBertForPreTrainingOutput
-from vbert.parallel import gradient_sync, rank, sum_over_workers, unwrapped, world_size
+from vbert.parallel import gradient_sync, missing_passes, rank, sum_over_workers, unwrapped, world_size
 from vbert.sequences import Regime, random_generator
 from vbert.training import OptimizerConfig, Precision, autocast, update
 
@@ -101,6 +101,11 @@ def train_step(
     masked, pairs = sum_over_workers(counts(list(batches.values())).to(device)).clamp(min=1).tolist()
     weight = unwrapped(model).config.alignment_loss_weight
     tally = Tally.empty()
+    for _ in range(missing_passes(model, len(batches))):
+        with gradient_sync(model, enabled=False):
+            output = forward(model, to_device(next(iter(batches.values())), device))
+            assert output.loss is not None
+            (output.loss * 0).backward()
     for number, (lane, batch) in enumerate(sorted(batches.items())):
         torch.manual_seed(int(random_generator(seed, step, lane).integers(2**62)))
         tensors = to_device(batch, device)
