@@ -127,6 +127,7 @@ def _rows(tables: Path, name: str) -> list[str]:
 
 
 TABLES = ("--tables", "{folder}/tables")
+PRETRAIN = (*TABLES, "--vocabulary", "{folder}/none", "--output", "{folder}/run")
 
 
 @pytest.mark.parametrize(
@@ -164,6 +165,24 @@ TABLES = ("--tables", "{folder}/tables")
             "build_documents",
             [*TABLES, "--vocabulary", "{folder}/empty", "--captions", "x"],
             "no vocabulary there",
+        ),
+        ("pretrain", [*PRETRAIN], "none: no vocabulary there"),
+        ("pretrain", [*PRETRAIN, "--num-steps", "0"], "--num-steps must be at least 1, got 0"),
+        (
+            "pretrain",
+            [*PRETRAIN, "--rows-per-step", "12"],
+            "--rows-per-step 12 must be a multiple of --lanes 8",
+        ),
+        ("pretrain", [*PRETRAIN, "--num-workers", "9"], "--num-workers 9 must be from 1 to --lanes 8"),
+        ("pretrain", [*PRETRAIN, "--share-of-videos", "0"], "--share-of-videos 0.0 must be in (0, 1]"),
+        ("pretrain", [*PRETRAIN, "--sequences.row-length", "4"], "--sequences.row-length 4 (at least 16)"),
+        ("pretrain", [*PRETRAIN, "--sequences.mask-share", "1"], "--sequences.mask-share 1.0"),
+        ("pretrain", [*PRETRAIN, "--model.dropout", "2"], "--model.dropout 2.0"),
+        ("pretrain", [*PRETRAIN, "--optimizer.learning-rate", "-1"], "--optimizer.learning-rate -1.0"),
+        (
+            "evaluate_zero_shot",
+            [*TABLES, "--model", "{folder}/empty", "--clips", "{folder}/list.csv"],
+            "empty: no checkpoint",
         ),
         ("compact_tables", [*TABLES], "tables: no table there"),
         ("compact_tables", [*TABLES, "--retention-hours", "0"], "at least 1, got 0"),

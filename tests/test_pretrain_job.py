@@ -16,8 +16,12 @@ import torch
 
 from tests.tiny import NUM_VISUAL_TOKENS, bert_folder, cooking
 from vbert.checkpoints import load_pretrained
+from vbert.encoders import ModelConfig
+from vbert.errors import UserError
 from vbert.metrics_log import read_metrics
+from vbert.ray_pretrain import PretrainConfig, pretrain
 from vbert.schemas import DOCUMENTS
+from vbert.sequences import SequenceConfig
 from vbert.tables import Committer, Table
 from vbert.vocabulary import Vocabulary, save
 
@@ -181,9 +185,36 @@ def test_a_killed_driver_goes_on_with_the_same_command(
     assert_same(losses(tmp_path / "run"), undisturbed["lines"], tolerance=1e-4)
 
 
-def test_other_options_in_the_same_folder_are_refused(start: Job, tmp_path: Path):
-    (tmp_path / "run").mkdir()
-    job = start(tmp_path / "run", "--optimizer.learning-rate", "-1")
-    output, _ = job.communicate(timeout=100)
-    assert job.returncode == 2
-    assert "--optimizer.learning-rate -1" in output
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sequences": SequenceConfig(row_length=128)}, "--sequences.row-length 128: .* takes 64"),
+        ({"lanes": 32, "rows_per_step": 32}, "48 videos to train on are too few for --lanes 32"),
+        ({"held_out": "{root}/nothing.csv"}, "nothing.csv: cannot be read as a .csv list of held-out videos"),
+        ({"documents_version": 99}, "no version 99"),
+        ({"tables": "{root}/elsewhere"}, "elsewhere"),
+        ({"model": ModelConfig(bert="/no/such/bert")}, "--model.bert /no/such/bert"),
+        ({"output": "{root}/begun", "seed": 2}, "begun: holds a run with --seed 1, and not 2"),
+    ],
+)
+def test_what_does_not_fit_together_is_said_before_anything_starts(
+    corpus: dict[str, str], tmp_path: Path, changes: dict[str, Any], said: str
+):
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    (begun / "options.json").write_text('{"seed": 1, "documents_version": 1}')
+    placed = {
+        name: value.format(root=tmp_path) if isinstance(value, str) else value
+        for name, value in changes.items()
+    }
+    options: dict[str, Any] = {
+        "tables": corpus["tables"],
+        "vocabulary": corpus["vocabulary"],
+        "output": str(tmp_path / "run"),
+        "validation_share": 0.0,
+        "model": ModelConfig(bert=corpus["bert"]),
+        "sequences": SequenceConfig(row_length=64),
+    }
+    with pytest.raises(UserError, match=said):
+        pretrain(PretrainConfig(**(options | placed)))
+    assert not (tmp_path / "run").exists()

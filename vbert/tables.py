@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Transaction
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
 from vbert.errors import UserError
@@ -74,6 +74,10 @@ class Table:
             return DeltaTable(self.uri, version=version)
         except TableNotFoundError as error:
             raise UserError(f"{self.uri}: no such table; give the --tables that featurize wrote") from error
+        except DeltaError as error:
+            if version is None:
+                raise
+            raise UserError(f"{self.uri}: has no version {version}, or no longer ({error})") from error
 
     def version(self) -> int:
         """The number of the newest commit."""
