@@ -40,6 +40,7 @@ LAYERS = [
     "planning",
     "featurization",
     "tables",
+    "continuous",
     "windows",
     "configuration_videobert",
     "modeling_videobert",

@@ -1,5 +1,6 @@
 """The pretraining job as its users run it: workers, kills and resumption, on a local Ray cluster."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,20 +8,24 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import psutil
 import pyarrow as pa
 import pytest
+import ray.train
 import torch
 
-from tests.tiny import NUM_VISUAL_TOKENS, bert_folder, cooking
+from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_folder, cooking
+from vbert import ray_pretrain
 from vbert.checkpoints import load_pretrained
 from vbert.encoders import ModelConfig
 from vbert.errors import UserError
 from vbert.metrics_log import read_metrics
 from vbert.ray_pretrain import PretrainConfig, pretrain
-from vbert.schemas import DOCUMENTS
+from vbert.ray_zero_shot import ZeroShotConfig, evaluate_zero_shot
+from vbert.schemas import DOCUMENTS, FEATURES
 from vbert.sequences import SequenceConfig
 from vbert.tables import Committer, Table
 from vbert.vocabulary import Vocabulary, save
@@ -50,8 +55,32 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         for part in (rows[:30], rows[30:])
     ]
     Committer(table, partition=vocabulary.id).commit(files)
+    _write_features(str(root / "tables"), rows)
     uri = save(vocabulary, str(root / "tables"))
     return {"tables": str(root / "tables"), "vocabulary": uri, "bert": bert_folder(root / "bert")}
+
+
+def _write_features(root: str, documents: list[dict[str, Any]]) -> None:
+    """The features that the documents' tokens came from: noise of 8 dimensions."""
+    chance = np.random.default_rng(0)
+    rows = [
+        {
+            "video_id": document["video_id"],
+            "featurizer": "fake",
+            "fingerprint": document["fingerprint"],
+            "segment_index": 0,
+            "clip_seconds": 1.5,
+            "clip_start_seconds": document["visual_token_start_seconds"],
+            "features": chance.normal(size=(len(document["visual_tokens"]), 8)).tolist(),
+            "num_dropped_clips": 0,
+            "warnings": [],
+        }
+        for document in documents
+    ]
+    table = Table(root, FEATURES)
+    table.create()
+    file = table.write_file(pa.Table.from_pylist(rows, schema=FEATURES.schema))
+    Committer(table, partition="fake").commit([file])
 
 
 @pytest.fixture
@@ -218,3 +247,61 @@ def test_what_does_not_fit_together_is_said_before_anything_starts(
     with pytest.raises(UserError, match=said):
         pretrain(PretrainConfig(**(options | placed)))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+@pytest.mark.parametrize("visual_input", ["tokens", "features"])
+def test_a_run_in_this_process_and_its_model_evaluated(
+    corpus: dict[str, str],
+    ray_cluster: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    visual_input: Literal["tokens", "features"],
+):
+    """Ray Train's local mode, so that a debugger and coverage see what a worker does."""
+    monkeypatch.setenv("RAY_ADDRESS", ray_cluster)
+    monkeypatch.setattr(ray_pretrain, "_scaling", lambda config: ray.train.ScalingConfig(num_workers=0))
+    clips = tmp_path / "clips.csv"
+    rows = [
+        f"cooking-{n},{6 * at},{6 * at + 6},cut,{food}" for n in range(4) for at, food in enumerate(FOODS[:2])
+    ]
+    clips.write_text("\n".join(["video_id,start_seconds,end_seconds,verb,object", *rows, "gone,0,1,cut,egg"]))
+    config = PretrainConfig(
+        tables=corpus["tables"],
+        vocabulary=corpus["vocabulary"],
+        output=str(tmp_path / "run"),
+        visual_input=visual_input,
+        num_steps=6,
+        lanes=2,
+        rows_per_step=8,
+        checkpoint_every=4,
+        log_every=2,
+        gradient_checkpointing=True,
+        held_out=str(clips),
+        model=ModelConfig(bert=corpus["bert"]),
+        sequences=SequenceConfig(row_length=64),
+    )
+    try:
+        summary = pretrain(config)
+        assert summary.num_validation_videos >= 4
+        predicted = "loss/features" if visual_input == "features" else "loss/video/clips"
+        assert predicted in summary.metrics
+        lines = read_metrics(str(tmp_path / "run"))
+        assert [line["step"] for line in lines if "train/loss" in line] == [2, 4, 6]
+        evaluation = ZeroShotConfig(
+            tables=corpus["tables"],
+            model=summary.model,
+            clips=str(clips),
+            output=str(tmp_path / "zero-shot.json"),
+        )
+        if visual_input == "features":
+            with pytest.raises(UserError, match="knows no visual tokens"):
+                evaluate_zero_shot(evaluation)
+            return
+        found = evaluate_zero_shot(evaluation)
+        assert (found.num_clips, found.num_missing, found.num_verbs, found.num_objects) == (8, 1, 1, 2)
+        assert found.scores["cross-modal"]["verb top-1"] == 1.0  # of one verb
+        assert found.scores["cross-modal"]["object top-5"] == 1.0  # of two objects
+        assert json.loads((tmp_path / "zero-shot.json").read_text())["scores"] == found.scores
+    finally:
+        ray.shutdown()

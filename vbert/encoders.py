@@ -71,11 +71,14 @@ def joint_vocabulary(name: str, *, num_visual_tokens: int) -> JointVocabulary:
     )
 
 
-def videobert_config(config: ModelConfig, *, num_visual_tokens: int) -> VideoBertConfig:
+def videobert_config(
+    config: ModelConfig, *, num_visual_tokens: int, visual_feature_dim: int | None = None
+) -> VideoBertConfig:
     """BERT's sizes with this run's changes."""
     return from_bert_config(
         bert_config(config.bert),
         num_visual_tokens=num_visual_tokens,
+        visual_feature_dim=visual_feature_dim,
         hidden_dropout_prob=config.dropout,
         attention_probs_dropout_prob=config.attention_dropout,
         alignment_loss_weight=config.alignment_weight,

@@ -49,7 +49,7 @@ class VideoBertEmbeddings(BertEmbeddings):
         words = self.word_embeddings(input_ids.clamp(max=self.vocab_size - 1))
         visual = self.visual_embeddings((input_ids - self.vocab_size).clamp(min=0))
         if self.visual_projection is not None and visual_features is not None:
-            visual = visual + self.visual_projection(visual_features)
+            visual = visual + self.visual_projection(_scaled(visual_features))
         return torch.where(is_visual, visual, words)
 
 
@@ -269,8 +269,13 @@ class VideoBertForPreTraining(VideoBertPreTrainedModel):
             raise ValueError("feature_labels need a configuration with visual_feature_dim")
         is_masked = feature_labels.any(dim=-1)
         guesses = F.normalize(self.cls.features(hidden[is_masked]).float(), dim=-1)
-        clips = F.normalize(feature_labels[is_masked].float(), dim=-1)
+        clips = F.normalize(_scaled(feature_labels[is_masked].float()), dim=-1)
         return guesses @ clips.T / self.config.visual_temperature
+
+
+def _scaled(features: Tensor) -> Tensor:
+    """Each vector with mean 0 and variance 1: backbones differ in scale, and few have negative values."""
+    return F.layer_norm(features, features.shape[-1:])
 
 
 def _cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:

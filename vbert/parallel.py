@@ -39,7 +39,7 @@ def gradient_sync(model: nn.Module, *, enabled: bool) -> Iterator[None]:
 
 
 def missing_passes(model: nn.Module, num_passes: int) -> int:
-    """How many forward passes this worker would make fewer than the others; FSDP exchanges weights in each."""
+    """How many forward passes this worker would make too few: FSDP exchanges weights in each."""
     if not isinstance(model, FSDPModule):
         return 0
     most = torch.tensor(num_passes, device=next(model.parameters()).device)

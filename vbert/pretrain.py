@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vbert.continuous import spread_vectors
 from vbert.lanes import MicroBatch
 from vbert.modeling_videobert import IGNORED, VideoBertForPreTrainingOutput
 from vbert.parallel import gradient_sync, missing_passes, rank, sum_over_workers, unwrapped, world_size
@@ -59,18 +60,22 @@ class Tally:
 
 
 def to_device(batch: MicroBatch, device: torch.device) -> dict[str, Tensor]:
-    """Int64 tensors [num_rows, row_length] on the device; labels of padding are none."""
+    """Its arrays on the device, integers as int64; clips' vectors, if it has any, at their positions."""
     tensors = {name: torch.tensor(values) for name, values in batch.items()}
     if device.type == "cuda":
         tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
-    return {name: tensor.to(device, non_blocking=True).long() for name, tensor in tensors.items()}
+    there = {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
+    return spread_vectors(
+        {name: tensor if tensor.is_floating_point() else tensor.long() for name, tensor in there.items()}
+    )
 
 
 def counts(batches: Sequence[MicroBatch]) -> Tensor:
-    """Float64 [2]: how many positions are masked, and how many pairs there are."""
+    """Float64 [3]: how many positions are masked, how many pairs there are, how many vectors are masked."""
     masked = sum(int((batch["labels"] != IGNORED).sum()) for batch in batches)
     pairs = sum(int((batch["alignment_labels"] != IGNORED).sum()) for batch in batches)
-    return torch.tensor([masked, pairs], dtype=torch.float64)
+    vectors = sum(int((batch["wanted_clips"] >= 0).sum()) for batch in batches if "wanted_clips" in batch)
+    return torch.tensor([masked, pairs, vectors], dtype=torch.float64)
 
 
 def forward(model: nn.Module, batch: Mapping[str, Tensor]) -> VideoBertForPreTrainingOutput:
@@ -98,7 +103,7 @@ def train_step(
     Dropout is seeded by (seed, step, lane): a resumed run, or another number of workers, drops the same
     units. Returns this worker's tally and the gradient's length.
     """
-    masked, pairs = sum_over_workers(counts(list(batches.values())).to(device)).clamp(min=1).tolist()
+    numbers = sum_over_workers(counts(list(batches.values())).to(device)).clamp(min=1).tolist()
     weight = unwrapped(model).config.alignment_loss_weight
     tally = Tally.empty()
     for _ in range(missing_passes(model, len(batches))):
@@ -112,14 +117,28 @@ def train_step(
         with gradient_sync(model, enabled=number == len(batches) - 1):
             with autocast(device, precision):
                 output = forward(model, tensors)
-            assert output.prediction_losses is not None
-            assert output.alignment_losses is not None
             # Workers' gradients are averaged, so each worker's loss counts world_size times.
-            loss = output.prediction_losses.sum() / masked
-            loss = loss + weight * output.alignment_losses.sum() / pairs
-            (loss * world_size()).backward()
+            (loss_of(output, *numbers, alignment_weight=weight) * world_size()).backward()
         tally = tally + tally_of(output, tensors)
     return tally, update(model, optimizer, config, step=step, num_steps=num_steps)
+
+
+def loss_of(
+    output: VideoBertForPreTrainingOutput,
+    masked: float,
+    pairs: float,
+    vectors: float,
+    *,
+    alignment_weight: float,
+) -> Tensor:
+    """A micro-batch's part of the global batch's loss; the numbers are those of the global batch."""
+    assert output.prediction_losses is not None
+    assert output.alignment_losses is not None
+    loss = output.prediction_losses.sum() / masked
+    loss = loss + alignment_weight * output.alignment_losses.sum() / pairs
+    if output.feature_losses is not None:
+        loss = loss + output.feature_losses.sum() / vectors
+    return loss
 
 
 @torch.no_grad()
@@ -165,6 +184,9 @@ def tally_of(output: VideoBertForPreTrainingOutput, batch: Mapping[str, Tensor])
     if output.alignment_logits is not None and output.alignment_losses is not None:
         wanted = batch["alignment_labels"][batch["alignment_labels"] != IGNORED]
         cells[4] = _sums(output.alignment_losses, output.alignment_logits.argmax(-1) == wanted)
+    if output.feature_logits is not None and output.feature_losses is not None:
+        own = torch.arange(len(output.feature_logits), device=output.feature_logits.device)
+        cells[5] = _sums(output.feature_losses, output.feature_logits.argmax(-1) == own)
     useful = (batch["sequence_ids"] > 0).sum()
     return Tally(cells, torch.tensor([int(useful), batch["input_ids"].numel()], dtype=torch.float64))
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import fsspec
 import pyarrow as pa
@@ -14,13 +14,14 @@ import ray.train
 from ray.train.torch import TorchTrainer
 
 from vbert.checkpoint_files import OPTIMIZER, read_progress
+from vbert.continuous import FeatureReader
 from vbert.encoders import ModelConfig, bert_config, joint_vocabulary
 from vbert.errors import UserError
 from vbert.lanes import cut_runs
 from vbert.listing import absolute_uri
 from vbert.ray_cluster import connect, count_gpus
 from vbert.records import read_records, require
-from vbert.schemas import DOCUMENTS
+from vbert.schemas import DOCUMENTS, FEATURES
 from vbert.sequences import SequenceConfig, random_generator
 from vbert.tables import Table
 from vbert.training import OptimizerConfig, Precision, Strategy
@@ -72,6 +73,9 @@ class PretrainConfig:
     """Folder of the visual vocabulary that the documents were built with."""
     output: str
     """Folder or bucket URL of this run: checkpoints, metrics.jsonl, TensorBoard's files, the final model."""
+    visual_input: Literal["tokens", "features"] = "tokens"
+    """What the model sees of a clip: its visual token, as in the paper, or its features through a linear
+    layer, where a masked clip is to be told from the others by contrast."""
     num_steps: int = 100_000
     """Steps of the optimiser in all."""
     rows_per_step: int = 128
@@ -189,7 +193,8 @@ def train_worker(settings: Mapping[str, bytes]) -> None:
 def _plan(config: PretrainConfig) -> tuple[TrainingJob, int]:
     """What the workers do, and on how many videos; every mistake of the user's is found here."""
     vocabulary = load(config.vocabulary)
-    text = joint_vocabulary(config.model.bert, num_visual_tokens=vocabulary.num_leaves)
+    continuous = config.visual_input == "features"
+    text = joint_vocabulary(config.model.bert, num_visual_tokens=1 if continuous else vocabulary.num_leaves)
     longest = bert_config(config.model.bert).max_position_embeddings
     if config.sequences.row_length > longest:
         raise UserError(
@@ -212,6 +217,7 @@ def _plan(config: PretrainConfig) -> tuple[TrainingJob, int]:
         share_of_videos=config.share_of_videos,
         validation_share=config.validation_share,
         held_out=_held_out(config),
+        features=_feature_reader(config, vocabulary.featurizer) if continuous else None,
     )
     rows = documents.read(columns=["video_id"], partition=vocabulary.id, version=version)
     ids: list[str] = rows["video_id"].to_pylist()
@@ -229,9 +235,15 @@ def _plan(config: PretrainConfig) -> tuple[TrainingJob, int]:
         validation_ids=frozenset(validation[:MAX_VALIDATION_VIDEOS]),
         version=version,
         num_lanes=config.lanes,
+        continuous=continuous,
         **{name: getattr(config, name) for name in JOB_OPTIONS},
     )
     return job, num_training
+
+
+def _feature_reader(config: PretrainConfig, featurizer: str) -> FeatureReader:
+    features = Table(config.tables, FEATURES)
+    return FeatureReader(table=features, featurizer=featurizer, version=features.version())
 
 
 def _held_out(config: PretrainConfig) -> frozenset[str]:

@@ -63,7 +63,9 @@ class Worker:
         if checkpoint is None:
             leaves = load(job.vocabulary)
             centroids = leaves.leaf_centroids(torch.arange(leaves.num_leaves))
-            self._prepare(starting_model(job.model, leaf_centroids=centroids, seed=job.seed))
+            self._prepare(
+                starting_model(job.model, leaf_centroids=centroids, seed=job.seed, continuous=job.continuous)
+            )
         else:
             with checkpoint.as_directory() as folder:
                 progress = read_progress(Path(folder))
@@ -74,7 +76,8 @@ class Worker:
             positions = {lane: Position(*at) for lane, at in enumerate(progress["positions"])}
         mine = {lane: positions[lane] for lane in lanes}
         windows = windows_from(mine, job.runs, seed=job.seed, num_lanes=job.num_lanes)
-        self.stream = LaneStream(built_windows(windows, job.reader), mine)
+        self.windows = built_windows(windows, job.reader)
+        self.stream = LaneStream(self.windows, mine)
         self.validation = self._validation_batches()
         self.log = MetricsLog(job.output, resumed_step=self.step) if self.rank == 0 else None
         self.peak_flops = peak_flops(self.device, job.precision)
@@ -137,6 +140,7 @@ class Worker:
             if is_last or self.step % job.checkpoint_every == 0:
                 self._checkpoint()
                 interval = Interval()
+        self.windows.close()
         if self.log:
             self.log.close()
 

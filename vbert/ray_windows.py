@@ -1,9 +1,11 @@
 """Ray Data builds micro-batches from windows of documents, on the cluster's CPUs, ahead of the training."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from itertools import groupby, islice
-from queue import Queue
-from threading import Thread
+from queue import Full, Queue
+from threading import Event, Thread
 
 import numpy as np
 import pyarrow as pa
@@ -20,34 +22,56 @@ CPUS_A_TASK = 0.5
 Built = tuple[Window, list[MicroBatch]]
 
 
-def built_windows(windows: Iterator[Window], reader: WindowReader) -> Iterator[Built]:
-    """The windows in their order, each with its micro-batches.
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Windows and, for each in order, the block of its micro-batches."""
+
+    windows: Sequence[Window]
+    blocks: list["ray.ObjectRef[pa.Table]"]
+
+
+def built_windows(windows: Iterator[Window], reader: WindowReader) -> Generator[Built, None, None]:
+    """The windows in their order, each with its micro-batches; close it to stop.
 
     While one dataset of windows is consumed a thread has the next one built, and another waits in between:
     so far ahead and no further. They are built to the end, in the object store, since the executor of a
     dataset that waits for its consumer keeps a core busy.
     """
-    waiting: Queue[list[ray.ObjectRef[pa.Table]] | Exception] = Queue(maxsize=1)
-    chunks: Queue[list[Window]] = Queue()
+    waiting: Queue[Chunk | Exception] = Queue(maxsize=1)
+    is_closed = Event()
+    thread = Thread(target=_build_ahead, args=(windows, reader, waiting, is_closed), daemon=True)
+    thread.start()
+    try:
+        while True:
+            chunk = waiting.get()
+            if isinstance(chunk, Exception):
+                raise chunk
+            for block in map(ray.get, chunk.blocks):
+                for number, mine in groupby(_rows(block), key=lambda row: row["window"].as_py()):
+                    yield chunk.windows[number], [_arrays(row) for row in mine]
+    finally:
+        is_closed.set()
+        thread.join()
 
-    def build() -> None:
+
+def _build_ahead(
+    windows: Iterator[Window], reader: WindowReader, waiting: "Queue[Chunk | Exception]", is_closed: Event
+) -> None:
+    """Fill the queue until it is closed, or with the error that ends it."""
+    found: Chunk | Exception
+    there = ray.put(reader)
+    while not is_closed.is_set():
         try:
-            there = ray.put(reader)
-            while chunk := list(islice(windows, WINDOWS_A_DATASET)):
-                chunks.put(chunk)
-                waiting.put(_blocks(chunk, there))
+            chunk = list(islice(windows, WINDOWS_A_DATASET))
+            found = Chunk(chunk, _blocks(chunk, there))
         except Exception as error:  # noqa: BLE001 (raised again where it is waited for)
-            waiting.put(error)
-
-    Thread(target=build, daemon=True).start()
-    while True:
-        blocks = waiting.get()
-        if isinstance(blocks, Exception):
-            raise blocks
-        chunk = chunks.get()
-        for block in map(ray.get, blocks):
-            for number, mine in groupby(_rows(block), key=lambda row: row["window"].as_py()):
-                yield chunk[number], [_arrays(row) for row in mine]
+            found = error
+        while not is_closed.is_set():
+            with suppress(Full):
+                waiting.put(found, timeout=0.5)
+                break
+        if isinstance(found, Exception):
+            return
 
 
 def _blocks(
@@ -81,12 +105,12 @@ def _builder(
 
 
 def _table(number: int, batches: Sequence[MicroBatch]) -> pa.Table:
-    """A row a micro-batch: every array flat, and how many rows it has. A window may have none."""
+    """A row a micro-batch: every array flat, and how wide it is. A window may have none."""
     if not batches:
         return pa.table({})
     columns = {name: pa.array([batch[name].ravel() for batch in batches]) for name in sorted(batches[0])}
-    heights = [len(batch["input_ids"]) for batch in batches]
-    return pa.table({"window": [number] * len(batches), "num_rows": heights, **columns})
+    widths = [{name: values.shape[1] for name, values in batch.items()} for batch in batches]
+    return pa.table({"window": [number] * len(batches), "widths": pa.array(widths), **columns})
 
 
 def _rows(block: pa.Table) -> Iterator[dict[str, pa.Scalar]]:
@@ -95,9 +119,8 @@ def _rows(block: pa.Table) -> Iterator[dict[str, pa.Scalar]]:
 
 
 def _arrays(row: dict[str, pa.Scalar]) -> dict[str, np.ndarray]:
-    num_rows = row["num_rows"].as_py()
+    widths = row["widths"].as_py()
     return {
-        name: cell.values.to_numpy(zero_copy_only=False).reshape(num_rows, -1)
-        for name, cell in row.items()
-        if name not in ("window", "num_rows")
+        name: row[name].values.to_numpy(zero_copy_only=False).reshape(-1, width)
+        for name, width in widths.items()
     }

@@ -66,6 +66,8 @@ def evaluate_zero_shot(config: ZeroShotConfig) -> ZeroShotSummary:
     """Score every clip with its video, without it, and by how often its words are said in training."""
     start_seconds = time.monotonic()
     pretrained = load_pretrained(config.model)
+    if pretrained.model.config.visual_feature_dim is not None:
+        raise UserError(f"{config.model}: takes features and knows no visual tokens; pretrain with tokens")
     clips = _clips(config.clips)
     documents = _documents(config, pretrained, clips["video_id"].to_pylist())
     rows = [row for row in clips.to_pylist() if row["video_id"] in documents]

@@ -9,14 +9,18 @@ from vbert.modeling_videobert import VideoBertForPreTraining
 
 
 def starting_model(
-    config: ModelConfig, *, leaf_centroids: torch.Tensor, seed: int
+    config: ModelConfig, *, leaf_centroids: torch.Tensor, seed: int, continuous: bool = False
 ) -> VideoBertForPreTraining:
     """The model of step 0, the same for the same seed.
 
     `leaf_centroids` float32 [num_visual_tokens, F] are the visual vocabulary's; a leaf that nothing was
-    assigned to is NaN.
+    assigned to is NaN. A `continuous` model has no visual tokens and takes vectors of F values.
     """
-    videobert = videobert_config(config, num_visual_tokens=len(leaf_centroids))
+    videobert = videobert_config(
+        config,
+        num_visual_tokens=1 if continuous else len(leaf_centroids),
+        visual_feature_dim=leaf_centroids.shape[1] if continuous else None,
+    )
     with torch.random.fork_rng(), quiet_transformers():
         torch.manual_seed(seed)
         model: VideoBertForPreTraining
@@ -24,6 +28,8 @@ def starting_model(
             model = VideoBertForPreTraining(videobert)
         else:
             model = VideoBertForPreTraining.from_pretrained(bert_checkpoint(config.bert), config=videobert)
+        if continuous:
+            return model
         embeddings: Any = model.bert.embeddings
         words = embeddings.word_embeddings.weight.detach()
         rows = visual_rows(leaf_centroids, width=words.shape[1], spread=float(words.std()))

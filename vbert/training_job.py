@@ -19,6 +19,7 @@ class TrainingJob:
     runs: tuple[Run, ...]
     validation_ids: frozenset[str]
     version: int
+    continuous: bool
     model: ModelConfig
     optimizer: OptimizerConfig
     num_steps: int

@@ -1,11 +1,12 @@
 """A window of documents -> micro-batches, read from a pinned version of the table."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from vbert.continuous import FeatureReader, attach_vectors
 from vbert.lanes import Run, Window, in_share, split_evenly
 from vbert.sequences import SequenceConfig, packed_rows, random_generator, sequences_of_window
 from vbert.tables import Table
@@ -25,6 +26,8 @@ class WindowReader:
     validation_share: float
     held_out: frozenset[str]
     """Videos that are never trained on, whatever their hash."""
+    features: FeatureReader | None = None
+    """Where clips' vectors are, for a model that takes them instead of visual tokens."""
 
     def micro_batches(self, window: Window) -> list[dict[str, np.ndarray]]:
         """The window's sequences in micro-batches of about `rows_per_batch` rows (see packed_rows)."""
@@ -41,19 +44,22 @@ class WindowReader:
 
     def batches_of(self, documents: list[dict[str, Any]], *, epoch: int) -> list[dict[str, np.ndarray]]:
         """Micro-batches of some documents."""
-        documents = sorted(documents, key=lambda row: row["video_id"])
-        sequences = sequences_of_window(
-            documents, self.vocabulary, self.sequences, seed=self.seed, epoch=epoch
-        )
+        documents = sorted(documents, key=lambda row: str(row["video_id"]))
+        vocabulary, vectors = self.vocabulary, None
+        if self.features is not None:
+            documents, vectors = self.features.number_clips(documents)
+            vocabulary = replace(vocabulary, num_visual_tokens=len(vectors))
+        sequences = sequences_of_window(documents, vocabulary, self.sequences, seed=self.seed, epoch=epoch)
         names = [document["video_id"] for document in documents[:1]]
         rows = packed_rows(
             sequences,
-            self.vocabulary,
+            vocabulary,
             row_length=self.sequences.row_length,
             chance=random_generator(self.seed, epoch, "rows", *names),
         )
         parts = split_evenly(len(rows["input_ids"]), at_most=self.rows_per_batch)
-        return [{name: values[part] for name, values in rows.items()} for part in parts]
+        batches = [{name: values[part] for name, values in rows.items()} for part in parts]
+        return batches if vectors is None else [attach_vectors(b, vectors, vocabulary) for b in batches]
 
     def documents(self, runs: Collection[Run]) -> list[dict[str, Any]]:
         """The rows of some runs, each file opened once."""
