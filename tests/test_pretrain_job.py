@@ -2,6 +2,8 @@
 
 import json
 import os
+import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import pyarrow as pa
 import pytest
 import ray.train
 import torch
+from ray.train.torch import TorchTrainer
 
 from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_folder, cooking
 from vbert import ray_pretrain
@@ -23,6 +26,7 @@ from vbert.checkpoints import load_pretrained
 from vbert.encoders import ModelConfig
 from vbert.errors import UserError
 from vbert.metrics_log import read_metrics
+from vbert.ray_cluster import connect
 from vbert.ray_pretrain import PretrainConfig, pretrain
 from vbert.ray_zero_shot import ZeroShotConfig, evaluate_zero_shot
 from vbert.schemas import DOCUMENTS, FEATURES
@@ -260,7 +264,13 @@ def test_a_run_in_this_process_and_its_model_evaluated(
 ):
     """Ray Train's local mode, so that a debugger and coverage see what a worker does."""
     monkeypatch.setenv("RAY_ADDRESS", ray_cluster)
-    monkeypatch.setattr(ray_pretrain, "_scaling", lambda config: ray.train.ScalingConfig(num_workers=0))
+    connect()
+    model = tmp_path / "model"
+
+    def report(metrics: dict[str, float], checkpoint: ray.train.Checkpoint) -> None:
+        shutil.copytree(checkpoint.path, model, dirs_exist_ok=True)
+
+    monkeypatch.setattr(ray.train, "report", report)
     clips = tmp_path / "clips.csv"
     rows = [
         f"cooking-{n},{6 * at},{6 * at + 6},cut,{food}" for n in range(4) for at, food in enumerate(FOODS[:2])
@@ -282,15 +292,20 @@ def test_a_run_in_this_process_and_its_model_evaluated(
         sequences=SequenceConfig(row_length=64),
     )
     try:
-        summary = pretrain(config)
-        assert summary.num_validation_videos >= 4
-        predicted = "loss/features" if visual_input == "features" else "loss/video/clips"
-        assert predicted in summary.metrics
+        job, num_training = ray_pretrain._plan(config)
+        assert num_training + len(job.validation_ids) == NUM_VIDEOS
+        TorchTrainer(
+            ray_pretrain.train_worker,
+            train_loop_config={"job": pickle.dumps(job)},
+            scaling_config=ray.train.ScalingConfig(num_workers=0),
+        ).fit()
         lines = read_metrics(str(tmp_path / "run"))
+        predicted = "loss/features" if visual_input == "features" else "loss/video/clips"
+        assert f"validation/{predicted}" in lines[-1]
         assert [line["step"] for line in lines if "train/loss" in line] == [2, 4, 6]
         evaluation = ZeroShotConfig(
             tables=corpus["tables"],
-            model=summary.model,
+            model=str(model),
             clips=str(clips),
             output=str(tmp_path / "zero-shot.json"),
         )
