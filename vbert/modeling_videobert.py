@@ -42,8 +42,8 @@ class VideoBertEmbeddings(BertEmbeddings):
     def embed(self, input_ids: Tensor, visual_features: Tensor | None) -> Tensor:
         """Ids int64 [B, L] of the joint space -> [B, L, D], without positions and token types.
 
-        `visual_features` [B, L, F] is added where the id is visual; a masked place holds zeros there, so
-        that what is left is the embedding of "some clip".
+        `visual_features` [B, L, F] go through the linear layer and are added where the id is visual. A masked
+        clip has the id of [MASK], so that its features do not count.
         """
         is_visual = (input_ids >= self.vocab_size).unsqueeze(-1)
         words = self.word_embeddings(input_ids.clamp(max=self.vocab_size - 1))
