@@ -12,16 +12,18 @@ from vbert.schemas import TableSchema
 from vbert.tables import NewFile, Rewrite, Table
 
 
-def connect() -> None:
-    """Join the cluster that `ray job submit` or RAY_ADDRESS names, or start one here; twice does no harm."""
+def connect(*, worker_setup: str | None = None) -> None:
+    """Join the cluster that `ray job submit` or RAY_ADDRESS names, or start one here; twice does no harm.
+
+    `worker_setup` names a function that each worker process runs as it starts. It costs the job the workers
+    that Ray has ready: some seconds.
+    """
     # Ray's core warns of every actor of Ray Data's that it may restart; what fails comes as an exception.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # it prints every line twice
     if not ray.is_initialized():
-        ray.init(
-            logging_level=logging.ERROR,
-            runtime_env={"worker_process_setup_hook": "vbert.ray_logging.quiet_worker"},
-        )
+        runtime_env = {"worker_process_setup_hook": worker_setup} if worker_setup else None
+        ray.init(logging_level=logging.ERROR, runtime_env=runtime_env)
     # Ours is one line of progress with an estimate; Ray Data's bars and plans would drown it.
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False

@@ -27,9 +27,6 @@ VIDEOS_PER_PROBE = 64  # one task: 64 headers, 16 at a time
 # Blocks are what actors take: small enough that four a worker balance, large enough that a file is worth it.
 BLOCKS_PER_WORKER = 4
 MAX_SEGMENTS_PER_FILE = 16
-# glibc gives large freed blocks back at once, and the kernel clears them for the next tensor. Keeping up to
-# 1 GiB took EfficientNet-Lite0 on a CPU from 72 to 53 ms a clip.
-KEEP_FREED_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_MMAP_THRESHOLD_": str(2**30)}
 FILE_COLUMNS = pa.schema(
     [
         ("path", pa.string()),  # null in a row of SEGMENTS; the other way round in a file's row
@@ -165,7 +162,6 @@ def _featurize_and_commit(
         compute=ray.data.ActorPoolStrategy(size=num_workers),
         num_cpus=1,
         num_gpus=1 if num_gpus else 0,
-        runtime_env={"env_vars": KEEP_FREED_MEMORY},
     )
     progress = Progress("featurize", total=num_segments, unit="segments")
     micro_batch = MicroBatch(ledger, listed=_ids(changes.pending, changes=["changed", "retried"]))

@@ -157,7 +157,7 @@ def pretrain(config: PretrainConfig) -> PretrainSummary:
     start_seconds = time.monotonic()
     config = _same_as_before(config)
     job, num_training = _plan(config)
-    connect()
+    connect(worker_setup="vbert.ray_logging.quiet_worker")
     _remember(config)
     result = TorchTrainer(
         train_worker,
