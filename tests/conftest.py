@@ -18,6 +18,17 @@ def real_videos() -> Path:
     return REAL_VIDEOS
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """As a worker has: on a busy machine more threads wait for each other, three times as long."""
+    import torch  # takes seconds, and few modules want it
+
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(num_threads)
+
+
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[str]:
     """The address of a Ray cluster of one node with two CPUs, up until the last test."""

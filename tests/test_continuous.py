@@ -10,10 +10,10 @@ from tests.tiny import bert_config, cooking, vocabulary
 from vbert.configuration_videobert import from_bert_config
 from vbert.continuous import FeatureReader, attach_vectors, spread_vectors
 from vbert.lanes import cut_runs, windows_of_epoch
-from vbert.modeling_videobert import IGNORED, VideoBertForPreTraining
+from vbert.modeling_videobert import VideoBertForPreTraining
 from vbert.pretrain import evaluate_batches, to_device, train_step
 from vbert.schemas import DOCUMENTS, FEATURES
-from vbert.sequences import SequenceConfig
+from vbert.sequences import IGNORED, SequenceConfig
 from vbert.tables import Committer, Table
 from vbert.training import OptimizerConfig, make_optimizer
 from vbert.windows import WindowReader

@@ -1,5 +1,4 @@
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,7 @@ from vbert.frame_grid import Clip, ClipSpec, Color
 YUV_BYTES = 224 * 224 + 2 * 112 * 112
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """As a worker has: on a busy machine more threads wait for each other, three times as long."""
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(num_threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def random_clips(num_clips: int, *, num_frames: int = 1, seed: int = 0) -> list[Clip]:

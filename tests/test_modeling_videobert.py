@@ -8,7 +8,8 @@ from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, BertFor
 from tests.tiny import NUM_VISUAL_TOKENS, NUM_WORD_PIECES, bert_config
 from vbert.configuration_videobert import VideoBertConfig, from_bert_config
 from vbert.encoders import quiet_transformers
-from vbert.modeling_videobert import IGNORED, VideoBertForPreTraining, VideoBertModel
+from vbert.modeling_videobert import VideoBertForPreTraining, VideoBertModel
+from vbert.sequences import IGNORED
 
 
 @pytest.fixture(scope="module")

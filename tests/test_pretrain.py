@@ -5,14 +5,22 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tiny import NUM_VISUAL_TOKENS, bert_config, cooking, vocabulary
+from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_config, cooking, vocabulary
 from vbert.checkpoints import load_optimizer, load_pretrained, read_progress, save_checkpoint
 from vbert.configuration_videobert import from_bert_config
 from vbert.encoders import quiet_transformers
+from vbert.errors import UserError
 from vbert.lanes import MicroBatch, split_evenly
-from vbert.modeling_videobert import IGNORED, VideoBertForPreTraining
+from vbert.modeling_videobert import VideoBertForPreTraining
 from vbert.pretrain import CELLS, Tally, evaluate_batches, tally_of, to_device, train_step
-from vbert.sequences import Regime, SequenceConfig, packed_rows, random_generator, sequences_of_window
+from vbert.sequences import (
+    IGNORED,
+    Regime,
+    SequenceConfig,
+    packed_rows,
+    random_generator,
+    sequences_of_window,
+)
 from vbert.training import OptimizerConfig, make_optimizer
 
 WORDS = vocabulary()
@@ -152,8 +160,6 @@ def test_a_resumed_run_has_the_losses_of_an_undisturbed_one(tmp_path: Path):
 
 
 def test_a_folder_without_a_checkpoint_is_the_users_mistake(tmp_path: Path):
-    from vbert.errors import UserError
-
     with pytest.raises(UserError, match=r"no checkpoint \(it has no progress.json\)"):
         load_pretrained(str(tmp_path))
 
@@ -161,21 +167,25 @@ def test_a_folder_without_a_checkpoint_is_the_users_mistake(tmp_path: Path):
 @pytest.mark.slow
 def test_it_learns_words_from_video_on_videos_it_has_not_seen():
     """Which food is said follows from the clips; without them it is a guess among five."""
-    model = new_model(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    model = new_model(
+        hidden_size=64, intermediate_size=128, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
+    )
     config = SequenceConfig(
         row_length=64, text_weight=0, video_weight=0, max_joined_sentences=1, max_subsampling_step=1,
         negative_share=0.3, mask_share=0.3,
     )  # fmt: skip
-    optimizer = make_optimizer(model, OptimizerConfig(learning_rate=5e-3))
-    for step in range(150):
+    optimizer_config = OptimizerConfig(learning_rate=5e-3)
+    optimizer = make_optimizer(model, optimizer_config)
+    for step in range(200):
+        videos = range(40 * (step % 10), 40 * (step % 10) + 40)
         train_step(
-            model, optimizer, {0: rows_of(range(40), epoch=step, config=config)},
-            OptimizerConfig(learning_rate=5e-3), step=step, num_steps=150, seed=0, device=CPU,
+            model, optimizer, {0: rows_of(videos, epoch=step, config=config)},
+            optimizer_config, step=step, num_steps=200, seed=0, device=CPU,
         )  # fmt: skip
     unseen = rows_of(range(1000, 1100), epoch=0, config=config)
-    foods = [int(WORDS.encode([food])[0][0]) for food in ("apple", "bread", "fish", "lemon", "egg")]
+    foods = [int(WORDS.encode([food])[0][0]) for food in FOODS]
     is_food = np.isin(unseen["labels"], foods)
     unseen["labels"] = np.where(is_food, unseen["labels"], IGNORED)
     accuracy = evaluate_batches(model, [unseen], device=CPU).means()["accuracy/joint/words"]
     assert is_food.sum() > 40
-    assert accuracy > 0.6  # three times a guess's
+    assert accuracy > 0.8  # four times a guess's

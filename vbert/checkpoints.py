@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.distributed.checkpoint.state_dict import (
@@ -21,7 +20,7 @@ from vbert.checkpoint_files import OPTIMIZER, PROGRESS, TOKENIZER, local_folder,
 from vbert.encoders import quiet_transformers
 from vbert.errors import UserError
 from vbert.modeling_videobert import VideoBertForPreTraining
-from vbert.parallel import unwrapped
+from vbert.parallel import rank, unwrapped
 from vbert.text import JointVocabulary
 
 WHOLE_ON_RANK_0 = StateDictOptions(full_state_dict=True, cpu_offload=True)
@@ -38,7 +37,7 @@ def save_checkpoint(
     """Write a checkpoint. All workers must call it; the first one writes."""
     weights = get_model_state_dict(model, options=WHOLE_ON_RANK_0)
     state = get_optimizer_state_dict(model, optimizer, options=WHOLE_ON_RANK_0)
-    if dist.is_initialized() and dist.get_rank() != 0:
+    if rank() != 0:
         return
     with quiet_transformers():
         unwrapped(model).save_pretrained(folder, state_dict=weights)

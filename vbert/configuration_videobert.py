@@ -26,19 +26,9 @@ class VideoBertConfig(BertConfig):
     visual_temperature: float = 0.1  # of the contrastive objective on continuous features
 
     @property
-    def separator_token_id(self) -> int:
-        """The id of `[>]`, which joins text and video."""
-        return self.vocab_size
-
-    @property
-    def visual_offset(self) -> int:
-        """The id of the visual vocabulary's first leaf."""
-        return self.vocab_size + 1
-
-    @property
     def joint_vocab_size(self) -> int:
         """How many ids there are in all."""
-        return self.visual_offset + self.num_visual_tokens
+        return self.vocab_size + 1 + self.num_visual_tokens
 
 
 def from_bert_config(bert: BertConfig, **changes: Any) -> VideoBertConfig:

@@ -22,8 +22,7 @@ from transformers.models.bert.modeling_bert import (
 from transformers.utils.generic import ModelOutput
 
 from vbert.configuration_videobert import VideoBertConfig, from_bert_config
-
-IGNORED = -100  # a label that asks for no prediction, as everywhere in Hugging Face's models
+from vbert.sequences import IGNORED
 
 
 class VideoBertEmbeddings(BertEmbeddings):

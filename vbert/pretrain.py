@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from vbert.continuous import spread_vectors
 from vbert.lanes import MicroBatch
-from vbert.modeling_videobert import IGNORED, VideoBertForPreTrainingOutput
+from vbert.modeling_videobert import VideoBertForPreTrainingOutput
 from vbert.parallel import gradient_sync, missing_passes, rank, sum_over_workers, unwrapped, world_size
-from vbert.sequences import Regime, random_generator
+from vbert.sequences import IGNORED, Regime, random_generator
 from vbert.training import OptimizerConfig, Precision, autocast, update
 
 # The cells of a Tally: what is predicted, in which regime.

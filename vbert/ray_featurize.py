@@ -35,10 +35,8 @@ FILE_COLUMNS = pa.schema(
         ("num_rows", pa.int64()),
         ("stats", pa.string()),
         ("replaces_video", pa.string()),
-        (
-            "started_at",
-            pa.float64(),
-        ),  # when its worker began with the first of its segments, seconds since 1970
+        # When its worker began with the first of its segments, seconds since 1970.
+        ("started_at", pa.float64()),
     ]
 )
 OUTCOMES = pa.unify_schemas([SEGMENTS, FILE_COLUMNS])
@@ -85,9 +83,8 @@ class FeaturizeSummary:
     num_failed: int = 0
     num_clips: int = 0
     seconds: float = 0.0
-    working_since: float | None = (
-        None  # when the first worker began with its first segment, seconds since 1970
-    )
+    # When the first worker began with its first segment, seconds since 1970.
+    working_since: float | None = None
     working_seconds: float = 0.0  # from then to the last commit: the start of Ray and of the workers left out
     failures: list[str] = field(default_factory=list)
 

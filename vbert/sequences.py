@@ -17,7 +17,7 @@ from vbert.errors import UserError
 from vbert.packing import pack
 from vbert.text import JointVocabulary
 
-IGNORED = -100  # a label that asks for no prediction
+IGNORED = -100  # a label that asks for no prediction, as everywhere in Hugging Face's models
 TEXT, VIDEO = 0, 1  # token types, as BERT's sentences A and B
 
 

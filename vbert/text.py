@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 import tokenizers
@@ -14,11 +14,28 @@ SPECIAL = ("[PAD]", "[CLS]", "[SEP]", "[MASK]")
 
 @lru_cache(maxsize=4)
 def _open_tokenizer(tokenizer_json: str) -> tokenizers.Tokenizer:
-    """Opening takes 0.1 s: once a process, however many copies of a vocabulary reach it."""
+    """Opening takes 0.1 s: once a process, as below, however many copies of a vocabulary reach it."""
     tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
+
+
+@lru_cache(maxsize=4)
+def _special_ids(tokenizer_json: str) -> dict[str, int]:
+    tokenizer = _open_tokenizer(tokenizer_json)
+    ids = {name: tokenizer.token_to_id(name) for name in SPECIAL}
+    missing = sorted(name for name, number in ids.items() if number is None)
+    if missing:
+        raise UserError(f"the tokenizer has no {' and no '.join(missing)}: it is not BERT's")
+    return {name: number for name, number in ids.items() if number is not None}
+
+
+@lru_cache(maxsize=4)
+def _replacement_words(tokenizer_json: str) -> np.ndarray:
+    pieces = _open_tokenizer(tokenizer_json).get_vocab(with_added_tokens=True)
+    kept = [number for piece, number in pieces.items() if not (piece[0] == "[" and piece[-1] == "]")]
+    return np.array(sorted(kept), np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +55,9 @@ class JointVocabulary:
     def _tokenizer(self) -> tokenizers.Tokenizer:
         return _open_tokenizer(self.tokenizer_json)
 
-    @cached_property
+    @property
     def _special_ids(self) -> dict[str, int]:
-        ids = {name: self._tokenizer.token_to_id(name) for name in SPECIAL}
-        missing = sorted(name for name, number in ids.items() if number is None)
-        if missing:
-            raise UserError(f"the tokenizer has no {' and no '.join(missing)}: it is not BERT's")
-        return {name: number for name, number in ids.items() if number is not None}
+        return _special_ids(self.tokenizer_json)
 
     @property
     def pad_id(self) -> int:
@@ -81,12 +94,10 @@ class JointVocabulary:
         """How many ids there are in all."""
         return self.visual_offset + self.num_visual_tokens
 
-    @cached_property
+    @property
     def replacement_words(self) -> np.ndarray:
         """Int64 ids that a word may be replaced with by chance: all pieces but the ones in brackets."""
-        pieces = self._tokenizer.get_vocab(with_added_tokens=True)
-        kept = [number for piece, number in pieces.items() if not (piece[0] == "[" and piece[-1] == "]")]
-        return np.array(sorted(kept), np.int64)
+        return _replacement_words(self.tokenizer_json)
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Word pieces of each text, int64, without [CLS] and [SEP]."""
