@@ -18,8 +18,10 @@ from typing import Any
 
 import fsspec
 
+from vbert.errors import UserError
 from vbert.listing import local_path
 
+CONFIG = "config.json"
 OPTIMIZER = "optimizer.safetensors"
 PROGRESS = "progress.json"
 TOKENIZER = "tokenizer.json"
@@ -42,3 +44,18 @@ def read_progress(folder: Path) -> dict[str, Any]:
     """What `save_checkpoint` was given."""
     progress: dict[str, Any] = json.loads((folder / PROGRESS).read_text())
     return progress
+
+
+def read_json(uri: str, name: str) -> dict[str, Any]:
+    """CONFIG or PROGRESS of a checkpoint in a folder or bucket, and nothing else of it. UserError if there is
+    none."""
+    filesystem, path = fsspec.url_to_fs(f"{uri.rstrip('/')}/{name}")
+    if not filesystem.isfile(path):
+        raise no_checkpoint(uri, missing=name)
+    found: dict[str, Any] = json.loads(filesystem.cat_file(path))
+    return found
+
+
+def no_checkpoint(uri: str, *, missing: str) -> UserError:
+    """The error for a folder that is none."""
+    return UserError(f"{uri}: no checkpoint (it has no {missing}); give the folder that pretrain printed")

@@ -16,9 +16,16 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from vbert.checkpoint_files import OPTIMIZER, PROGRESS, TOKENIZER, local_folder, read_progress
+from vbert.checkpoint_files import (
+    CONFIG,
+    OPTIMIZER,
+    PROGRESS,
+    TOKENIZER,
+    local_folder,
+    no_checkpoint,
+    read_progress,
+)
 from vbert.encoders import quiet_transformers
-from vbert.errors import UserError
 from vbert.modeling_videobert import VideoBertForPreTraining
 from vbert.parallel import rank, unwrapped
 from vbert.text import JointVocabulary
@@ -75,11 +82,9 @@ class Pretrained:
 def load_pretrained(uri: str) -> Pretrained:
     """Open a checkpoint in a folder or bucket. UserError if there is none."""
     with local_folder(uri) as folder:
-        missing = [name for name in (PROGRESS, TOKENIZER, "config.json") if not (folder / name).is_file()]
+        missing = [name for name in (PROGRESS, TOKENIZER, CONFIG) if not (folder / name).is_file()]
         if missing:
-            raise UserError(
-                f"{uri}: no checkpoint (it has no {missing[0]}); give the folder that pretrain printed"
-            )
+            raise no_checkpoint(uri, missing=missing[0])
         with quiet_transformers():
             model = VideoBertForPreTraining.from_pretrained(folder)
         vocabulary = JointVocabulary(

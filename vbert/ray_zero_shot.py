@@ -12,7 +12,8 @@ import pyarrow as pa
 import ray
 import torch
 
-from vbert.checkpoints import Pretrained, load_pretrained
+from vbert.checkpoint_files import CONFIG, PROGRESS, read_json
+from vbert.checkpoints import load_pretrained
 from vbert.documents import tokens_of_sentences
 from vbert.errors import UserError
 from vbert.ray_cluster import connect, count_cpus, count_gpus, rows_as_they_come
@@ -65,11 +66,11 @@ class ZeroShotSummary:
 def evaluate_zero_shot(config: ZeroShotConfig) -> ZeroShotSummary:
     """Score every clip with its video, without it, and by how often its words are said in training."""
     start_seconds = time.monotonic()
-    pretrained = load_pretrained(config.model)
-    if pretrained.model.config.visual_feature_dim is not None:
+    if read_json(config.model, CONFIG).get("visual_feature_dim") is not None:
         raise UserError(f"{config.model}: takes features and knows no visual tokens; pretrain with tokens")
+    vocabulary = read_json(config.model, PROGRESS)["vocabulary"]
     clips = _clips(config.clips)
-    documents = _documents(config, pretrained, clips["video_id"].to_pylist())
+    documents = _documents(config, vocabulary, clips["video_id"].to_pylist())
     rows = [row for row in clips.to_pylist() if row["video_id"] in documents]
     tokens = visual_tokens_of(rows, documents)
     shown = [(row, mine) for row, mine in zip(rows, tokens, strict=True) if len(mine)]
@@ -82,7 +83,7 @@ def evaluate_zero_shot(config: ZeroShotConfig) -> ZeroShotSummary:
         verbs=tuple(sorted({row["verb"] for row, _ in shown})),
         objects=tuple(sorted({row["object"] for row, _ in shown})),
     )
-    places = _ranks(config, classes, shown) | _frequency_ranks(config, pretrained, classes, shown, clips)
+    places = _ranks(config, classes, shown) | _frequency_ranks(config, vocabulary, classes, shown, clips)
     scores = {
         method: {f"{kind} top-{k}": top_k(places[method, kind], k) for kind in KINDS for k in (1, 5)}
         for method in METHODS
@@ -107,10 +108,9 @@ def _clips(source: str) -> pa.Table:
 
 
 def _documents(
-    config: ZeroShotConfig, pretrained: Pretrained, video_ids: Sequence[str]
+    config: ZeroShotConfig, vocabulary: str, video_ids: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
     """The clips' documents, of the visual vocabulary that the model was trained on."""
-    vocabulary = pretrained.progress["vocabulary"]
     rows = Table(config.tables, DOCUMENTS).read(
         columns=["video_id", "visual_tokens", "visual_token_start_seconds", "clip_seconds"],
         partition=vocabulary,
@@ -199,13 +199,11 @@ class RankClips:
 
 
 def _frequency_ranks(
-    config: ZeroShotConfig, pretrained: Pretrained, classes: Classes, shown: Shown, clips: pa.Table
+    config: ZeroShotConfig, vocabulary: str, classes: Classes, shown: Shown, clips: pa.Table
 ) -> dict[tuple[str, str], np.ndarray]:
     """What always naming the words that training videos say most would give."""
     evaluated = set(clips["video_id"].to_pylist())
-    rows = Table(config.tables, DOCUMENTS).read(
-        columns=["video_id", "sentences"], partition=pretrained.progress["vocabulary"]
-    )
+    rows = Table(config.tables, DOCUMENTS).read(columns=["video_id", "sentences"], partition=vocabulary)
     sentences = [
         sentence
         for row in rows.to_pylist()
