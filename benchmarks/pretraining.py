@@ -20,7 +20,8 @@ from vbert.configuration_videobert import from_bert_config
 from vbert.encoders import bert_checkpoint, bert_config, joint_vocabulary, quiet_transformers
 from vbert.lanes import MicroBatch
 from vbert.modeling_videobert import VideoBertForPreTraining
-from vbert.pretrain import train_step
+from vbert.objective import train_step
+from vbert.pretrain import PRETRAINING
 from vbert.sequences import (
     Regime,
     SequenceConfig,
@@ -136,6 +137,7 @@ class Ours:
         """One optimiser step, as the job makes it."""
         precision: Precision = self.options.precision
         train_step(
+            PRETRAINING,
             self.model,
             self.optimizer,
             {0: batch},

@@ -11,7 +11,8 @@ from vbert.configuration_videobert import from_bert_config
 from vbert.continuous import FeatureReader, attach_vectors, spread_vectors
 from vbert.lanes import cut_runs, windows_of_epoch
 from vbert.modeling_videobert import VideoBertForPreTraining
-from vbert.pretrain import evaluate_batches, to_device, train_step
+from vbert.objective import evaluate_batches, train_step
+from vbert.pretrain import PRETRAINING
 from vbert.schemas import DOCUMENTS, FEATURES
 from vbert.sequences import IGNORED, SequenceConfig
 from vbert.tables import Committer, Table
@@ -125,7 +126,7 @@ def test_windows_ask_for_masked_clips_and_do_not_show_them(root: str):
     (window,) = windows_of_epoch(runs, seed=0, epoch=0, num_lanes=1)[0]
     shares = []
     for batch in window_reader.micro_batches(window):
-        tensors = to_device(batch, CPU)
+        tensors = PRETRAINING.to_device(batch, CPU)
         assert tensors["visual_features"].shape == (*tensors["input_ids"].shape, DIM)
         is_wanted = tensors["feature_labels"].any(-1)
         is_masked = tensors["input_ids"] == WORDS.mask_id
@@ -153,9 +154,12 @@ def test_a_model_of_vectors_learns_which_clip_is_hidden(root: str):
     documents = [cooking(number) for number in range(30)]
     for step in range(250):
         batch = window_reader.batches_of(documents, epoch=step)[0]
-        train_step(model, optimizer, {0: batch}, options, step=step, num_steps=250, seed=0, device=CPU)
+        train_step(
+            PRETRAINING, model, optimizer, {0: batch}, options,
+            step=step, num_steps=250, seed=0, device=CPU,
+        )  # fmt: skip
     unseen = window_reader.batches_of([cooking(number) for number in range(30, 40)], epoch=0)
-    figures = evaluate_batches(model, unseen, device=CPU).means()
+    figures = evaluate_batches(PRETRAINING, model, unseen, device=CPU).means()
     num_wanted = np.mean([(batch["wanted_clips"] >= 0).sum() for batch in unseen])
     assert figures["loss/features"] < np.log(num_wanted) - 0.5  # a guess's loss is the logarithm
     assert figures["accuracy/features"] > 2 / num_wanted

@@ -13,8 +13,9 @@ from vbert.checkpoints import load_optimizer, save_checkpoint
 from vbert.encoders import quiet_transformers
 from vbert.lanes import lanes_of_worker
 from vbert.modeling_videobert import VideoBertForPreTraining
+from vbert.objective import Tally, evaluate_batches, train_step
 from vbert.parallel import parallelize
-from vbert.pretrain import Tally, evaluate_batches, train_step
+from vbert.pretrain import PRETRAINING
 from vbert.training import Strategy, make_optimizer
 
 NUM_LANES = 3  # two workers have two and one
@@ -46,15 +47,27 @@ def train(
         batches = batches_of(range(24), epoch=step, at_most=3)
         mine = {lane: batches[lane] for lane in lanes}
         tally, norm = train_step(
-            wrapped, optimizer, mine, OPTIMIZER, step=step, num_steps=NUM_STEPS, seed=0, device=CPU
+            PRETRAINING,
+            wrapped,
+            optimizer,
+            mine,
+            OPTIMIZER,
+            step=step,
+            num_steps=NUM_STEPS,
+            seed=0,
+            device=CPU,
         )
-        assert isinstance(tally, Tally)
-        losses += [tally.over_workers().means()["loss"], norm]
+        losses += [loss_of(tally), norm]
     unseen = batches_of(range(100, 112), epoch=0, at_most=1)[:3]  # more than one each, and not as many each
-    losses.append(evaluate_batches(wrapped, unseen, device=CPU).over_workers().means()["loss"])
+    losses.append(loss_of(evaluate_batches(PRETRAINING, wrapped, unseen, device=CPU)))
     save_checkpoint(folder, wrapped, optimizer, tokenizer_json=WORDS.tokenizer_json, progress={})
     if rank == 0:
         torch.save(torch.tensor(losses), folder / "losses.pt")
+
+
+def loss_of(tally: Tally) -> float:
+    """Of all processes."""
+    return PRETRAINING.figures(tally.over_workers())["loss"]
 
 
 def worker(rank: int, root: Path) -> None:

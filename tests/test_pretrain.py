@@ -12,7 +12,8 @@ from vbert.encoders import quiet_transformers
 from vbert.errors import UserError
 from vbert.lanes import MicroBatch, split_evenly
 from vbert.modeling_videobert import VideoBertForPreTraining
-from vbert.pretrain import CELLS, Tally, evaluate_batches, tally_of, to_device, train_step
+from vbert.objective import Tally, evaluate_batches, train_step
+from vbert.pretrain import CELLS, PRETRAINING, tally_of
 from vbert.sequences import (
     IGNORED,
     Regime,
@@ -56,11 +57,14 @@ def steps(
     """The losses of some steps in a row."""
     optimizer = optimizer or make_optimizer(model, OPTIMIZER)
     return [
-        train_step(
-            model, optimizer, batch, OPTIMIZER, step=first + number, num_steps=100, seed=0, device=CPU
-        )[0].means()["loss"]
+        PRETRAINING.figures(
+            train_step(
+                PRETRAINING, model, optimizer, batch, OPTIMIZER,
+                step=first + number, num_steps=100, seed=0, device=CPU,
+            )[0]
+        )["loss"]
         for number, batch in enumerate(batches)
-    ]
+    ]  # fmt: skip
 
 
 def test_micro_batches_add_up_to_the_whole_batch():
@@ -76,7 +80,7 @@ def test_micro_batches_add_up_to_the_whole_batch():
         optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
         before = model.cls.predictions.transform.dense.weight.detach().clone()
         train_step(
-            model, optimizer, batches, unclipped,
+            PRETRAINING, model, optimizer, batches, unclipped,
             step=0, num_steps=1, seed=0, device=CPU,
         )  # fmt: skip
         gradients.append(before - model.cls.predictions.transform.dense.weight.detach())
@@ -86,7 +90,7 @@ def test_micro_batches_add_up_to_the_whole_batch():
 
 def test_a_tally_counts_by_regime_and_modality():
     model = new_model().eval()
-    batch = to_device(rows_of(range(20), epoch=0), CPU)
+    batch = PRETRAINING.to_device(rows_of(range(20), epoch=0), CPU)
     with torch.no_grad():
         output = model(**{name: value for name, value in batch.items() if name != "regimes"})
     tally = tally_of(output, batch)
@@ -106,13 +110,13 @@ def test_a_tally_counts_by_regime_and_modality():
     assert output.prediction_losses is not None
     assert output.loss is not None
     assert tally.cells[:4, 0].sum() == pytest.approx(float(output.prediction_losses.sum()), rel=1e-5)
-    assert tally.means()["loss"] == pytest.approx(float(output.loss), rel=1e-5)
+    assert PRETRAINING.figures(tally)["loss"] == pytest.approx(float(output.loss), rel=1e-5)
     useful = (batch["sequence_ids"] > 0).sum()
     assert tally.positions.tolist() == [useful, batch["input_ids"].numel()]
 
 
 def test_an_untrained_model_knows_nothing_and_a_tally_says_so():
-    tally = evaluate_batches(new_model(), batches_of(range(40), epoch=0, at_most=8), device=CPU)
+    tally = evaluate_batches(PRETRAINING, new_model(), batches_of(range(40), epoch=0, at_most=8), device=CPU)
     means = tally.means()
     # Uniform over 30,550 ids is a loss of 10.3, and a coin's alignment one of 0.69.
     assert means["loss/text/words"] == pytest.approx(np.log(WORDS.size), abs=0.3)
@@ -123,9 +127,9 @@ def test_an_untrained_model_knows_nothing_and_a_tally_says_so():
 def test_tallies_add_and_cells_without_anything_are_left_out():
     cells = torch.zeros(len(CELLS), 3, dtype=torch.float64)
     cells[0] = torch.tensor([6.0, 1.0, 2.0])
-    tally = Tally(cells, torch.tensor([3.0, 4.0])) + Tally(cells, torch.tensor([3.0, 4.0]))
-    assert tally.means() == {"loss": 3.0, "loss/text/words": 3.0, "accuracy/text/words": 0.5}
-    assert Tally.empty().means() == {"loss": 0}
+    tally = Tally(CELLS, cells, torch.tensor([3.0, 4.0])) + Tally(CELLS, cells, torch.tensor([3.0, 4.0]))
+    assert PRETRAINING.figures(tally) == {"loss": 3.0, "loss/text/words": 3.0, "accuracy/text/words": 0.5}
+    assert PRETRAINING.figures(Tally.empty(CELLS)) == {"loss": 0}
 
 
 def test_a_resumed_run_has_the_losses_of_an_undisturbed_one(tmp_path: Path):
@@ -179,13 +183,13 @@ def test_it_learns_words_from_video_on_videos_it_has_not_seen():
     for step in range(200):
         videos = range(40 * (step % 10), 40 * (step % 10) + 40)
         train_step(
-            model, optimizer, {0: rows_of(videos, epoch=step, config=config)},
+            PRETRAINING, model, optimizer, {0: rows_of(videos, epoch=step, config=config)},
             optimizer_config, step=step, num_steps=200, seed=0, device=CPU,
         )  # fmt: skip
     unseen = rows_of(range(1000, 1100), epoch=0, config=config)
     foods = [int(WORDS.encode([food])[0][0]) for food in FOODS]
     is_food = np.isin(unseen["labels"], foods)
     unseen["labels"] = np.where(is_food, unseen["labels"], IGNORED)
-    accuracy = evaluate_batches(model, [unseen], device=CPU).means()["accuracy/joint/words"]
+    accuracy = evaluate_batches(PRETRAINING, model, [unseen], device=CPU).means()["accuracy/joint/words"]
     assert is_food.sum() > 40
     assert accuracy > 0.8  # four times a guess's

@@ -90,10 +90,12 @@ def _write_features(root: str, documents: list[dict[str, Any]]) -> None:
 @pytest.fixture
 def start(corpus: dict[str, str], ray_cluster: str) -> Job:
     def start(output: Path, *options: str) -> "subprocess.Popen[str]":
+        root = Path(corpus["tables"]).parent
         sizes = ["--num-steps", str(NUM_STEPS), "--lanes", "2", "--rows-per-step", "8", "--log-every", "1"]
         command = [
-            *(sys.executable, "jobs/pretrain.py", "--tables", corpus["tables"], "--output", str(output)),
-            *("--vocabulary", corpus["vocabulary"], "--model.bert", corpus["bert"], *sizes),
+            *(sys.executable, str(ROOT / "jobs" / "pretrain.py"), "--tables", "tables"),
+            *("--output", os.path.relpath(output, root), "--model.bert", "bert"),
+            *("--vocabulary", os.path.relpath(corpus["vocabulary"], root), *sizes),
             *(
                 "--checkpoint-every",
                 "5",
@@ -106,7 +108,7 @@ def start(corpus: dict[str, str], ray_cluster: str) -> Job:
         ]
         return subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=root,
             env=os.environ | {"RAY_ADDRESS": ray_cluster},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

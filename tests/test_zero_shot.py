@@ -6,9 +6,10 @@ from transformers import BertForMaskedLM
 from tests.tiny import NUM_VISUAL_TOKENS, bert_config, document, vocabulary
 from vbert.configuration_videobert import from_bert_config
 from vbert.errors import UserError
+from vbert.metrics import ranks, top_k
 from vbert.modeling_videobert import VideoBertForPreTraining
 from vbert.ray_zero_shot import visual_tokens_of
-from vbert.zero_shot import Classes, ZeroShotClassifier, ranks, top_k, word_counts
+from vbert.zero_shot import Classes, ZeroShotClassifier, word_counts
 
 WORDS = vocabulary()
 # "daikon" is the pieces dai, ##kon; the others are one piece each.

@@ -20,6 +20,7 @@ import fsspec
 
 from vbert.errors import UserError
 from vbert.listing import local_path
+from vbert.text import JointVocabulary
 
 CONFIG = "config.json"
 OPTIMIZER = "optimizer.safetensors"
@@ -44,6 +45,17 @@ def read_progress(folder: Path) -> dict[str, Any]:
     """What `save_checkpoint` was given."""
     progress: dict[str, Any] = json.loads((folder / PROGRESS).read_text())
     return progress
+
+
+def read_vocabulary(folder: Path | str) -> JointVocabulary:
+    """The ids that a checkpoint's model knows."""
+    config = json.loads((Path(folder) / CONFIG).read_text())
+    config = config.get("encoder", config)  # of a caption writer
+    return JointVocabulary(
+        tokenizer_json=(Path(folder) / TOKENIZER).read_text(),
+        num_word_pieces=config["vocab_size"],
+        num_visual_tokens=config["num_visual_tokens"],
+    )
 
 
 def read_json(uri: str, name: str) -> dict[str, Any]:

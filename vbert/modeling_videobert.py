@@ -91,22 +91,23 @@ class VideoBertModel(VideoBertPreTrainedModel, BertModel):
 
     def forward(
         self,
-        input_ids: Tensor,
+        input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
         sequence_ids: Tensor | None = None,
         visual_features: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPoolingAndCrossAttentions:
-        """Ids int64 [B, L] -> last_hidden_state [B, L, D].
+        """Ids int64 [B, L], or their embeddings [B, L, D], -> last_hidden_state [B, L, D].
 
         A row may hold several sequences: `sequence_ids` int64 [B, L] numbers them, attention stays within
         equal numbers (padding has one of its own), and `position_ids` begin again in each. Packed rows need
         eager, sdpa or flex attention. Otherwise `attention_mask` [B, L] is 1 where there is no padding.
         """
         embeddings: Any = self.embeddings
-        embedded = embeddings.embed(input_ids, visual_features)
+        embedded = embeddings.embed(input_ids, visual_features) if inputs_embeds is None else inputs_embeds
         mask: Any = attention_mask
         if sequence_ids is not None:
             if "flash" in self.config._attn_implementation:

@@ -10,27 +10,31 @@ from typing import Any, Literal
 
 import fsspec
 import pyarrow as pa
-import ray.train
 from ray.train.torch import TorchTrainer
 
-from vbert.checkpoint_files import OPTIMIZER, read_progress
 from vbert.continuous import FeatureReader
 from vbert.encoders import ModelConfig, bert_config, joint_vocabulary
 from vbert.errors import UserError
 from vbert.lanes import cut_runs
-from vbert.listing import absolute_uri
-from vbert.ray_cluster import connect, count_gpus
+from vbert.ray_cluster import connect
+from vbert.ray_train_run import (
+    MODEL,
+    best_checkpoint,
+    copy_model,
+    run_config,
+    scaling_config,
+    with_absolute_paths,
+)
 from vbert.records import read_records, require
 from vbert.schemas import DOCUMENTS, FEATURES
 from vbert.sequences import SequenceConfig, random_generator
 from vbert.tables import Table
 from vbert.training import OptimizerConfig, Precision, Strategy
-from vbert.training_job import TrainingJob
+from vbert.training_job import PretrainingJob
 from vbert.vocabulary import load
 from vbert.windows import WindowReader
 
 OPTIONS = "options.json"
-MODEL = "model"
 JOB_OPTIONS = (
     "output",
     "vocabulary",
@@ -155,6 +159,9 @@ class PretrainSummary:
 def pretrain(config: PretrainConfig) -> PretrainSummary:
     """Train to the last step and leave the best model in `<output>/model`."""
     start_seconds = time.monotonic()
+    config = with_absolute_paths(config, "tables", "vocabulary", "output")
+    if Path(config.model.bert).is_dir():
+        config = replace(config, model=with_absolute_paths(config.model, "bert"))
     config = _same_as_before(config)
     job, num_training = _plan(config)
     connect(worker_setup="vbert.ray_logging.quiet_worker")
@@ -162,13 +169,17 @@ def pretrain(config: PretrainConfig) -> PretrainSummary:
     result = TorchTrainer(
         train_worker,
         train_loop_config={"job": pickle.dumps(job)},  # opened by workers alone
-        scaling_config=_scaling(config),
-        run_config=_run_config(config),
+        scaling_config=scaling_config(
+            num_workers=config.num_workers, min_workers=config.min_workers, num_lanes=config.lanes
+        ),
+        run_config=run_config(
+            config.output, keep_checkpoints=config.keep_checkpoints, max_failures=config.max_failures
+        ),
     ).fit()
     if result.error is not None:
         raise result.error
-    best, metrics = _best(result)
-    _copy(best, f"{config.output.rstrip('/')}/{MODEL}")
+    best, metrics = best_checkpoint(result)
+    copy_model(best, f"{config.output.rstrip('/')}/{MODEL}")
     return PretrainSummary(
         model=f"{config.output.rstrip('/')}/{MODEL}",
         num_training_videos=num_training,
@@ -185,12 +196,12 @@ def train_worker(settings: Mapping[str, bytes]) -> None:
 
     The model is imported here: it takes ten seconds, which Ray's controller and the driver need not spend.
     """
-    from vbert.ray_train_worker import Worker
+    from vbert.ray_pretrain_worker import PretrainingLoop
 
-    Worker(pickle.loads(settings["job"])).train()  # our own driver's
+    PretrainingLoop(pickle.loads(settings["job"])).train()  # our own driver's
 
 
-def _plan(config: PretrainConfig) -> tuple[TrainingJob, int]:
+def _plan(config: PretrainConfig) -> tuple[PretrainingJob, int]:
     """What the workers do, and on how many videos; every mistake of the user's is found here."""
     vocabulary = load(config.vocabulary)
     continuous = config.visual_input == "features"
@@ -228,7 +239,8 @@ def _plan(config: PretrainConfig) -> tuple[TrainingJob, int]:
             f"{num_training} videos to train on are too few for --lanes {config.lanes}: "
             "each lane needs at least two, since alignment compares one with another"
         )
-    job = TrainingJob(
+    job = PretrainingJob(
+        name="pretrain",
         reader=reader,
         partition=vocabulary.id,
         runs=tuple(cut_runs(files)),
@@ -290,52 +302,3 @@ def _options(config: PretrainConfig) -> dict[str, Any]:
         else:
             flat[name] = value
     return flat
-
-
-def _scaling(config: PretrainConfig) -> ray.train.ScalingConfig:
-    """A GPU for each worker where there are any; else half a CPU, since the rest is for building batches.
-
-    A worker on a CPU uses all of its node's cores that its neighbours leave; Ray's number only counts.
-    """
-    num_gpus = count_gpus()
-    num_workers = config.num_workers or min(max(1, num_gpus), config.lanes)
-    elastic: Any = (config.min_workers, num_workers)
-    return ray.train.ScalingConfig(
-        num_workers=elastic if config.min_workers else num_workers,
-        use_gpu=num_gpus > 0,
-        resources_per_worker={"CPU": 1, "GPU": 1} if num_gpus else {"CPU": 0.5},
-    )
-
-
-def _run_config(config: PretrainConfig) -> Any:
-    root, _, name = absolute_uri(config.output).rpartition("/")
-    run_config: Any = ray.train.RunConfig  # mypy sees Ray Train's first version
-    return run_config(
-        name=name,
-        storage_path=root,
-        logging_config=ray.train.LoggingConfig(log_level="WARNING"),
-        failure_config=ray.train.FailureConfig(max_failures=config.max_failures),
-        checkpoint_config=ray.train.CheckpointConfig(
-            num_to_keep=config.keep_checkpoints,
-            checkpoint_score_attribute="validation_loss",
-            checkpoint_score_order="min",
-        ),
-    )
-
-
-def _best(result: ray.train.Result) -> tuple[ray.train.Checkpoint, dict[str, float]]:
-    """The checkpoint of the least validation loss, and its figures."""
-    assert result.best_checkpoints, "the last step makes one"
-    checkpoint, _ = min(result.best_checkpoints, key=lambda found: found[1]["validation_loss"])
-    with checkpoint.as_directory() as folder:
-        return checkpoint, read_progress(Path(folder))["validation"]
-
-
-def _copy(checkpoint: ray.train.Checkpoint, target: str) -> None:
-    """The model without its optimiser, where users look for it."""
-    filesystem, path = fsspec.url_to_fs(target)
-    filesystem.makedirs(path, exist_ok=True)
-    with checkpoint.as_directory() as folder:
-        for file in sorted(Path(folder).iterdir()):
-            if file.name != OPTIMIZER:
-                filesystem.put_file(str(file), f"{path}/{file.name}")

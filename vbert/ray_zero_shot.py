@@ -16,11 +16,12 @@ from vbert.checkpoint_files import CONFIG, PROGRESS, read_json
 from vbert.checkpoints import load_pretrained
 from vbert.documents import tokens_of_sentences
 from vbert.errors import UserError
+from vbert.metrics import ranks, top_k
 from vbert.ray_cluster import connect, count_cpus, count_gpus, rows_as_they_come
 from vbert.records import read_records, require
 from vbert.schemas import DOCUMENTS
 from vbert.tables import Table
-from vbert.zero_shot import KINDS, TEMPLATE, Classes, ZeroShotClassifier, ranks, top_k, word_counts
+from vbert.zero_shot import KINDS, TEMPLATE, Classes, ZeroShotClassifier, word_counts
 
 CLIP_COLUMNS = {
     "video_id": pa.string(),

@@ -104,6 +104,11 @@ class JointVocabulary:
         found = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return [np.array(encoding.ids, np.int64) for encoding in found]
 
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of word pieces, without special ones."""
+        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
+        return text
+
     def describe(self, ids: Sequence[int]) -> str:
         """A sequence as a person would write it down: words, `[>]`, and v17 for visual token 17."""
         words = []

@@ -1,6 +1,7 @@
-"""What a pretraining worker is told; apart from what it does, so that only workers import the model."""
+"""What training workers are told; apart from what they do, so that only workers import the model."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from vbert.encoders import ModelConfig
 from vbert.lanes import Run
@@ -10,17 +11,11 @@ from vbert.windows import WindowReader
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingJob:
-    """All that a worker needs to know; the same for all of them."""
+    """What every training's workers need to know; the same for all of them."""
 
+    name: str
+    """Of the job, for its line of progress."""
     output: str
-    vocabulary: str
-    partition: str
-    reader: WindowReader
-    runs: tuple[Run, ...]
-    validation_ids: frozenset[str]
-    version: int
-    continuous: bool
-    model: ModelConfig
     optimizer: OptimizerConfig
     num_steps: int
     num_lanes: int
@@ -31,3 +26,35 @@ class TrainingJob:
     gradient_checkpointing: bool
     checkpoint_every: int
     log_every: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainingJob(TrainingJob):
+    """And what pretraining's need."""
+
+    vocabulary: str
+    partition: str
+    reader: WindowReader
+    runs: tuple[Run, ...]
+    validation_ids: frozenset[str]
+    version: int
+    continuous: bool
+    model: ModelConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuningJob(TrainingJob):
+    """And what fine-tuning's need."""
+
+    examples: str
+    """Folder of an ExampleStore."""
+    task: dict[str, Any]
+    """Of Task.to_json."""
+    pretrained: str
+    """Folder or bucket URL of the checkpoint to start from."""
+    vocabulary: str
+    """Id of the visual vocabulary that it was trained with."""
+    freeze_encoder: bool
+    batch_size: int
+    row_length: int
+    dropout: float

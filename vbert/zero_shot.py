@@ -138,18 +138,6 @@ class ZeroShotClassifier:
         return np.concatenate(pieces), masks
 
 
-def ranks(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Place of the true word, 1 the best, int64 [num_clips]; those of equal score count as before it."""
-    own = np.take_along_axis(scores, truth[:, None], axis=1)
-    better_or_equal: np.ndarray = (scores >= own).sum(axis=1)
-    return better_or_equal
-
-
-def top_k(places: np.ndarray, k: int) -> float:
-    """Share of clips whose true word is among the first k."""
-    return float((places <= k).mean())
-
-
 def word_counts(sentences: Sequence[str], words: Sequence[str]) -> np.ndarray:
     """How often each of some words is said, int64 [num_words]: what the frequency baseline ranks by."""
     said = Counter(word for sentence in sentences for word in re.findall(r"\w+", sentence.lower()))

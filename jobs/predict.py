@@ -1,0 +1,35 @@
+"""Ask a fine-tuned model about videos, and tell how right it is where the answers are known.
+
+python jobs/predict.py --tables tables/ --model runs/labels/model --annotations labels.csv --output answers/
+"""
+
+from vbert.command_line import OK, run_job
+from vbert.progress import duration_text, print_summary
+from vbert.ray_predict import PredictConfig, predict
+
+
+def main(config: PredictConfig) -> int:
+    """Run the job and say what it found."""
+    summary = predict(config)
+    found = summary.accounting
+    missing = (
+        {"annotated videos missing": f"{found.num_missing_videos} of {found.num_videos}"} if found else {}
+    )
+    print_summary(
+        f"predict: {summary.task}, {summary.num_answers:,} answers, {summary.num_known:,} of them to compare",
+        {
+            **{
+                method: ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
+                for method, figures in summary.figures.items()
+            },
+            "without clips": summary.num_without_clips,
+            **missing,
+            "time": duration_text(summary.seconds),
+            "answers": summary.answers,
+        },
+    )
+    return OK
+
+
+if __name__ == "__main__":
+    run_job(PredictConfig, main)

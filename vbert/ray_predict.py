@@ -1,0 +1,199 @@
+"""Ray Data asks a fine-tuned model about stretches of video, and tells how right it is against baselines."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import fsspec
+import pyarrow as pa
+import ray
+import torch
+
+from vbert.checkpoint_files import PROGRESS, local_folder, read_json, read_vocabulary
+from vbert.errors import UserError
+from vbert.examples import EXAMPLES, Row
+from vbert.listing import absolute_uri
+from vbert.progress import Progress
+from vbert.ray_cluster import connect, count_cpus, count_gpus, rows_as_they_come
+from vbert.ray_examples import Accounting, Videos, annotations_of, every_video, examples_of
+from vbert.task import Inputs, Task, to_tensors
+from vbert.tasks import open_task
+
+ANSWERS, FIGURES = "answers.jsonl", "figures.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictConfig:
+    """Ask a fine-tuned model about videos; where the right answers are known, tell how good its own are."""
+
+    tables: str
+    """Folder or bucket URL of the tables with the documents of the videos."""
+    model: str
+    """Folder of a fine-tuned model, as finetune printed it."""
+    output: str
+    """Folder or bucket URL for answers.jsonl, a line an answer, and figures.json."""
+    annotations: str | None = None
+    """What to ask about, and the right answers: as of finetune. Default: every video of the tables."""
+    dataset: str = "records"
+    """As of finetune."""
+    split: Literal["train", "validation", "test"] = "test"
+    """Which annotations."""
+    window_seconds: float | None = None
+    """Cut videos that have no annotated times into windows of this length."""
+    batch_size: int = 64
+    """Examples of a forward pass."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or (self.window_seconds is not None and self.window_seconds <= 0):
+            raise UserError(
+                f"--batch-size {self.batch_size} must be at least 1, --window-seconds {self.window_seconds} "
+                "above 0"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictSummary:
+    """What was answered, and how well: figures["model"]["top-1"], figures["majority"]["top-1"] ..."""
+
+    task: str
+    num_answers: int
+    num_without_clips: int
+    num_known: int
+    """Answers whose right one is known."""
+    accounting: Accounting | None
+    figures: dict[str, dict[str, float]]
+    answers: str
+    seconds: float
+
+
+def predict(config: PredictConfig) -> PredictSummary:
+    """Write an answer for each example, and the figures over those whose answer is known."""
+    start_seconds = time.monotonic()
+    config = replace(config, model=absolute_uri(config.model))  # actors may run in another folder
+    facts = read_json(config.model, PROGRESS)
+    if "task" not in facts:
+        raise UserError(f"{config.model}: a pretrained model and not a fine-tuned one; run finetune first")
+    task = open_task(facts["task"])
+    videos = Videos.latest(config.tables, vocabulary=facts["vocabulary"])
+    accounting = None
+    if config.annotations is None:
+        annotations = every_video(videos)
+    else:
+        annotations, accounting = annotations_of(
+            videos,
+            source=config.annotations,
+            dataset=config.dataset,
+            columns=task.columns,
+            splits=[config.split],
+        )
+    if annotations.num_rows == 0:
+        raise UserError(f"{config.annotations}: has no annotation of the split {config.split}")
+    root = config.output.rstrip("/")
+    known: list[tuple[Row, Row]] = []
+    num_answers = num_without_clips = 0
+    filesystem, path = fsspec.url_to_fs(root)
+    filesystem.makedirs(path, exist_ok=True)
+    with filesystem.open(f"{path}/{ANSWERS}", "w") as file:
+        for answer, row, is_known in _answered(annotations, videos, config):
+            if answer is None:
+                num_without_clips += 1
+                continue
+            num_answers += 1
+            file.write(json.dumps(_line(answer, row)) + "\n")
+            if is_known:
+                known.append((answer, row))
+    figures = _figures(task, known)
+    filesystem.pipe_file(f"{path}/{FIGURES}", json.dumps({"scores": figures}, indent=2).encode())
+    return PredictSummary(
+        task=task.name,
+        num_answers=num_answers,
+        num_without_clips=num_without_clips,
+        num_known=len(known),
+        accounting=accounting,
+        figures=figures,
+        answers=f"{root}/{ANSWERS}",
+        seconds=time.monotonic() - start_seconds,
+    )
+
+
+def _line(answer: Row, row: Row) -> dict[str, Any]:
+    """What a user reads of an answer: what it is about, and no vectors (names that begin with `_`)."""
+    about = {
+        name: row[name] for name in ("video_id", "start_seconds", "end_seconds", "question") if row.get(name)
+    }
+    return about | {name: value for name, value in answer.items() if not name.startswith("_")}
+
+
+def _figures(task: Task, known: Sequence[tuple[Row, Row]]) -> dict[str, dict[str, float]]:
+    if not known:
+        return {}
+    answers, rows = [answer for answer, _ in known], [row for _, row in known]
+    return {"model": task.figures(answers, rows)} | task.baselines(rows)
+
+
+def _answered(
+    annotations: pa.Table, videos: Videos, config: PredictConfig
+) -> Iterator[tuple[Row | None, Row, bool]]:
+    """Answers, what they are about, and whether the right one is known, as they come from the actors."""
+    connect()
+    on_gpu = count_gpus() > 0
+    num_actors = max(1, count_gpus()) if on_gpu else max(1, count_cpus() // 2)
+    answered = examples_of(annotations, videos, window_seconds=config.window_seconds).map_batches(
+        Answer,
+        fn_constructor_kwargs={"model": config.model, "batch_size": config.batch_size},
+        batch_format="pyarrow",
+        batch_size=None,
+        compute=ray.data.ActorPoolStrategy(size=num_actors),
+        num_cpus=1,
+        num_gpus=1 if on_gpu else 0,
+    )
+    progress = Progress("predict", total=annotations.num_rows, unit="annotations")
+    for rows in rows_as_they_come(answered):
+        for row in rows:
+            yield json.loads(row["answer"]), json.loads(row["row"]), row["is_known"]
+        progress.advance(sum(row["num_annotations"] for row in rows))
+    progress.finish()
+
+
+class Answer:
+    """An actor: rows of EXAMPLES in; answers, what they are about and whether it is known out, as JSON."""
+
+    def __init__(self, *, model: str, batch_size: int) -> None:
+        self.batch_size = batch_size
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        facts = read_json(model, PROGRESS)
+        self.task = open_task(facts["task"])
+        with local_folder(model) as folder:
+            self.model: Any = self.task.open_model(str(folder)).to(self.device).eval()
+            self.inputs = Inputs(vocabulary=read_vocabulary(folder), row_length=facts["row_length"])
+
+    def __call__(self, examples: pa.Table) -> pa.Table:
+        """All examples of some videos."""
+        rows = examples.select(EXAMPLES.names).to_pylist()
+        shown = [row for row in rows if row["visual_tokens"]]
+        found = [
+            {"answer": "null", "row": json.dumps(row), "is_known": False, "num_annotations": 1}
+            for row in rows
+            if not row["visual_tokens"]
+        ]
+        about = self.task.grouped(shown)
+        for first in range(0, len(about), self.batch_size):
+            mine = about[first : first + self.batch_size]
+            for answer, row in zip(self._answers(mine), mine, strict=True):
+                parts = row.get("stretches", [row])
+                found.append(
+                    {
+                        "answer": json.dumps(answer),
+                        "row": json.dumps(row),
+                        "is_known": all(self.task.has_target(part) for part in parts),
+                        "num_annotations": len(parts),
+                    }
+                )
+        return pa.Table.from_pylist(found)
+
+    @torch.inference_mode()
+    def _answers(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        batch = to_tensors(self.task.batch(rows, self.inputs), self.device)
+        return self.task.answers(self.model, batch, rows, self.inputs)

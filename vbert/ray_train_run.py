@@ -1,0 +1,75 @@
+"""How a Ray Train run is set up, and what is left of it: shared by pretraining and fine-tuning."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import fsspec
+import ray.train
+
+from vbert.checkpoint_files import OPTIMIZER, read_progress
+from vbert.listing import absolute_uri
+from vbert.ray_cluster import count_gpus
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+MODEL = "model"
+Config = TypeVar("Config", bound="DataclassInstance")
+
+
+def with_absolute_paths(config: Config, *names: str) -> Config:
+    """The same with some of its paths made absolute: Ray Train's workers run in another folder."""
+    return replace(config, **{name: absolute_uri(getattr(config, name)) for name in names})
+
+
+def scaling_config(
+    *, num_workers: int | None, min_workers: int | None, num_lanes: int
+) -> ray.train.ScalingConfig:
+    """A GPU for each worker where there are any; else half a CPU, since the rest is for building batches.
+
+    A worker on a CPU uses all of its node's cores that its neighbours leave; Ray's number only counts.
+    """
+    num_gpus = count_gpus()
+    most = num_workers or min(max(1, num_gpus), num_lanes)
+    elastic: Any = (min_workers, most)
+    return ray.train.ScalingConfig(
+        num_workers=elastic if min_workers else most,
+        use_gpu=num_gpus > 0,
+        resources_per_worker={"CPU": 1, "GPU": 1} if num_gpus else {"CPU": 0.5},
+    )
+
+
+def run_config(output: str, *, keep_checkpoints: int, max_failures: int) -> Any:
+    """Checkpoints into `output`, the best by validation loss kept; lost workers replaced."""
+    root, _, name = absolute_uri(output).rpartition("/")
+    make: Any = ray.train.RunConfig  # mypy sees Ray Train's first version
+    return make(
+        name=name,
+        storage_path=root,
+        logging_config=ray.train.LoggingConfig(log_level="WARNING"),
+        failure_config=ray.train.FailureConfig(max_failures=max_failures),
+        checkpoint_config=ray.train.CheckpointConfig(
+            num_to_keep=keep_checkpoints,
+            checkpoint_score_attribute="validation_loss",
+            checkpoint_score_order="min",
+        ),
+    )
+
+
+def best_checkpoint(result: ray.train.Result) -> tuple[ray.train.Checkpoint, dict[str, float]]:
+    """The checkpoint of the least validation loss, and its figures."""
+    assert result.best_checkpoints, "the last step makes one"
+    checkpoint, _ = min(result.best_checkpoints, key=lambda found: found[1]["validation_loss"])
+    with checkpoint.as_directory() as folder:
+        return checkpoint, read_progress(Path(folder))["validation"]
+
+
+def copy_model(checkpoint: ray.train.Checkpoint, target: str) -> None:
+    """The model without its optimiser, where users look for it."""
+    filesystem, path = fsspec.url_to_fs(target)
+    filesystem.makedirs(path, exist_ok=True)
+    with checkpoint.as_directory() as folder:
+        for file in sorted(Path(folder).iterdir()):
+            if file.name != OPTIMIZER:
+                filesystem.put_file(str(file), f"{path}/{file.name}")

@@ -1,0 +1,177 @@
+"""What every task says of itself, and the objective that fine-tunes any of them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vbert.encoders import quiet_transformers
+from vbert.examples import Row, sequence_of
+from vbert.objective import Batch, Objective, Tally, sums
+from vbert.text import JointVocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskOptions:
+    """What may be chosen about a task."""
+
+    multi_label: bool = False
+    """Classification: an example may have any number of labels, not exactly one."""
+    num_answers: int = 1000
+    """Question answering: choose among this many of the most frequent answers in training."""
+    with_speech: bool = False
+    """Give the model also what is said in the stretch, where the task has no text of its own."""
+    hide_video: bool = False
+    """Give the model no clips: how far language alone gets, the baseline of a task with text."""
+    decoder_layers: int = 2
+    """Captioning: layers of the decoder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What it takes to make batches: a model's ids, and how long a sequence may be."""
+
+    vocabulary: JointVocabulary
+    row_length: int
+
+
+class Task(ABC):
+    """A task: the annotations it needs, its model, its batches, its answers and what they are worth.
+
+    `facts` are what it has learned from the training examples besides weights (the list of labels): JSON that
+    goes into the checkpoint, so that the task can be opened again from there.
+    """
+
+    name: ClassVar[str]
+    model_class: ClassVar[Any]
+    columns: ClassVar[tuple[str, ...]]
+    """Of annotations that it needs."""
+
+    def __init__(self, options: TaskOptions, facts: dict[str, Any]) -> None:
+        self.options, self.facts = options, facts
+
+    @classmethod
+    @abstractmethod
+    def of(cls, rows: Sequence[Row], options: TaskOptions) -> Self:
+        """The task that some training examples (rows of EXAMPLES) set."""
+
+    @staticmethod
+    @abstractmethod
+    def has_target(row: Row) -> bool:
+        """Whether an annotation says what this task asks for."""
+
+    def is_usable(self, row: Row) -> bool:
+        """Whether this model can learn an example, or be right about it."""
+        return self.has_target(row)
+
+    def grouped(self, rows: Sequence[Row]) -> list[Row]:
+        """What an answer is about: an annotation, or what the task puts together from some."""
+        return list(rows)
+
+    def training_rows(self, rows: Sequence[Row]) -> list[Row]:
+        """What is trained on, of the grouped: several a row where it has several right answers."""
+        return list(rows)
+
+    @abstractmethod
+    def batch(self, rows: Sequence[Row], inputs: Inputs) -> dict[str, np.ndarray]:
+        """What the model takes, without targets."""
+
+    @abstractmethod
+    def targets(self, rows: Sequence[Row], inputs: Inputs, batch: Batch) -> dict[str, np.ndarray]:
+        """What it is to say, by the name of the model's argument."""
+
+    def batch_with_targets(self, rows: Sequence[Row], inputs: Inputs) -> dict[str, np.ndarray]:
+        """Both."""
+        batch = self.batch(rows, inputs)
+        return batch | self.targets(rows, inputs, batch)
+
+    @abstractmethod
+    def answers(
+        self, model: Any, batch: Mapping[str, Tensor], rows: Sequence[Row], inputs: Inputs
+    ) -> list[dict[str, Any]]:
+        """What the model says, one JSON-able dict a row."""
+
+    @abstractmethod
+    def figures(self, answers: Sequence[Row], rows: Sequence[Row]) -> dict[str, float]:
+        """How good the answers are, by the names that the field uses."""
+
+    def baselines(self, rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+        """Figures of answers that need no video, by a baseline's name."""
+        return {}
+
+    def num_targets(self, batch: Batch) -> int:
+        """How many losses the model gives for a batch with targets."""
+        return len(batch["labels"])
+
+    def model_changes(self) -> dict[str, Any]:
+        """Of the pretrained model's configuration."""
+        return {}
+
+    def new_model(self, folder: str, *, seed: int, dropout: float) -> Any:
+        """The pretrained encoder of a checkpoint under a new head, the same for the same seed."""
+        with torch.random.fork_rng(), quiet_transformers():
+            torch.manual_seed(seed)
+            return self.model_class.from_pretrained(
+                folder, hidden_dropout_prob=dropout, **self.model_changes()
+            )
+
+    def open_model(self, folder: str) -> Any:
+        """A fine-tuned model."""
+        with quiet_transformers():
+            return self.model_class.from_pretrained(folder)
+
+    def sequence(self, text: str, row: Row, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
+        """One model input of a text and the example's clips; what is said takes the place of no text."""
+        if not text and self.options.with_speech:
+            text = row["said"]
+        words = inputs.vocabulary.encode([text])[0] if text else np.zeros(0, np.int64)
+        tokens = [] if self.options.hide_video else row["visual_tokens"]
+        return sequence_of(words, tokens, inputs.vocabulary, row_length=inputs.row_length)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `tasks.open_task` makes it from."""
+        return {"name": self.name, "options": asdict(self.options), "facts": self.facts}
+
+
+def to_tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
+    """Arrays on the device; integers as int64, the others as float32."""
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in batch.items()}
+    return {
+        name: (tensor.float() if tensor.is_floating_point() else tensor.long()).to(device)
+        for name, tensor in tensors.items()
+    }
+
+
+class Finetuning(Objective):
+    """The mean over all that a model is to say: `loss`, and `accuracy`, the share that it says right."""
+
+    names = ("examples",)
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def to_device(self, batch: Batch, device: torch.device) -> dict[str, Tensor]:
+        """See to_tensors."""
+        return to_tensors(batch, device)
+
+    def counts(self, batch: Batch) -> Tensor:
+        """One part, the task's."""
+        return torch.tensor([self.task.num_targets(batch)], dtype=torch.float64)
+
+    def outcome(self, model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tally]:
+        """The sum of the model's losses, and a tally of them."""
+        output = model(**batch)
+        tally = Tally.empty(self.names)
+        tally.cells[0] = sums(output.losses.detach(), output.is_right)
+        used = batch["sequence_ids"] >= 0 if "sequence_ids" in batch else batch["attention_mask"] > 0
+        tally.positions[0], tally.positions[1] = used.sum(), used.numel()
+        return output.losses.sum()[None], tally
+
+    def figures(self, tally: Tally) -> dict[str, float]:
+        """`loss` and `accuracy`."""
+        means = tally.means()
+        return {name: means.get(f"{name}/examples", 0.0) for name in ("loss", "accuracy")}
