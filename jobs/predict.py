@@ -22,6 +22,11 @@ def main(config: PredictConfig) -> int:
                 method: ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
                 for method, figures in summary.figures.items()
             },
+            **{
+                f"ahead of {method}": ", ".join(f"{name} {value:.1f}" for name, value in margins.items())
+                + " standard errors"
+                for method, margins in summary.margins.items()
+            },
             "without clips": summary.num_without_clips,
             **missing,
             "time": duration_text(summary.seconds),

@@ -37,3 +37,13 @@ def ray_cluster() -> Iterator[str]:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     yield cluster.address
     cluster.shutdown()
+
+
+@pytest.fixture
+def joined(ray_cluster: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Jobs of this process run on that cluster."""
+    import ray
+
+    monkeypatch.setenv("RAY_ADDRESS", ray_cluster)
+    yield
+    ray.shutdown()

@@ -2,13 +2,12 @@
 
 import json
 import runpy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
-import ray
 
 from tests.videos import Video, write_video
 from vbert.documents import tokens_of_sentences
@@ -32,13 +31,6 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
         return stop.value.code
 
     return run
-
-
-@pytest.fixture
-def joined(ray_cluster: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("RAY_ADDRESS", ray_cluster)
-    yield
-    ray.shutdown()
 
 
 def write_corpus(folder: Path) -> Path:

@@ -53,6 +53,7 @@ LAYERS = [
     "objective",
     "pretrain",
     "metrics",
+    "margins",
     "zero_shot",
     "annotations",
     "datasets",
@@ -69,6 +70,11 @@ LAYERS = [
     "summarization",
     "retrieval",
     "tasks",
+    "pipeline",
+    "visual_prediction",
+    "thumbnails",
+    "report_facts",
+    "report_page",
     "training_job",
     "ledger",
     "progress",
@@ -90,6 +96,7 @@ LAYERS = [
     "ray_finetune_worker",
     "ray_finetune",
     "ray_predict",
+    "ray_report",
 ]
 MODULES = [p for p in sorted(PACKAGE.rglob("*.py")) if p.name != "__init__.py"]
 

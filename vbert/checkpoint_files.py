@@ -4,6 +4,10 @@
     optimizer.safetensors                            AdamW's moments, named by parameter
     progress.json                                    step, place in the data, options
 
+and beside a model that is done, so that it can be asked about a video file alone:
+
+    vocabularies/<id>, featurizers/<id>.json         the visual vocabulary, and how its features are made
+
 Tensors are safetensors, so that opening a checkpoint runs no code. They are whole, not sharded: a run may go
 on with another number of workers, or with FSDP instead of DDP. Randomness needs no state: it is seeded by the
 step (see pretrain.py).
@@ -26,6 +30,8 @@ CONFIG = "config.json"
 OPTIMIZER = "optimizer.safetensors"
 PROGRESS = "progress.json"
 TOKENIZER = "tokenizer.json"
+VOCABULARIES = "vocabularies"
+FEATURIZERS = "featurizers"
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import torch
 
@@ -103,6 +104,27 @@ def featurizer_id(config: FeaturizerConfig) -> str:
     }
     slug = re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-")
     return f"{slug}-{short_hash(json.dumps(decides, sort_keys=True))[:8]}"
+
+
+def save_config(config: FeaturizerConfig, tables: str) -> None:
+    """Write `<tables>/featurizers/<id>.json`, from which `load_config` makes the same featurizer again."""
+    filesystem, path = fsspec.url_to_fs(_config_uri(tables, featurizer_id(config)))
+    if not filesystem.exists(path):
+        filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        filesystem.pipe_file(path, json.dumps(asdict(config), indent=2).encode())
+
+
+def load_config(tables: str, featurizer: str) -> FeaturizerConfig:
+    """What `save_config` wrote. UserError if it is not there."""
+    uri = _config_uri(tables, featurizer)
+    filesystem, path = fsspec.url_to_fs(uri)
+    if not filesystem.exists(path):
+        raise UserError(f"{uri}: is not there; run featurize once more with the options of {featurizer}")
+    return FeaturizerConfig(**json.loads(filesystem.cat_file(path)))
+
+
+def _config_uri(tables: str, featurizer: str) -> str:
+    return f"{tables.rstrip('/')}/featurizers/{featurizer}.json"
 
 
 def usable(clip: Clip, max_corrupt_share: float) -> bool:

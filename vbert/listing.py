@@ -10,15 +10,21 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
 import fsspec
 
 from vbert.errors import UserError
 from vbert.schemas import short_hash
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Config = TypeVar("Config", bound="DataclassInstance")
 
 # What names a file's version on a store, the surest first. "created" is all the memory store has.
 VERSION_KEYS = (
@@ -65,6 +71,12 @@ def absolute_uri(uri: str) -> str:
     """A path made absolute, a URL as it is; without a slash at its end."""
     path = local_path(uri)
     return uri.rstrip("/") if path is None else local_uri(path)
+
+
+def with_absolute_paths(config: Config, *names: str) -> Config:
+    """A job's options with its paths made absolute, since workers may run in another folder; None stays."""
+    given = {name: getattr(config, name) for name in names}
+    return replace(config, **{name: absolute_uri(path) for name, path in given.items() if path is not None})
 
 
 def list_files(

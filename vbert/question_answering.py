@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 from torch import Tensor
 
+from vbert.errors import UserError
 from vbert.examples import Row, packed_inputs, padded
 from vbert.metrics import shares_by_kind
 from vbert.modeling_heads import VideoBertForClassification, VideoBertForMultipleChoice
@@ -48,6 +49,11 @@ class QuestionAnswering(Task):
     def has_target(row: Row) -> bool:
         """Whether it asks and answers."""
         return row["question"] is not None and row["answer"] is not None
+
+    def check_question(self, row: Row) -> None:
+        """It answers a question."""
+        if not row["question"]:
+            raise UserError("this model answers questions: give one")
 
     def is_usable(self, row: Row) -> bool:
         """Whether training can teach the answer."""
@@ -112,6 +118,11 @@ class MultipleChoice(Task):
     def has_target(row: Row) -> bool:
         """Whether there is something to choose, and the answer among it."""
         return row["question"] is not None and row["answer"] in (row["options"] or ())
+
+    def check_question(self, row: Row) -> None:
+        """It chooses among options."""
+        if not row["question"] or not row["options"]:
+            raise UserError("this model chooses among answers: give a question and options")
 
     def batch(self, rows: Sequence[Row], inputs: Inputs) -> dict[str, np.ndarray]:
         """For each option a sequence of question, option and clips."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import ray
 
 from vbert.errors import UserError
+from vbert.listing import with_absolute_paths
 from vbert.progress import Progress
 from vbert.ray_cluster import connect
 from vbert.schemas import TABLES
@@ -45,6 +46,7 @@ class CompactSummary:
 
 def compact_tables(config: CompactConfig) -> CompactSummary:
     """Compact and vacuum every table that is there. Rows stay as they are; other jobs may run meanwhile."""
+    config = with_absolute_paths(config, "tables")
     tables = [table for table in (Table(config.tables, layout) for layout in TABLES) if table.exists()]
     if not tables:
         raise UserError(f"{config.tables}: no table there; give the --tables that featurize wrote")

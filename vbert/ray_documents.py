@@ -14,6 +14,7 @@ import torch
 from vbert.caption_files import read_caption_file
 from vbert.documents import build_document
 from vbert.errors import UserError, VideoError
+from vbert.listing import with_absolute_paths
 from vbert.progress import Progress
 from vbert.ray_cluster import RewriteOnWorkers, connect, count_cpus, rows_as_they_come
 from vbert.schemas import DOCUMENTS, FEATURES, VIDEOS, short_hash, unpack_vectors
@@ -75,6 +76,7 @@ class DocumentsSummary:
 def build_documents(config: DocumentsConfig) -> DocumentsSummary:
     """Bring the table `documents` up to date with the others, for one vocabulary. Nothing is decoded."""
     start_seconds = time.monotonic()
+    config = with_absolute_paths(config, "tables", "vocabulary")
     vocabulary = load(config.vocabulary)
     captions = _captions(config.captions)
     videos = _usable_videos(config.tables, vocabulary, captions)

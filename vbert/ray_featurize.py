@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -13,9 +13,10 @@ from tyro.conf import OmitArgPrefixes
 
 from vbert.corpus import CORPUS, CorpusChanges, compare, list_corpus
 from vbert.errors import UserError
-from vbert.features import Featurizer, FeaturizerConfig, featurizer_id
+from vbert.features import Featurizer, FeaturizerConfig, featurizer_id, save_config
 from vbert.featurization import check_featurizer, featurize_segments
 from vbert.ledger import Ledger, MicroBatch
+from vbert.listing import with_absolute_paths
 from vbert.planning import SEGMENTS, check_transcripts, plan_videos
 from vbert.progress import Progress
 from vbert.ray_cluster import RewriteOnWorkers, connect, count_cpus, count_gpus, rows_as_they_come
@@ -92,8 +93,11 @@ class FeaturizeSummary:
 def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
     """Bring the tables `videos` and `features` up to date with the corpus: one row a video, come what may."""
     start_seconds = time.monotonic()
+    config = with_absolute_paths(config, "tables")
+    config = replace(config, featurizer=with_absolute_paths(config.featurizer, "weights"))
     featurizer = featurizer_id(config.featurizer)
     corpus = list_corpus(config.corpus, content_hash=config.content_hash)
+    save_config(config.featurizer, config.tables)
     rewrite = RewriteOnWorkers(config.tables, FEATURES, partition=featurizer)
     ledger = Ledger(config.tables, featurizer=featurizer, rewrite=rewrite)
     changes = compare(corpus, ledger.read(columns=LEDGER_COLUMNS), retry_failed=config.retry_failed)

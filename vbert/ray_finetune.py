@@ -9,19 +9,19 @@ from dataclasses import asdict, dataclass, field
 import fsspec
 from ray.train.torch import TorchTrainer
 
-from vbert.checkpoint_files import CONFIG, PROGRESS, read_json
+from vbert.checkpoint_files import CONFIG, FEATURIZERS, PROGRESS, VOCABULARIES, read_json
 from vbert.errors import UserError
 from vbert.example_store import ExampleStore
-from vbert.listing import absolute_uri
+from vbert.listing import absolute_uri, with_absolute_paths
 from vbert.ray_cluster import connect
 from vbert.ray_examples import Accounting, Videos, annotations_of, examples_of
 from vbert.ray_train_run import (
     MODEL,
     best_checkpoint,
+    copy_beside,
     copy_model,
     run_config,
     scaling_config,
-    with_absolute_paths,
 )
 from vbert.task import TaskOptions
 from vbert.tasks import TASKS, TaskName
@@ -132,9 +132,9 @@ def finetune(config: FinetuneConfig) -> FinetuneSummary:
     start_seconds = time.monotonic()
     config = with_absolute_paths(config, "tables", "model", "output")
     _check_model(config)
-    connect(worker_setup="vbert.ray_logging.quiet_worker")
     root = config.output.rstrip("/")
     accounting = _examples(config)
+    _connect()
     job, counts = _plan(config)
     result = TorchTrainer(
         finetune_worker,
@@ -150,6 +150,7 @@ def finetune(config: FinetuneConfig) -> FinetuneSummary:
         raise result.error
     best, metrics = best_checkpoint(result)
     copy_model(best, f"{root}/{MODEL}")
+    copy_beside(f"{root}/{MODEL}", config.model, VOCABULARIES, FEATURIZERS)
     return FinetuneSummary(
         model=f"{root}/{MODEL}",
         accounting=accounting,
@@ -207,9 +208,14 @@ def _examples(config: FinetuneConfig) -> Accounting:
         columns=TASKS[config.task].columns,
         splits=["train", "validation"],
     )
+    _connect()
     examples_of(annotations, videos).write_parquet(absolute_uri(examples))
     filesystem.pipe_file(path, json.dumps({"options": now, "accounting": asdict(accounting)}).encode())
     return accounting
+
+
+def _connect() -> None:
+    connect(worker_setup="vbert.ray_logging.quiet_worker")
 
 
 _MAY_CHANGE = (

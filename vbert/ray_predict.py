@@ -3,7 +3,8 @@
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import fsspec
@@ -14,7 +15,8 @@ import torch
 from vbert.checkpoint_files import PROGRESS, local_folder, read_json, read_vocabulary
 from vbert.errors import UserError
 from vbert.examples import EXAMPLES, Row
-from vbert.listing import absolute_uri
+from vbert.listing import with_absolute_paths
+from vbert.margins import margins
 from vbert.progress import Progress
 from vbert.ray_cluster import connect, count_cpus, count_gpus, rows_as_they_come
 from vbert.ray_examples import Accounting, Videos, annotations_of, every_video, examples_of
@@ -44,6 +46,8 @@ class PredictConfig:
     """Cut videos that have no annotated times into windows of this length."""
     batch_size: int = 64
     """Examples of a forward pass."""
+    num_resamples: int = 100
+    """Samples of the videos, drawn to tell by how many standard errors the model is ahead; 0: do not."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or (self.window_seconds is not None and self.window_seconds <= 0):
@@ -64,6 +68,8 @@ class PredictSummary:
     """Answers whose right one is known."""
     accounting: Accounting | None
     figures: dict[str, dict[str, float]]
+    margins: dict[str, dict[str, float]]
+    """By how many standard errors the model is ahead: margins["majority"]["top-1"]."""
     answers: str
     seconds: float
 
@@ -71,7 +77,7 @@ class PredictSummary:
 def predict(config: PredictConfig) -> PredictSummary:
     """Write an answer for each example, and the figures over those whose answer is known."""
     start_seconds = time.monotonic()
-    config = replace(config, model=absolute_uri(config.model))  # actors may run in another folder
+    config = with_absolute_paths(config, "tables", "model")
     facts = read_json(config.model, PROGRESS)
     if "task" not in facts:
         raise UserError(f"{config.model}: a pretrained model and not a fine-tuned one; run finetune first")
@@ -92,11 +98,13 @@ def predict(config: PredictConfig) -> PredictSummary:
         raise UserError(f"{config.annotations}: has no annotation of the split {config.split}")
     root = config.output.rstrip("/")
     known: list[tuple[Row, Row]] = []
+    if config.annotations is None:
+        task.check_question({"question": None, "options": None})
     num_answers = num_without_clips = 0
     filesystem, path = fsspec.url_to_fs(root)
     filesystem.makedirs(path, exist_ok=True)
     with filesystem.open(f"{path}/{ANSWERS}", "w") as file:
-        for answer, row, is_known in _answered(annotations, videos, config):
+        for answer, row, is_known in _answered(annotations, videos, task, config):
             if answer is None:
                 num_without_clips += 1
                 continue
@@ -105,7 +113,12 @@ def predict(config: PredictConfig) -> PredictSummary:
             if is_known:
                 known.append((answer, row))
     figures = _figures(task, known)
-    filesystem.pipe_file(f"{path}/{FIGURES}", json.dumps({"scores": figures}, indent=2).encode())
+    ahead = {}
+    if known and config.num_resamples:
+        videos_asked = [row["video_id"] for _, row in known]
+        ahead = margins(known, videos_asked, partial(_figures, task), num_resamples=config.num_resamples)
+    facts = {"scores": figures, "margins": ahead}
+    filesystem.pipe_file(f"{path}/{FIGURES}", json.dumps(facts, indent=2).encode())
     return PredictSummary(
         task=task.name,
         num_answers=num_answers,
@@ -113,6 +126,7 @@ def predict(config: PredictConfig) -> PredictSummary:
         num_known=len(known),
         accounting=accounting,
         figures=figures,
+        margins=ahead,
         answers=f"{root}/{ANSWERS}",
         seconds=time.monotonic() - start_seconds,
     )
@@ -134,13 +148,14 @@ def _figures(task: Task, known: Sequence[tuple[Row, Row]]) -> dict[str, dict[str
 
 
 def _answered(
-    annotations: pa.Table, videos: Videos, config: PredictConfig
+    annotations: pa.Table, videos: Videos, task: Task, config: PredictConfig
 ) -> Iterator[tuple[Row | None, Row, bool]]:
     """Answers, what they are about, and whether the right one is known, as they come from the actors."""
     connect()
     on_gpu = count_gpus() > 0
     num_actors = max(1, count_gpus()) if on_gpu else max(1, count_cpus() // 2)
-    answered = examples_of(annotations, videos, window_seconds=config.window_seconds).map_batches(
+    window_seconds = config.window_seconds or task.window_seconds
+    answered = examples_of(annotations, videos, window_seconds=window_seconds).map_batches(
         Answer,
         fn_constructor_kwargs={"model": config.model, "batch_size": config.batch_size},
         batch_format="pyarrow",

@@ -12,18 +12,20 @@ import fsspec
 import pyarrow as pa
 from ray.train.torch import TorchTrainer
 
+from vbert.checkpoint_files import FEATURIZERS, VOCABULARIES
 from vbert.continuous import FeatureReader
 from vbert.encoders import ModelConfig, bert_config, joint_vocabulary
 from vbert.errors import UserError
 from vbert.lanes import cut_runs
+from vbert.listing import with_absolute_paths
 from vbert.ray_cluster import connect
 from vbert.ray_train_run import (
     MODEL,
     best_checkpoint,
+    copy_beside,
     copy_model,
     run_config,
     scaling_config,
-    with_absolute_paths,
 )
 from vbert.records import read_records, require
 from vbert.schemas import DOCUMENTS, FEATURES
@@ -31,7 +33,7 @@ from vbert.sequences import SequenceConfig, random_generator
 from vbert.tables import Table
 from vbert.training import OptimizerConfig, Precision, Strategy
 from vbert.training_job import PretrainingJob
-from vbert.vocabulary import load
+from vbert.vocabulary import load, save
 from vbert.windows import WindowReader
 
 OPTIONS = "options.json"
@@ -179,9 +181,13 @@ def pretrain(config: PretrainConfig) -> PretrainSummary:
     if result.error is not None:
         raise result.error
     best, metrics = best_checkpoint(result)
-    copy_model(best, f"{config.output.rstrip('/')}/{MODEL}")
+    model = f"{config.output.rstrip('/')}/{MODEL}"
+    copy_model(best, model)
+    vocabulary = load(config.vocabulary)
+    save(vocabulary, f"{model}/{VOCABULARIES}")
+    copy_beside(model, config.tables, f"{FEATURIZERS}/{vocabulary.featurizer}.json")
     return PretrainSummary(
-        model=f"{config.output.rstrip('/')}/{MODEL}",
+        model=model,
         num_training_videos=num_training,
         num_validation_videos=len(job.validation_ids),
         documents_version=job.version,

@@ -1,8 +1,7 @@
 """How a Ray Train run is set up, and what is left of it: shared by pretraining and fine-tuning."""
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import fsspec
 import ray.train
@@ -11,16 +10,7 @@ from vbert.checkpoint_files import OPTIMIZER, read_progress
 from vbert.listing import absolute_uri
 from vbert.ray_cluster import count_gpus
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
 MODEL = "model"
-Config = TypeVar("Config", bound="DataclassInstance")
-
-
-def with_absolute_paths(config: Config, *names: str) -> Config:
-    """The same with some of its paths made absolute: Ray Train's workers run in another folder."""
-    return replace(config, **{name: absolute_uri(getattr(config, name)) for name in names})
 
 
 def scaling_config(
@@ -63,6 +53,17 @@ def best_checkpoint(result: ray.train.Result) -> tuple[ray.train.Checkpoint, dic
     checkpoint, _ = min(result.best_checkpoints, key=lambda found: found[1]["validation_loss"])
     with checkpoint.as_directory() as folder:
         return checkpoint, read_progress(Path(folder))["validation"]
+
+
+def copy_beside(model: str, source: str, *names: str) -> None:
+    """Copy files and folders of `source` to the model: what it takes to ask it about a video file."""
+    from_filesystem, from_path = fsspec.url_to_fs(source)
+    to_filesystem, to_path = fsspec.url_to_fs(model)
+    for name in names:
+        for file in from_filesystem.find(f"{from_path}/{name}"):
+            place = f"{to_path}/{file.removeprefix(from_path).lstrip('/')}"
+            to_filesystem.makedirs(place.rsplit("/", 1)[0], exist_ok=True)
+            to_filesystem.pipe_file(place, from_filesystem.cat_file(file))
 
 
 def copy_model(checkpoint: ray.train.Checkpoint, target: str) -> None:

@@ -16,6 +16,7 @@ import torch
 from tyro.conf import OmitArgPrefixes
 
 from vbert.errors import UserError
+from vbert.listing import with_absolute_paths
 from vbert.ray_cluster import connect, count_cpus
 from vbert.sampling import priorities, threshold_of
 from vbert.schemas import FEATURES, unpack_vectors
@@ -50,6 +51,7 @@ class FitSummary:
 def fit(config: FitConfig) -> FitSummary:
     """Sample, cluster, save under `<tables>/vocabularies/<id>`. On the driver's GPU, if any."""
     start_seconds = time.monotonic()
+    config = with_absolute_paths(config, "tables")
     features = Table(config.tables, FEATURES)
     featurizer = _choose(config.featurizer, features)
     sample = draw_sample(

@@ -16,6 +16,7 @@ from vbert.checkpoint_files import CONFIG, PROGRESS, read_json
 from vbert.checkpoints import load_pretrained
 from vbert.documents import tokens_of_sentences
 from vbert.errors import UserError
+from vbert.listing import with_absolute_paths
 from vbert.metrics import ranks, top_k
 from vbert.ray_cluster import connect, count_cpus, count_gpus, rows_as_they_come
 from vbert.records import read_records, require
@@ -67,6 +68,7 @@ class ZeroShotSummary:
 def evaluate_zero_shot(config: ZeroShotConfig) -> ZeroShotSummary:
     """Score every clip with its video, without it, and by how often its words are said in training."""
     start_seconds = time.monotonic()
+    config = with_absolute_paths(config, "tables", "model")
     if read_json(config.model, CONFIG).get("visual_feature_dim") is not None:
         raise UserError(f"{config.model}: takes features and knows no visual tokens; pretrain with tokens")
     vocabulary = read_json(config.model, PROGRESS)["vocabulary"]

@@ -27,6 +27,7 @@ class Summarization(Task):
     name = "summarization"
     model_class = VideoBertForClipScoring
     columns = ("start_seconds", "importance")
+    window_seconds = 6.0
 
     @classmethod
     def of(cls, rows: Sequence[Row], options: TaskOptions) -> Self:

@@ -51,6 +51,9 @@ class Task(ABC):
     columns: ClassVar[tuple[str, ...]]
     """Of annotations that it needs."""
 
+    window_seconds: ClassVar[float | None] = None
+    """Length of the windows that a video without annotated times is cut into; None: it is taken whole."""
+
     def __init__(self, options: TaskOptions, facts: dict[str, Any]) -> None:
         self.options, self.facts = options, facts
 
@@ -67,6 +70,10 @@ class Task(ABC):
     def is_usable(self, row: Row) -> bool:
         """Whether this model can learn an example, or be right about it."""
         return self.has_target(row)
+
+    def check_question(self, row: Row) -> None:
+        """UserError if what is asked about is lacking."""
+        return
 
     def grouped(self, rows: Sequence[Row]) -> list[Row]:
         """What an answer is about: an annotation, or what the task puts together from some."""

@@ -1,0 +1,200 @@
+"""Fine-tuning and prediction as users run them: on a local Ray cluster, on tables, from the command line."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow as pa
+import pytest
+import torch
+
+from tests.test_tasks import annotations
+from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_config, cooking, vocabulary
+from vbert.configuration_videobert import from_bert_config
+from vbert.errors import UserError
+from vbert.metrics_log import read_metrics
+from vbert.modeling_videobert import VideoBertForPreTraining
+from vbert.ray_finetune import FinetuneConfig, finetune
+from vbert.ray_predict import PredictConfig, predict
+from vbert.schemas import DOCUMENTS
+from vbert.tables import Committer, Table
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[1]
+VOCABULARY = "0123456789abcdef"
+NUM_VIDEOS = 60
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Documents of 60 cooking videos, annotations of 61, and an untrained model of their vocabulary."""
+    root = tmp_path_factory.mktemp("finetune")
+    table = Table(str(root / "tables"), DOCUMENTS)
+    table.create()
+    rows = [cooking(number) | {"vocabulary": VOCABULARY} for number in range(NUM_VIDEOS)]
+    file = table.write_file(pa.Table.from_pylist(rows, schema=DOCUMENTS.schema))
+    Committer(table, partition=VOCABULARY).commit([file])
+    lines = []
+    for number in range(NUM_VIDEOS + 1):
+        split = "test" if number % 5 == 0 else "validation" if number % 5 == 1 else "train"
+        lines += [row | {"split": split} for row in annotations(number)]
+    (root / "annotations.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    torch.manual_seed(0)
+    model = root / "model"
+    sizes = bert_config(hidden_size=64, intermediate_size=128)
+    VideoBertForPreTraining(from_bert_config(sizes, num_visual_tokens=NUM_VISUAL_TOKENS)).save_pretrained(
+        model
+    )
+    (model / "tokenizer.json").write_text(vocabulary().tokenizer_json)
+    (model / "progress.json").write_text(json.dumps({"step": 1, "vocabulary": VOCABULARY}))
+    return root
+
+
+def start(corpus: Path, output: Path, address: str, *options: str) -> "subprocess.Popen[str]":
+    """Fine-tuning with relative paths, in a process group of its own."""
+    command = [
+        *(sys.executable, str(ROOT / "jobs" / "finetune.py"), "--task", "classification"),
+        *("--tables", "tables", "--model", "model", "--annotations", "annotations.jsonl"),
+        *("--output", os.path.relpath(output, corpus), "--batch-size", "16", "--lanes", "2"),
+        *(
+            "--num-epochs",
+            "4",
+            "--row-length",
+            "64",
+            "--log-every",
+            "1",
+            "--optimizer.learning-rate",
+            "0.003",
+            *options,
+        ),
+    ]
+    return subprocess.Popen(
+        command,
+        cwd=corpus,
+        env=os.environ | {"RAY_ADDRESS": address},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(job: "subprocess.Popen[str]") -> str:
+    output, _ = job.communicate(timeout=400)
+    assert job.returncode == 0, output
+    return output
+
+
+def losses(output: Path) -> list[dict[str, Any]]:
+    kept = ("step", "train/loss", "validation/loss")
+    return [{k: v for k, v in line.items() if k in kept} for line in read_metrics(str(output))]
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_a_run_learns_and_its_model_answers(corpus: Path, joined: None, ray_cluster: str, tmp_path: Path):
+    said = finish(start(corpus, tmp_path / "run", ray_cluster))
+    # 36 training videos of 3 stretches are 6 batches of 16.
+    assert "finetune: classification, 24 steps" in said
+    assert re.search(r"annotated videos missing +1 of 61", said)
+    model = tmp_path / "run" / "model"
+    for number in (1, 2):
+        command = [
+            *(sys.executable, str(ROOT / "jobs" / "predict.py"), "--tables", "tables", "--model", str(model)),
+            *("--annotations", "annotations.jsonl", "--output", str(tmp_path / f"answers-{number}")),
+        ]
+        environment = os.environ | {"RAY_ADDRESS": ray_cluster}
+        done = subprocess.run(
+            command, cwd=corpus, env=environment, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    scores = json.loads((tmp_path / "answers-1" / "figures.json").read_text())["scores"]
+    assert scores["model"]["top-1"] > 0.9 > 2 * scores["majority"]["top-1"]
+    lines = [json.loads(line) for line in (tmp_path / "answers-1" / "answers.jsonl").read_text().splitlines()]
+    assert len(lines) == 36  # 12 test videos
+    assert sorted(lines[0]) == ["end_seconds", "labels", "probabilities", "start_seconds", "video_id"]
+    assert lines[0]["labels"][0] in FOODS
+    assert lines == [
+        json.loads(line) for line in (tmp_path / "answers-2" / "answers.jsonl").read_text().splitlines()
+    ]
+
+    def ask(**options: Any) -> Any:
+        tables = str(corpus / "tables")
+        return predict(
+            PredictConfig(tables=tables, model=str(model), output=str(tmp_path / "all"), **options)
+        )
+
+    every = ask(window_seconds=6.0)
+    assert (every.num_answers, every.num_known, every.figures) == (3 * NUM_VIDEOS, 0, {})
+    whole = ask()
+    assert whole.num_answers == NUM_VIDEOS
+    model = corpus / "model"
+    with pytest.raises(UserError, match="a pretrained model and not a fine-tuned one"):
+        ask()
+
+
+def test_two_workers_and_a_killed_one_have_the_losses_of_one(corpus: Path, ray_cluster: str, tmp_path: Path):
+    finish(start(corpus, tmp_path / "one", ray_cluster))
+    job = start(corpus, tmp_path / "two", ray_cluster, "--num-workers", "2")
+    deadline = time.monotonic() + 200
+    while not any("validation/loss" in line for line in read_metrics(str(tmp_path / "two"))):
+        assert time.monotonic() < deadline, "no checkpoint"
+        time.sleep(0.2)
+    workers = [
+        p for p in psutil.process_iter(["cmdline"]) if "RayTrainWorker" in " ".join(p.info["cmdline"] or [])
+    ]
+    assert workers
+    os.kill(workers[0].pid, signal.SIGKILL)
+    finish(job)
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert [line["step"] for line in one] == [line["step"] for line in two]
+    for left, right in zip(one, two, strict=True):
+        assert left == pytest.approx(right, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"row_length": 65}, r"--row-length 65: .*model takes 64"),
+        ({"model": "nowhere"}, "nowhere: no checkpoint"),
+        ({"annotations": "nothing.csv"}, "nothing.csv: cannot be read"),
+        ({"tables": "elsewhere"}, "elsewhere"),
+        ({"dataset": "coco"}, "--dataset coco: must be records"),
+        ({"annotations": "others.jsonl"}, r"none of its 1 videos \(such as gone\) is in the documents"),
+        ({"annotations": "plain.jsonl"}, "no annotation has `labels`"),
+        ({"annotations": "few.jsonl"}, r"examples to train on and 0 to\s+validate on are too few"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_what_a_user_can_get_wrong_is_said_before_training(
+    changes: dict[str, Any],
+    message: str,
+    corpus: Path,
+    joined: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.chdir(tmp_path)
+    for name, row in {
+        "others": {"video_id": "gone", "labels": ["a"]},
+        "plain": {"video_id": "cooking-1", "question": "what?"},
+        "few": {"video_id": "cooking-1", "labels": ["a"], "split": "train"},
+    }.items():
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row))
+    options: dict[str, Any] = {
+        "task": "classification",
+        "tables": str(corpus / "tables"),
+        "model": str(corpus / "model"),
+        "annotations": str(corpus / "annotations.jsonl"),
+        "output": str(tmp_path / "run"),
+        "row_length": 64,
+    }
+    with pytest.raises(UserError, match=message):
+        finetune(FinetuneConfig(**(options | changes)))

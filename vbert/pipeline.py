@@ -1,0 +1,179 @@
+"""A video file in, what a model says of it out; in one process, without a cluster or tables.
+
+from vbert.pipeline import VideoPipeline
+
+pipeline = VideoPipeline("runs/labels/model")
+print(pipeline("talk.mp4"))
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from vbert.checkpoint_files import (
+    PROGRESS,
+    VOCABULARIES,
+    local_folder,
+    read_json,
+    read_vocabulary,
+)
+from vbert.checkpoints import load_pretrained
+from vbert.decode import decode_clips
+from vbert.documents import build_document
+from vbert.errors import UserError, VideoError
+from vbert.examples import example_of, windows_of
+from vbert.features import Featurizer, FeaturizerConfig, featurizer_id, load_config, usable
+from vbert.media import plan_segments, probe_video
+from vbert.task import Inputs, to_tensors
+from vbert.tasks import open_task
+from vbert.transcripts import read_transcript
+from vbert.vocabulary import load
+from vbert.zero_shot import TEMPLATE, Classes, ZeroShotClassifier
+
+BATCH_SIZE = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoTokens:
+    """What a video is to a model: int64 [num_clips] visual tokens, and when each begins, float64 seconds."""
+
+    visual_tokens: np.ndarray
+    start_seconds: np.ndarray
+
+
+class VideoPipeline:
+    """A model of pretrain or finetune, its visual vocabulary and its backbone, ready for video files."""
+
+    def __init__(
+        self, model: str, *, featurizer: FeaturizerConfig | None = None, device: str | None = None
+    ) -> None:
+        """`model` is the folder that the job printed; `featurizer` is needed only where the tables did not
+        say how their features were made. UserError if something is not there, or is another's."""
+        facts = read_json(model, PROGRESS)
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.vocabulary = load(f"{model.rstrip('/')}/{VOCABULARIES}/{facts['vocabulary']}")
+        self.config = featurizer or load_config(model, self.vocabulary.featurizer)
+        if featurizer_id(self.config) != self.vocabulary.featurizer:
+            raise UserError(
+                f"{model}: was trained on features of {self.vocabulary.featurizer}, and the featurizer given "
+                f"is {featurizer_id(self.config)}; give the options that featurize had"
+            )
+        self.featurizer = Featurizer(self.config, device=str(self.device))
+        self.task = open_task(facts["task"]) if "task" in facts else None
+        if self.task is None:
+            untyped: Any = load_pretrained(model).model
+        else:
+            with local_folder(model) as folder:
+                untyped = self.task.open_model(str(folder))
+        self.model: Any = untyped.to(self.device).eval()
+        with local_folder(model) as folder:
+            self.inputs = Inputs(vocabulary=read_vocabulary(folder), row_length=facts.get("row_length", 512))
+
+    def tokens(self, video: str) -> VideoTokens:
+        """Decode and featurize a local file or URL. VideoError for what cannot be used."""
+        document = self._document(video, None)
+        return VideoTokens(
+            visual_tokens=np.array(document["visual_tokens"], np.int64),
+            start_seconds=np.array(document["visual_token_start_seconds"]),
+        )
+
+    def __call__(
+        self,
+        video: str,
+        *,
+        question: str | None = None,
+        options: Sequence[str] | None = None,
+        start_seconds: float | None = None,
+        end_seconds: float | None = None,
+        window_seconds: float | None = None,
+        transcript: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """The fine-tuned model's answers: about the stretch between two times, about each window of some
+        length, or about the whole video. A summary is one answer about all windows.
+
+        A question is for question answering, with options for multiple choice. UserError for a model that is
+        not fine-tuned; VideoError for a video that cannot be used.
+        """
+        if self.task is None:
+            raise UserError("a pretrained model answers nothing; fine-tune it, or use tokens and zero_shot")
+        annotation = {
+            "video_id": video,
+            "split": "test",
+            "start_seconds": start_seconds,
+            "end_seconds": end_seconds,
+            "captions": None,
+            "question": question,
+            "options": list(options) if options else None,
+        }
+        self.task.check_question(annotation)
+        document = self._document(video, transcript)
+        rows = [annotation]
+        window_seconds = window_seconds or self.task.window_seconds
+        if window_seconds and start_seconds is None:
+            rows = windows_of(annotation, document, window_seconds=window_seconds)
+        examples = [example_of(row, document) for row in rows]
+        about = self.task.grouped([example for example in examples if example["visual_tokens"]])
+        found: list[dict[str, Any]] = []
+        for first in range(0, len(about), BATCH_SIZE):
+            mine = about[first : first + BATCH_SIZE]
+            with torch.inference_mode():
+                batch = to_tensors(self.task.batch(mine, self.inputs), self.device)
+                answers = self.task.answers(self.model, batch, mine, self.inputs)
+            found += [
+                {
+                    **{name: row[name] for name in ("start_seconds", "end_seconds") if name in row},
+                    **{name: value for name, value in answer.items() if not name.startswith("_")},
+                }
+                for row, answer in zip(mine, answers, strict=True)
+            ]
+        return found
+
+    def zero_shot(
+        self, video: str, *, verbs: Sequence[str], objects: Sequence[str], template: str = TEMPLATE
+    ) -> dict[str, list[tuple[str, float]]]:
+        """A pretrained model's log-probabilities of verbs and objects for the whole video, best first."""
+        if self.task is not None:
+            raise UserError("a fine-tuned model fills in no sentence; give the pretrained one")
+        classes = Classes(verbs=tuple(verbs), objects=tuple(objects))
+        classifier = ZeroShotClassifier(self.model, self.inputs.vocabulary, classes, template=template)
+        scores = classifier.scores([self.tokens(video).visual_tokens])
+        return {
+            kind: sorted(zip(words, scores[kind][0].tolist(), strict=True), key=lambda pair: -pair[1])
+            for kind, words in (("verb", classes.verbs), ("object", classes.objects))
+        }
+
+    def _document(self, video: str, transcript: str | None) -> dict[str, Any]:
+        """As build_documents makes it, of this one video."""
+        probe = probe_video(video)
+        segments, tokens = [], []
+        for segment in plan_segments(
+            probe.duration_seconds,
+            clip_seconds=self.config.clip_seconds,
+            segment_seconds=self.config.segment_seconds,
+        ):
+            decoded = decode_clips(
+                video,
+                segment,
+                self.featurizer.spec,
+                decoder=self.config.decoder,
+                skip_loop_filter=self.config.skip_loop_filter,
+            )
+            clips = [clip for clip in decoded if usable(clip, self.config.max_corrupt_share)]
+            if clips:
+                tokens.append(self.vocabulary.assign(self.featurizer.extract(clips)))
+                starts = [clip.index * self.config.clip_seconds for clip in clips]
+                segments.append({"clip_seconds": self.config.clip_seconds, "clip_start_seconds": starts})
+        if not segments:
+            raise VideoError("decode", "no usable clip")
+        sentences = read_transcript(transcript) if transcript else []
+        row = {
+            "video_id": video,
+            "uri": video,
+            "fingerprint": "",
+            "transcript_fingerprint": None,
+            "duration_seconds": probe.duration_seconds,
+        }
+        return build_document(row, segments, tokens, sentences, vocabulary=self.vocabulary.id)

@@ -1,0 +1,93 @@
+"""Visual tokens that a model expects: for a text (text-to-video), or after some clips (forecasting).
+
+[CLS] text [>] [MASK] ... [SEP]      and      [CLS] [>] clips [MASK] ... [SEP]   (VideoBERT, section 4.2)
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vbert.examples import padded, sequence_of
+from vbert.modeling_videobert import VideoBertForPreTraining
+from vbert.sequences import Regime, join
+from vbert.text import JointVocabulary
+
+SEQUENCES_AT_ONCE = 64
+NUM_MASKS = 3
+
+
+@torch.inference_mode()
+def expected_tokens(
+    model: VideoBertForPreTraining,
+    vocabulary: JointVocabulary,
+    sequences: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> np.ndarray:
+    """Probabilities float32 [num_sequences, num_visual_tokens], the mean over each sequence's masks.
+
+    `sequences` are ids and token types, each with at least one [MASK].
+    """
+    found: list[Tensor] = []
+    untyped: Any = model
+    for first in range(0, len(sequences), SEQUENCES_AT_ONCE):
+        mine = sequences[first : first + SEQUENCES_AT_ONCE]
+        ids = torch.from_numpy(padded((ids for ids, _ in mine), fill=vocabulary.pad_id)).to(untyped.device)
+        types = torch.from_numpy(padded((types for _, types in mine), fill=0)).to(untyped.device)
+        lengths = torch.tensor([len(ids) for ids, _ in mine], device=untyped.device)
+        mask = torch.arange(ids.shape[1], device=untyped.device) < lengths[:, None]
+        hidden = untyped.bert(ids, token_type_ids=types, attention_mask=mask.long()).last_hidden_state
+        is_asked = ids == vocabulary.mask_id
+        logits = untyped.cls.predictions(hidden[is_asked], untyped.bert.embeddings)
+        chances = logits[:, vocabulary.visual_offset :].float().softmax(-1)
+        owners = is_asked.nonzero()[:, 0]
+        sums = chances.new_zeros(len(mine), chances.shape[1]).index_add(0, owners, chances)
+        found.append((sums / torch.bincount(owners, minlength=len(mine))[:, None]).cpu())
+    return torch.cat(found).numpy()
+
+
+def text_to_video(
+    model: VideoBertForPreTraining, vocabulary: JointVocabulary, texts: Sequence[str]
+) -> np.ndarray:
+    """Probabilities float32 [num_texts, num_visual_tokens] of what is shown when a text is said."""
+    length = model.config.max_position_embeddings
+    hidden = np.full(NUM_MASKS, vocabulary.mask_id)
+    joined = [
+        join(words, hidden, vocabulary, regime=Regime.JOINT, row_length=length)
+        for words in vocabulary.encode(texts)
+    ]
+    return expected_tokens(model, vocabulary, joined)
+
+
+def forecast(
+    model: VideoBertForPreTraining, vocabulary: JointVocabulary, seen: Sequence[Sequence[int]]
+) -> np.ndarray:
+    """Probabilities float32 [n, num_visual_tokens] of the clip that follows visual tokens int [length]."""
+    length = model.config.max_position_embeddings
+    nothing = np.zeros(0, np.int64)
+    sequences = []
+    for tokens in seen:
+        recent = list(tokens)[-(length - 4) :]
+        ids, types = sequence_of(nothing, recent, vocabulary, row_length=length)
+        # The last position is [SEP]'s: the mask goes before it.
+        sequences.append((np.insert(ids, -1, vocabulary.mask_id), np.append(types, types[-1])))
+    return expected_tokens(model, vocabulary, sequences)
+
+
+def next_clips(documents: Iterable[Sequence[int]], *, num_seen: int) -> tuple[list[list[int]], np.ndarray]:
+    """Stretches of `num_seen` visual tokens, and the token int64 [n] that follows each: all that do not
+    overlap."""
+    seen, followed = [], []
+    for tokens in documents:
+        for first in range(0, len(tokens) - num_seen, num_seen + 1):
+            seen.append(list(tokens[first : first + num_seen]))
+            followed.append(tokens[first + num_seen])
+    return seen, np.array(followed, np.int64)
+
+
+def most_frequent(documents: Iterable[Sequence[int]], *, num_visual_tokens: int) -> np.ndarray:
+    """How often each visual token is shown, float64 [num_visual_tokens]: what the baseline ranks by."""
+    counts = Counter(token for tokens in documents for token in tokens)
+    return np.array([counts[token] for token in range(num_visual_tokens)], np.float64)
