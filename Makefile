@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help install demo ablations test lint check format lock
+.PHONY: help install demo tasks ablations test lint check format lock
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,9 @@ $(READY): requirements.lock pyproject.toml
 
 demo: $(READY)  ## the whole job on a rendered corpus, with real weights
 	$(BIN)/python demo/run.py
+
+tasks: $(READY)  ## fine-tune the demo's model for every task: after `make demo`, a quarter of an hour
+	$(BIN)/python -m demo.tasks
 
 ablations: $(READY)  ## what the demo's model owes to its data and parts: after `make demo`, half an hour
 	$(BIN)/python -m demo.ablations

@@ -28,13 +28,20 @@ def main() -> None:
     start_seconds = time.monotonic()
     output: Path = options.output
     corpus, tables = output / "corpus", output / "tables"
-    for made_by_an_earlier_demo in (tables, corpus / "real", output / "run", output / "ablations"):
+    for made_by_an_earlier_demo in (
+        tables,
+        corpus / "real",
+        output / "run",
+        output / "tasks",
+        output / "ablations",
+    ):
         shutil.rmtree(made_by_an_earlier_demo, ignore_errors=True)
 
     say("A corpus: narrated videos of someone cooking, drawn by a script, and four real clips")
     run("-m", "demo.render_corpus", "--output", corpus, "--num-videos", options.num_videos)
     copy_real_clips(corpus / "real")
     manifest = write_manifest(corpus)
+    run("-m", "demo.annotations", "--corpus", corpus)
 
     say("Videos -> features (EfficientNet-Lite0 with its ImageNet weights, one vector for each 1.5 s)")
     featurize = ["jobs/featurize.py", "--corpus", manifest, "--tables", tables, "--prune"]
@@ -65,6 +72,9 @@ def main() -> None:
     say("What do clips of the held-out videos show? Nobody has told the model a label")
     run(*evaluate_command(tables, corpus, model))
 
+    say("All of it as a page to look at")
+    run(*report_command(tables, vocabulary, model, output / "report.html"))
+
     seconds = time.monotonic() - start_seconds
     print(f"\nDone in {seconds // 60:.0f} min {seconds % 60:.0f} s. Where it all is:")
     for what, where in (
@@ -73,6 +83,7 @@ def main() -> None:
         ("figures of every step", model / "metrics.jsonl"),
         ("the same as curves", f"tensorboard --logdir {model / 'tensorboard'}"),
         ("zero-shot accuracies", model / "zero-shot.json"),
+        ("the page", output / "report.html"),
     ):
         print(f"  {what:<26}  {where}")
 
@@ -96,6 +107,15 @@ def evaluate_command(tables: Path, corpus: Path, run: Path) -> list[object]:
     """Zero-shot classification of the steps of held-out videos."""
     clips = ["--clips", corpus / "heldout.csv", "--output", run / "zero-shot.json"]
     return ["jobs/evaluate_zero_shot.py", "--tables", tables, "--model", run / "model", *clips]
+
+
+def report_command(tables: Path, vocabulary: Path, run: Path, page: Path) -> list[object]:
+    """Visual words, documents, curves and figures."""
+    figures = ["--evaluations", run / "zero-shot.json"]
+    return [
+        *("jobs/report.py", "--tables", tables, "--vocabulary", vocabulary, "--run", run),
+        *(*figures, "--output", page),
+    ]
 
 
 def say(text: str) -> None:

@@ -70,6 +70,8 @@ LAYERS = [
     "summarization",
     "retrieval",
     "tasks",
+    "alignment",
+    "text_embeddings",
     "pipeline",
     "visual_prediction",
     "thumbnails",
@@ -96,6 +98,7 @@ LAYERS = [
     "ray_finetune_worker",
     "ray_finetune",
     "ray_predict",
+    "ray_retrieval",
     "ray_report",
 ]
 MODULES = [p for p in sorted(PACKAGE.rglob("*.py")) if p.name != "__init__.py"]

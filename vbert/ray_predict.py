@@ -194,21 +194,24 @@ class Answer:
             if not row["visual_tokens"]
         ]
         about = self.task.grouped(shown)
-        for first in range(0, len(about), self.batch_size):
-            mine = about[first : first + self.batch_size]
-            for answer, row in zip(self._answers(mine), mine, strict=True):
-                parts = row.get("stretches", [row])
-                found.append(
-                    {
-                        "answer": json.dumps(answer),
-                        "row": json.dumps(row),
-                        "is_known": all(self.task.has_target(part) for part in parts),
-                        "num_annotations": len(parts),
-                    }
-                )
+        for answer, row in zip(self.answer_all(about), about, strict=True):
+            parts = row.get("stretches", [row])
+            found.append(
+                {
+                    "answer": json.dumps(answer),
+                    "row": json.dumps(row),
+                    "is_known": all(self.task.has_target(part) for part in parts),
+                    "num_annotations": len(parts),
+                }
+            )
         return pa.Table.from_pylist(found)
 
     @torch.inference_mode()
-    def _answers(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
-        batch = to_tensors(self.task.batch(rows, self.inputs), self.device)
-        return self.task.answers(self.model, batch, rows, self.inputs)
+    def answer_all(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        """What the model says of each, in batches."""
+        found: list[dict[str, Any]] = []
+        for first in range(0, len(rows), self.batch_size):
+            mine = rows[first : first + self.batch_size]
+            batch = to_tensors(self.task.batch(mine, self.inputs), self.device)
+            found += self.task.answers(self.model, batch, mine, self.inputs)
+        return found

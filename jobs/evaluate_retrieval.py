@@ -1,0 +1,31 @@
+"""Find videos for texts and texts for videos with a pretrained model, against baselines.
+
+python jobs/evaluate_retrieval.py --tables tables/ --model runs/first/model --annotations captions.csv
+"""
+
+from vbert.command_line import OK, run_job
+from vbert.progress import duration_text, print_summary
+from vbert.ray_retrieval import RetrievalConfig, evaluate_retrieval
+
+
+def main(config: RetrievalConfig) -> int:
+    """Run the job and say what it found."""
+    summary = evaluate_retrieval(config)
+    found = summary.accounting
+    print_summary(
+        f"evaluate_retrieval: {summary.num_pairs:,} texts and videos",
+        {
+            **{
+                method: ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
+                for method, figures in summary.figures.items()
+            },
+            "annotated videos missing": f"{found.num_missing_videos} of {found.num_videos}",
+            "time": duration_text(summary.seconds),
+            **({"figures": config.output} if config.output else {}),
+        },
+    )
+    return OK
+
+
+if __name__ == "__main__":
+    run_job(RetrievalConfig, main)
