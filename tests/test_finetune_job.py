@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pyarrow as pa
 import pytest
@@ -23,6 +24,7 @@ from vbert.metrics_log import read_metrics
 from vbert.modeling_videobert import VideoBertForPreTraining
 from vbert.ray_finetune import FinetuneConfig, finetune
 from vbert.ray_predict import PredictConfig, predict
+from vbert.ray_retrieval import RetrievalConfig, evaluate_retrieval
 from vbert.schemas import DOCUMENTS
 from vbert.tables import Committer, Table
 
@@ -58,10 +60,12 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def start(corpus: Path, output: Path, address: str, *options: str) -> "subprocess.Popen[str]":
+def start(
+    corpus: Path, output: Path, address: str, *options: str, task: str = "classification"
+) -> "subprocess.Popen[str]":
     """Fine-tuning with relative paths, in a process group of its own."""
     command = [
-        *(sys.executable, str(ROOT / "jobs" / "finetune.py"), "--task", "classification"),
+        *(sys.executable, str(ROOT / "jobs" / "finetune.py"), "--task", task),
         *("--tables", "tables", "--model", "model", "--annotations", "annotations.jsonl"),
         *("--output", os.path.relpath(output, corpus), "--batch-size", "16", "--lanes", "2"),
         *(
@@ -157,6 +161,46 @@ def test_two_workers_and_a_killed_one_have_the_losses_of_one(corpus: Path, ray_c
     assert [line["step"] for line in one] == [line["step"] for line in two]
     for left, right in zip(one, two, strict=True):
         assert left == pytest.approx(right, rel=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_texts_find_their_videos_in_two_stages(corpus: Path, joined: None, ray_cluster: str, tmp_path: Path):
+    finish(start(corpus, tmp_path / "near", ray_cluster, task="retrieval"))
+    glove = tmp_path / "glove.txt"
+    glove.write_text(
+        "".join(f"{food} {' '.join(map(str, np.eye(5)[at]))}\n" for at, food in enumerate(FOODS))
+    )
+
+    def evaluate(**options: Any) -> Any:
+        return evaluate_retrieval(
+            RetrievalConfig(
+                tables=str(corpus / "tables"),
+                model=str(corpus / "model"),
+                annotations=str(corpus / "annotations.jsonl"),
+                num_resamples=5,
+                **options,
+            )
+        )
+
+    found = evaluate(
+        first_stage=str(tmp_path / "near" / "model"),
+        num_candidates=6,
+        word_vectors=str(glove),
+        output=str(tmp_path / "retrieval.json"),
+    )
+    assert found.num_pairs == 36
+    scores = {name: figures["text to video R@1"] for name, figures in found.figures.items()}
+    assert scores["first stage"] > 0.6  # trained; the others' captions are all of five foods
+    assert scores["word vectors of what is said"] > 0.6
+    assert scores["sentence embeddings of what is said"] > 0.6
+    assert max(scores["chance"], scores["model"]) < 0.6  # the model has not been trained
+    within = evaluate(first_stage=str(tmp_path / "near" / "model"), num_candidates=36)
+    alone = evaluate()
+    assert within.figures["model"] == alone.figures["model"]  # where all are candidates, nothing is behind
+    saved = json.loads((tmp_path / "retrieval.json").read_text())
+    assert saved["scores"] == found.figures
+    with pytest.raises(UserError, match="no checkpoint"):
+        evaluate(first_stage=str(tmp_path))
 
 
 @pytest.mark.parametrize(

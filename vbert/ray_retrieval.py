@@ -1,4 +1,4 @@
-"""Ray Data finds videos for texts and texts for videos by a pretrained model's alignment, against baselines."""
+"""Ray Data finds videos for texts, and texts for videos, by a pretrained model's alignment."""
 
 import json
 import time
@@ -51,7 +51,7 @@ class RetrievalConfig:
     num_candidates: int = 50
     """How many the first stage hands on, for each text and for each video."""
     sentence_encoder: str = "minilm"
-    """BERT whose sentence embeddings compare texts with what is said in the videos, a baseline without video."""
+    """BERT whose sentence embeddings compare texts with what is said: a baseline without video."""
     word_vectors: str | None = None
     """Text file of GloVe or word2vec vectors, for the same with these."""
     num_resamples: int = 100
@@ -173,7 +173,7 @@ def first_stage(model: str, rows: Sequence[Row], *, num_candidates: int) -> tupl
 
 
 def _aligned(model: str, rows: Sequence[Row], wanted: np.ndarray) -> np.ndarray:
-    """Alignment scores float32 [num_texts, num_videos] where they are wanted, computed on all GPUs or CPUs."""
+    """Alignment scores float32 [num_texts, num_videos] where they are wanted, on all GPUs or CPUs."""
     on_gpu = count_gpus() > 0
     there = ray.put([row["visual_tokens"] for row in rows])
     asked = [
