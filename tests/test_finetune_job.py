@@ -23,6 +23,7 @@ from vbert.errors import UserError
 from vbert.metrics_log import read_metrics
 from vbert.modeling_videobert import VideoBertForPreTraining
 from vbert.ray_finetune import FinetuneConfig, finetune
+from vbert.ray_forecast import ForecastConfig, evaluate_forecast
 from vbert.ray_predict import PredictConfig, predict
 from vbert.ray_retrieval import RetrievalConfig, evaluate_retrieval
 from vbert.schemas import DOCUMENTS
@@ -201,6 +202,29 @@ def test_texts_find_their_videos_in_two_stages(corpus: Path, joined: None, ray_c
     assert saved["scores"] == found.figures
     with pytest.raises(UserError, match="no checkpoint"):
         evaluate(first_stage=str(tmp_path))
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_what_comes_next_is_ranked_against_the_same_again(corpus: Path, joined: None, tmp_path: Path):
+    (tmp_path / "asked.csv").write_text("video_id\ncooking-0\ncooking-1\ngone\n")
+    config = ForecastConfig(
+        tables=str(corpus / "tables"),
+        model=str(corpus / "model"),
+        videos=str(tmp_path / "asked.csv"),
+        num_seen=3,
+        num_resamples=4,
+        output=str(tmp_path / "forecast.json"),
+    )
+    found = evaluate_forecast(config)
+    # Twelve clips: 3 seen and 1 that follows, three times a video.
+    assert (found.num_clips, found.num_videos) == (6, 2)
+    tokens = [cooking(number)["visual_tokens"] for number in (0, 1)]
+    same = [row[at] == row[at + 1] for row in tokens for at in (2, 6, 10)]
+    assert found.figures["the same again"]["top-1"] == pytest.approx(np.mean(same))
+    assert json.loads((tmp_path / "forecast.json").read_text())["scores"] == found.figures
+    (tmp_path / "asked.csv").write_text("video_id\ngone\n")
+    with pytest.raises(UserError, match="none of its 1 videos is in the documents"):
+        evaluate_forecast(config)
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,7 @@ LAYERS = [
     "ray_finetune",
     "ray_predict",
     "ray_retrieval",
+    "ray_forecast",
     "ray_report",
 ]
 MODULES = [p for p in sorted(PACKAGE.rglob("*.py")) if p.name != "__init__.py"]

@@ -1,0 +1,34 @@
+"""Tell which clip comes next in videos that a pretrained model has not seen, against two baselines.
+
+python jobs/evaluate_forecast.py --tables tables/ --model runs/first/model --videos heldout.csv
+"""
+
+from vbert.command_line import OK, run_job
+from vbert.progress import duration_text, print_summary
+from vbert.ray_forecast import ForecastConfig, evaluate_forecast
+
+
+def main(config: ForecastConfig) -> int:
+    """Run the job and say what it found."""
+    summary = evaluate_forecast(config)
+    print_summary(
+        f"evaluate_forecast: {summary.num_clips:,} clips of {summary.num_videos:,} videos",
+        {
+            **{
+                method: ", ".join(f"{name} {value:.1%}" for name, value in figures.items())
+                for method, figures in summary.figures.items()
+            },
+            **{
+                f"ahead of {method}": ", ".join(f"{name} {value:.1f}" for name, value in figures.items())
+                + " standard errors"
+                for method, figures in summary.margins.items()
+            },
+            "time": duration_text(summary.seconds),
+            **({"figures": config.output} if config.output else {}),
+        },
+    )
+    return OK
+
+
+if __name__ == "__main__":
+    run_job(ForecastConfig, main)

@@ -1,0 +1,167 @@
+"""Ray Data asks a pretrained model which clip comes next in videos, against two baselines."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import ray
+import torch
+
+from vbert.checkpoint_files import CONFIG, PROGRESS, read_json
+from vbert.checkpoints import load_pretrained
+from vbert.errors import UserError
+from vbert.listing import with_absolute_paths
+from vbert.margins import Figures, margins
+from vbert.metrics import ranks, top_k
+from vbert.ray_cluster import connect, count_cpus, count_gpus, rows_as_they_come
+from vbert.ray_examples import Videos
+from vbert.records import read_records, require
+from vbert.visual_prediction import forecast, most_frequent, next_clips
+
+CLIPS_A_TASK = 1024
+METHODS = ("model", "the same again", "most frequent")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForecastConfig:
+    """Tell which visual token comes next in videos that the model has not seen."""
+
+    tables: str
+    """Folder or bucket URL of the tables."""
+    model: str
+    """Folder of a pretrained model."""
+    videos: str
+    """File (.csv, .jsonl, .parquet) with a column video_id: those to ask about, as pretrain --held-out has
+    them. All others make up the baseline of the most frequent tokens."""
+    num_seen: int = 4
+    """How many clips the model sees."""
+    num_resamples: int = 100
+    """As of predict."""
+    output: str | None = None
+    """File to write the figures to, as JSON."""
+
+    def __post_init__(self) -> None:
+        if self.num_seen < 1:
+            raise UserError(f"--num-seen must be at least 1, got {self.num_seen}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForecastSummary:
+    """Top-1 and top-5 by method."""
+
+    num_clips: int
+    num_videos: int
+    figures: Figures
+    margins: Figures
+    seconds: float
+
+
+def evaluate_forecast(config: ForecastConfig) -> ForecastSummary:
+    """Ask about every stretch of `num_seen` clips that has a next one."""
+    start_seconds = time.monotonic()
+    config = with_absolute_paths(config, "tables", "model")
+    facts = read_json(config.model, CONFIG)
+    if facts.get("visual_feature_dim") is not None:
+        raise UserError(f"{config.model}: takes features and knows no visual tokens; pretrain with tokens")
+    videos = Videos.latest(config.tables, vocabulary=read_json(config.model, PROGRESS)["vocabulary"])
+    listed = read_records(config.videos, {"video_id": pa.string()}, kind="list of videos")
+    asked = set(require(listed, config.videos, "video_id")["video_id"].to_pylist())
+    rows = videos.read(["video_id", "visual_tokens"]).to_pylist()
+    others = most_frequent(
+        (row["visual_tokens"] for row in rows if row["video_id"] not in asked),
+        num_visual_tokens=facts["num_visual_tokens"],
+    )
+    seen: list[list[int]] = []
+    followed: list[int] = []
+    owners: list[str] = []
+    for row in rows:
+        if row["video_id"] in asked:
+            mine, after = next_clips([row["visual_tokens"]], num_seen=config.num_seen)
+            seen, followed = seen + mine, followed + after.tolist()
+            owners += [row["video_id"]] * len(mine)
+    if not seen:
+        raise UserError(
+            f"{config.videos}: none of its {len(asked)} videos is in the documents of {config.tables} "
+            f"with more than {config.num_seen} clips"
+        )
+    places = _places(config.model, seen, followed, others)
+
+    def figures(rows: Sequence[int]) -> Figures:
+        return {
+            method: {f"top-{k}": top_k(places[method][list(rows)], k) for k in (1, 5)} for method in METHODS
+        }
+
+    numbers = list(range(len(seen)))
+    ahead = (
+        margins(numbers, owners, figures, num_resamples=config.num_resamples) if config.num_resamples else {}
+    )
+    summary = ForecastSummary(
+        num_clips=len(seen),
+        num_videos=len(set(owners)),
+        figures=figures(numbers),
+        margins=ahead,
+        seconds=time.monotonic() - start_seconds,
+    )
+    if config.output:
+        filesystem, path = fsspec.url_to_fs(config.output)
+        filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        saved = {"scores": summary.figures, "margins": ahead}
+        filesystem.pipe_file(path, json.dumps(saved, indent=2).encode())
+    return summary
+
+
+def _places(
+    model: str, seen: Sequence[Sequence[int]], followed: Sequence[int], frequency: np.ndarray
+) -> dict[str, np.ndarray]:
+    """By method, the place of the token that followed int64 [n], computed on all GPUs or CPUs."""
+    connect()
+    on_gpu = count_gpus() > 0
+    rows = [
+        {"number": number, "seen": list(tokens), "followed": after}
+        for number, (tokens, after) in enumerate(zip(seen, followed, strict=True))
+    ]
+    num_tasks = -(-len(rows) // CLIPS_A_TASK)
+    num_actors = min(num_tasks, max(1, count_gpus() if on_gpu else count_cpus() // 2))
+    ranked = ray.data.from_items(rows, override_num_blocks=num_tasks).map_batches(
+        RankNext,
+        fn_constructor_kwargs={"model": model, "frequency": frequency},
+        batch_format="pyarrow",
+        batch_size=None,
+        compute=ray.data.ActorPoolStrategy(size=num_actors),
+        num_cpus=1,
+        num_gpus=1 if on_gpu else 0,
+    )
+    found = sorted(
+        (row for block in rows_as_they_come(ranked) for row in block), key=lambda row: row["number"]
+    )
+    return {method: np.array([row[method] for row in found]) for method in METHODS}
+
+
+class RankNext:
+    """An actor: rows of number, seen, followed in; number and a place by method out."""
+
+    def __init__(self, *, model: str, frequency: np.ndarray) -> None:
+        pretrained = load_pretrained(model)
+        untyped: Any = pretrained.model
+        self.model = untyped.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        self.vocabulary = pretrained.vocabulary
+        self.frequency = frequency
+
+    def __call__(self, clips: pa.Table) -> pa.Table:
+        """The baseline of the same again ranks what is left by frequency."""
+        seen, truth = clips["seen"].to_pylist(), clips["followed"].to_numpy()
+        frequent = np.repeat(self.frequency[None], len(seen), axis=0)
+        again = frequent.copy()
+        again[np.arange(len(seen)), [tokens[-1] for tokens in seen]] = np.inf
+        scores = {
+            "model": forecast(self.model, self.vocabulary, seen),
+            "the same again": again,
+            "most frequent": frequent,
+        }
+        places = {method: ranks(matrix, truth) for method, matrix in scores.items()}
+        return pa.table({"number": clips["number"], **places})
