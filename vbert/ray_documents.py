@@ -17,7 +17,8 @@ from vbert.errors import UserError, VideoError
 from vbert.listing import with_absolute_paths
 from vbert.progress import Progress
 from vbert.ray_cluster import RewriteOnWorkers, connect, count_cpus, rows_as_they_come
-from vbert.schemas import DOCUMENTS, FEATURES, VIDEOS, short_hash, unpack_vectors
+from vbert.schemas import DOCUMENTS, FEATURES, TRANSCRIPTS, VIDEOS, short_hash, unpack_vectors
+from vbert.speech import recognizer_id
 from vbert.tables import Committer, NewFile, Table
 from vbert.transcripts import Sentence, read_transcript
 from vbert.vocabulary import Vocabulary, load
@@ -25,6 +26,7 @@ from vbert.vocabulary import Vocabulary, load
 # 32 videos of 5 minutes are 6,400 clips: 33 MB of features in a task, a shard of about 100 KB.
 VIDEOS_PER_FILE = 32
 COMMIT_SECONDS = 20.0
+SENTENCE_COLUMNS = ("sentences", "sentence_start_seconds", "sentence_end_seconds")
 LEDGER_COLUMNS = [
     "video_id",
     "uri",
@@ -58,6 +60,8 @@ class DocumentsConfig:
     captions: str | None = None
     """One file with the captions of many videos (HowTo100M, YouCook2, ActivityNet Captions), matched by video
     id or file name; it goes before the transcripts beside the videos."""
+    recognizer: str | None = None
+    """What transcribe was given: its sentences go to videos that have no captions and no transcript."""
 
 
 @dataclass(kw_only=True)
@@ -79,7 +83,7 @@ def build_documents(config: DocumentsConfig) -> DocumentsSummary:
     config = with_absolute_paths(config, "tables", "vocabulary")
     vocabulary = load(config.vocabulary)
     captions = _captions(config.captions)
-    videos = _usable_videos(config.tables, vocabulary, captions)
+    videos = _usable_videos(config, vocabulary, captions)
     documents = Table(config.tables, DOCUMENTS)
     documents.create()
     here = documents.read(
@@ -118,27 +122,46 @@ def _captions_of(video: Mapping[str, Any], captions: Mapping[str, list[Sentence]
     return captions.get(video["video_id"], captions.get(stem))
 
 
-def _usable_videos(tables: str, vocabulary: Vocabulary, captions: Mapping[str, list[Sentence]]) -> pa.Table:
+def _usable_videos(
+    config: DocumentsConfig, vocabulary: Vocabulary, captions: Mapping[str, list[Sentence]]
+) -> pa.Table:
     """The ledger's videos that have features, with the fingerprint of the text that they will get."""
-    ledger = Table(tables, VIDEOS).read(
+    ledger = Table(config.tables, VIDEOS).read(
         columns=[*LEDGER_COLUMNS, "num_clips"], partition=vocabulary.featurizer
     )
     usable = ledger.filter(pc.greater(ledger["num_clips"], 0)).select(LEDGER_COLUMNS)
     if usable.num_rows == 0:
         raise UserError(
-            f"{tables}: no video with features of {vocabulary.featurizer}, "
+            f"{config.tables}: no video with features of {vocabulary.featurizer}, "
             "which the vocabulary was fitted on; run featurize with the same options first"
         )
-    if not captions:
+    spoken = _spoken_fingerprints(config)
+    if not captions and not spoken:
         return usable
-    fingerprints = [
-        row["transcript_fingerprint"]
-        if (found := _captions_of(row, captions)) is None
-        else short_hash(repr(found))
-        for row in usable.to_pylist()
-    ]
+    fingerprints: list[str | None] = []
+    for row in usable.to_pylist():
+        found = _captions_of(row, captions)
+        if found is not None:
+            fingerprints.append(short_hash(repr(found)))
+        elif row["transcript_uri"] is None:
+            fingerprints.append(spoken.get((row["video_id"], row["fingerprint"])))
+        else:
+            fingerprints.append(row["transcript_fingerprint"])
     at = usable.schema.get_field_index("transcript_fingerprint")
     return usable.set_column(at, "transcript_fingerprint", pa.array(fingerprints, pa.string()))
+
+
+def _spoken_fingerprints(config: DocumentsConfig) -> dict[tuple[str, str], str]:
+    """Of the recognised text of a video and its version. UserError if nothing has been recognised."""
+    if config.recognizer is None:
+        return {}
+    table, identity = Table(config.tables, TRANSCRIPTS), recognizer_id(config.recognizer)
+    if not table.exists() or identity not in table.partitions():
+        raise UserError(
+            f"{config.tables}: has no transcripts of {config.recognizer}; run transcribe with it first"
+        )
+    rows = table.read(columns=["video_id", "fingerprint", "text_fingerprint"], partition=identity)
+    return {(row["video_id"], row["fingerprint"]): row["text_fingerprint"] for row in rows.to_pylist()}
 
 
 def _without(videos: pa.Table, documents: pa.Table) -> pa.Table:
@@ -190,11 +213,14 @@ class BuildDocuments:
         self.vocabulary = load(config.vocabulary)
         self.captions: dict[str, list[Sentence]] = ray.get(captions)
         self.features = Table(config.tables, FEATURES)
+        self.recognizer = config.recognizer
+        self.transcripts = Table(config.tables, TRANSCRIPTS)
         self.documents = Table(config.tables, DOCUMENTS)
 
     def __call__(self, videos: pa.Table) -> pa.Table:
         """Rows of LEDGER_COLUMNS -> one row of FILES."""
         segments = self._segments(videos["video_id"].to_pylist())
+        self.spoken = self._spoken(videos["video_id"].to_pylist())
         rows = [self._document(video, segments[video["video_id"]]) for video in videos.to_pylist()]
         file = self.documents.write_file(pa.Table.from_pylist(rows, schema=DOCUMENTS.schema))
         facts = {
@@ -229,11 +255,28 @@ class BuildDocuments:
             vocabulary=self.vocabulary.id,
         )
 
+    def _spoken(self, video_ids: Sequence[str]) -> dict[tuple[str, str], list[Sentence]]:
+        """What was recognised in the videos, by id and fingerprint."""
+        if self.recognizer is None:
+            return {}
+        rows = self.transcripts.read(
+            columns=["video_id", "fingerprint", *SENTENCE_COLUMNS],
+            partition=recognizer_id(self.recognizer),
+            video_ids=video_ids,
+        )
+        return {
+            (row["video_id"], row["fingerprint"]): [
+                Sentence(text=text, start_seconds=start, end_seconds=end)
+                for text, start, end in zip(*(row[name] for name in SENTENCE_COLUMNS), strict=True)
+            ]
+            for row in rows.to_pylist()
+        }
+
     def _sentences(self, video: Mapping[str, Any]) -> list[Sentence]:
         if video["video_id"] in self.captions:
             return self.captions[video["video_id"]]
         if video["transcript_uri"] is None:
-            return []
+            return self.spoken.get((video["video_id"], video["fingerprint"]), [])
         try:
             return read_transcript(video["transcript_uri"])
         except VideoError:

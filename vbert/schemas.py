@@ -100,7 +100,28 @@ DOCUMENTS = TableSchema(
     ),
 )
 
-TABLES = (VIDEOS, FEATURES, DOCUMENTS)
+TRANSCRIPTS = TableSchema(
+    name="transcripts",
+    key=("video_id", "recognizer"),
+    partition="recognizer",
+    # One row a video that was listened to.
+    schema=pa.schema(
+        [
+            ("video_id", pa.string()),
+            ("recognizer", pa.string()),  # id of what recognised the speech
+            ("uri", pa.string()),
+            ("fingerprint", pa.string()),  # of the video
+            ("status", pa.string()),  # spoken | silent | failed
+            ("reason", pa.string()),  # null: nothing went wrong
+            ("text_fingerprint", pa.string()),  # changes when the sentences do; null: there are none
+            ("sentences", pa.list_(pa.string())),
+            ("sentence_start_seconds", pa.list_(pa.float64())),
+            ("sentence_end_seconds", pa.list_(pa.float64())),
+        ]
+    ),
+)
+
+TABLES = (VIDEOS, FEATURES, TRANSCRIPTS, DOCUMENTS)
 
 
 def pack_vectors(vectors: list[np.ndarray]) -> pa.Array:

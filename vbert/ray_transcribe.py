@@ -1,0 +1,200 @@
+"""Ray Data writes down what is said in videos that have no transcript."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+
+from vbert.errors import UserError, VideoError
+from vbert.listing import with_absolute_paths
+from vbert.progress import Progress
+from vbert.ray_cluster import RewriteOnWorkers, connect, count_cpus, count_gpus, rows_as_they_come
+from vbert.schemas import TRANSCRIPTS, VIDEOS, short_hash
+from vbert.speech import make_recognizer, recognize, recognizer_id
+from vbert.tables import Committer, NewFile, Table
+
+VIDEOS_PER_FILE = 8  # of five minutes: a file every few minutes and worker, where speech takes real time
+COMMIT_SECONDS = 20.0
+LEDGER_COLUMNS = ["video_id", "uri", "fingerprint", "transcript_uri", "status"]
+FILES = pa.schema(
+    [
+        ("path", pa.string()),
+        ("partition", pa.string()),
+        ("size_bytes", pa.int64()),
+        ("num_rows", pa.int64()),
+        ("stats", pa.string()),
+        ("video_ids", pa.list_(pa.string())),
+        ("statuses", pa.list_(pa.string())),
+        ("failures", pa.list_(pa.string())),
+        ("num_sentences", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranscribeConfig:
+    """Recognise the speech of videos that have no transcript; rerun, only of what is new or has changed."""
+
+    tables: str
+    """Folder or bucket URL of the tables that featurize wrote."""
+    featurizer: str | None = None
+    """Whose videos; needed only where the tables have several."""
+    recognizer: str = "whisper:openai/whisper-small"
+    """whisper:<name on the hub or folder>, or pocketsphinx (US English; its small model comes along)."""
+    every_video: bool = False
+    """Also videos that have a transcript."""
+    num_workers: int | None = None
+    """Recognising actors; default: one a GPU of the cluster, or one a CPU."""
+
+
+@dataclass(kw_only=True)
+class TranscribeSummary:
+    """What one run did, in videos unless the name says otherwise."""
+
+    recognizer: str
+    num_unchanged: int = 0
+    num_spoken: int = 0
+    num_silent: int = 0
+    num_failed: int = 0
+    num_sentences: int = 0
+    seconds: float = 0.0
+    failures: list[str] = field(default_factory=list)
+
+
+def transcribe(config: TranscribeConfig) -> TranscribeSummary:
+    """Bring the table `transcripts` up to date with the ledger, for one recogniser."""
+    start_seconds = time.monotonic()
+    config = with_absolute_paths(config, "tables")
+    identity = recognizer_id(config.recognizer)
+    summary = TranscribeSummary(recognizer=identity)
+    videos = _videos(config)
+    table = Table(config.tables, TRANSCRIPTS)
+    table.create()
+    here = table.read(columns=["video_id", "fingerprint"], partition=identity)
+    pending = _without(videos, here)
+    summary.num_unchanged = videos.num_rows - pending.num_rows
+    if pending.num_rows:
+        make_recognizer(config.recognizer)  # its errors are said here, and not on a worker
+        connect()
+        rewrite = RewriteOnWorkers(config.tables, TRANSCRIPTS, partition=identity)
+        committer = Committer(table, partition=identity)
+        known = set(here["video_id"].to_pylist())
+        for rows in _transcribed(pending, config):
+            stale = known.intersection(video_id for row in rows for video_id in row["video_ids"])
+            committer.commit([_file_of(row) for row in rows], drop=stale, rewrite=rewrite(stale))
+            _count(rows, summary)
+    summary.seconds = time.monotonic() - start_seconds
+    return summary
+
+
+def _videos(config: TranscribeConfig) -> pa.Table:
+    """The ledger's videos that can be opened and, unless all are wanted, have no transcript."""
+    ledger = Table(config.tables, VIDEOS)
+    there = ledger.partitions()
+    featurizer = config.featurizer or (there[0] if len(there) == 1 else None)
+    if featurizer not in there:
+        raise UserError(
+            f"{config.tables}: give --featurizer, one of {', '.join(there) or 'those that featurize makes'}"
+        )
+    rows = ledger.read(columns=LEDGER_COLUMNS, partition=featurizer)
+    usable = rows.filter(pc.not_equal(rows["status"], "failed"))
+    return usable if config.every_video else usable.filter(pc.is_null(usable["transcript_uri"]))
+
+
+def _without(videos: pa.Table, done: pa.Table) -> pa.Table:
+    """Videos whose present file has not been listened to."""
+    keys = [
+        pc.binary_join_element_wise(rows["video_id"], rows["fingerprint"], " ") for rows in (videos, done)
+    ]
+    return videos.filter(pc.invert(pc.is_in(keys[0], keys[1].combine_chunks())))
+
+
+def _transcribed(pending: pa.Table, config: TranscribeConfig) -> Iterator[list[dict[str, Any]]]:
+    """Rows of FILES, a list every COMMIT_SECONDS."""
+    on_gpu = count_gpus() > 0 and config.recognizer.startswith("whisper")
+    parts = [pending.slice(at, VIDEOS_PER_FILE) for at in range(0, pending.num_rows, VIDEOS_PER_FILE)]
+    most = config.num_workers or (count_gpus() if on_gpu else count_cpus())
+    heard = ray.data.from_arrow(parts).map_batches(
+        Transcribe,
+        fn_constructor_kwargs={"tables": config.tables, "recognizer": config.recognizer},
+        batch_format="pyarrow",
+        batch_size=None,
+        compute=ray.data.ActorPoolStrategy(size=max(1, min(most, len(parts)))),
+        num_cpus=1,
+        num_gpus=1 if on_gpu else 0,
+    )
+    progress = Progress("transcribe", total=pending.num_rows, unit="videos")
+    waiting: list[dict[str, Any]] = []
+    last_seconds = time.monotonic()
+    for rows in rows_as_they_come(heard):
+        waiting += rows
+        progress.advance(sum(row["num_rows"] for row in rows))
+        if time.monotonic() - last_seconds >= COMMIT_SECONDS:
+            yield waiting
+            waiting, last_seconds = [], time.monotonic()
+    yield waiting
+    progress.finish()
+
+
+class Transcribe:
+    """An actor: rows of the ledger in, one file of their transcripts written, its row of FILES out."""
+
+    def __init__(self, *, tables: str, recognizer: str) -> None:
+        self.identity = recognizer_id(recognizer)
+        self.recognizer = make_recognizer(recognizer)
+        self.table = Table(tables, TRANSCRIPTS)
+
+    def __call__(self, videos: pa.Table) -> pa.Table:
+        """Rows of LEDGER_COLUMNS -> one row of FILES."""
+        rows = [self._row(video) for video in videos.to_pylist()]
+        file = self.table.write_file(pa.Table.from_pylist(rows, schema=TRANSCRIPTS.schema))
+        failed = [f"{row['uri']}: {row['reason']}" for row in rows if row["status"] == "failed"]
+        facts = {
+            "video_ids": [row["video_id"] for row in rows],
+            "statuses": [row["status"] for row in rows],
+            "failures": failed,
+            "num_sentences": sum(len(row["sentences"]) for row in rows),
+        }
+        return pa.Table.from_pylist([asdict(file) | facts], schema=FILES)
+
+    def _row(self, video: Mapping[str, Any]) -> dict[str, Any]:
+        """A row of TRANSCRIPTS, whatever the sound is like."""
+        row = {
+            "video_id": video["video_id"],
+            "recognizer": self.identity,
+            "uri": video["uri"],
+            "fingerprint": video["fingerprint"],
+            "reason": None,
+        }
+        try:
+            sentences = recognize(video["uri"], self.recognizer)
+        except VideoError as error:
+            # No sound is nothing wrong: a silent film.
+            status = "silent" if error.reason == "no audio stream" else "failed"
+            sentences, row["reason"] = [], error.reason
+        else:
+            status = "spoken" if sentences else "silent"
+        return row | {
+            "status": status,
+            "text_fingerprint": short_hash(repr(sentences)) if sentences else None,
+            "sentences": [sentence.text for sentence in sentences],
+            "sentence_start_seconds": [sentence.start_seconds for sentence in sentences],
+            "sentence_end_seconds": [sentence.end_seconds for sentence in sentences],
+        }
+
+
+def _file_of(row: Mapping[str, Any]) -> NewFile:
+    return NewFile(**{part.name: row[part.name] for part in fields(NewFile)})
+
+
+def _count(rows: Sequence[Mapping[str, Any]], summary: TranscribeSummary) -> None:
+    statuses = [status for row in rows for status in row["statuses"]]
+    summary.num_spoken += statuses.count("spoken")
+    summary.num_silent += statuses.count("silent")
+    summary.num_failed += statuses.count("failed")
+    summary.num_sentences += sum(row["num_sentences"] for row in rows)
+    summary.failures += [text for row in rows for text in row["failures"]]
