@@ -23,6 +23,7 @@ from vbert.planning import plan_videos
 from vbert.schemas import unpack_vectors
 from vbert.task import TaskOptions
 from vbert.tasks import TASKS
+from vbert.thumbnails import thumbnails
 from vbert.vocabulary import Vocabulary, save
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
@@ -140,6 +141,9 @@ def test_a_summary_is_some_of_the_videos_stretches_and_what_is_said_there(
     assert len(summary["segments"]) == 1
     said = {0.0: "First.", 3.0: "Then.", 6.0: ""}
     assert summary["text"] == said[summary["segments"][0][0]]
+    (picture,) = pipeline.key_frames(video, summary, width=96)
+    middle = sum(summary["segments"][0]) / 2
+    assert picture == thumbnails(video, [middle], width=96)[0]
 
 
 def test_what_cannot_be_asked_is_said(pretrained: Path, video: str, tmp_path: Path):

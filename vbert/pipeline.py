@@ -6,7 +6,7 @@ pipeline = VideoPipeline("runs/labels/model")
 print(pipeline("talk.mp4"))
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ from vbert.features import Featurizer, FeaturizerConfig, featurizer_id, load_con
 from vbert.media import plan_segments, probe_video
 from vbert.task import Inputs, to_tensors
 from vbert.tasks import open_task
+from vbert.thumbnails import thumbnails
 from vbert.transcripts import read_transcript
 from vbert.vocabulary import load
 from vbert.zero_shot import TEMPLATE, Classes, ZeroShotClassifier
@@ -130,6 +131,11 @@ class VideoPipeline:
                 for row, answer in zip(mine, answers, strict=True)
             ]
         return found
+
+    def key_frames(self, video: str, summary: Mapping[str, Any], *, width: int = 640) -> list[bytes]:
+        """The frame in the middle of each segment of a summary, as JPEGs; those that decode."""
+        middles = [(start + end) / 2 for start, end in summary["segments"]]
+        return [jpeg for jpeg in thumbnails(video, middles, width=width) if jpeg is not None]
 
     def zero_shot(
         self, video: str, *, verbs: Sequence[str], objects: Sequence[str], template: str = TEMPLATE
