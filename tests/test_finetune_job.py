@@ -110,25 +110,19 @@ def test_a_run_learns_and_its_model_answers(corpus: Path, joined: None, ray_clus
     assert "finetune: classification, 24 steps" in said
     assert re.search(r"annotated videos missing +1 of 61", said)
     model = tmp_path / "run" / "model"
-    for number in (1, 2):
-        command = [
-            *(sys.executable, str(ROOT / "jobs" / "predict.py"), "--tables", "tables", "--model", str(model)),
-            *("--annotations", "annotations.jsonl", "--output", str(tmp_path / f"answers-{number}")),
-        ]
-        environment = os.environ | {"RAY_ADDRESS": ray_cluster}
-        done = subprocess.run(
-            command, cwd=corpus, env=environment, capture_output=True, text=True, timeout=300
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-    scores = json.loads((tmp_path / "answers-1" / "figures.json").read_text())["scores"]
+    command = [
+        *(sys.executable, str(ROOT / "jobs" / "predict.py"), "--tables", "tables", "--model", str(model)),
+        *("--annotations", "annotations.jsonl", "--output", str(tmp_path / "answers")),
+    ]
+    environment = os.environ | {"RAY_ADDRESS": ray_cluster}
+    done = subprocess.run(command, cwd=corpus, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    scores = json.loads((tmp_path / "answers" / "figures.json").read_text())["scores"]
     assert scores["model"]["top-1"] > 0.9 > 2 * scores["majority"]["top-1"]
-    lines = [json.loads(line) for line in (tmp_path / "answers-1" / "answers.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "answers" / "answers.jsonl").read_text().splitlines()]
     assert len(lines) == 36  # 12 test videos
     assert sorted(lines[0]) == ["end_seconds", "labels", "probabilities", "start_seconds", "video_id"]
     assert lines[0]["labels"][0] in FOODS
-    assert lines == [
-        json.loads(line) for line in (tmp_path / "answers-2" / "answers.jsonl").read_text().splitlines()
-    ]
 
     def ask(**options: Any) -> Any:
         tables = str(corpus / "tables")
@@ -194,10 +188,9 @@ def test_texts_find_their_videos_in_two_stages(corpus: Path, joined: None, ray_c
     assert scores["first stage"] > 0.6  # trained; the others' captions are all of five foods
     assert scores["word vectors of what is said"] > 0.6
     assert scores["sentence embeddings of what is said"] > 0.6
-    assert max(scores["chance"], scores["model"]) < 0.6  # the model has not been trained
-    within = evaluate(first_stage=str(tmp_path / "near" / "model"), num_candidates=36)
-    alone = evaluate()
-    assert within.figures["model"] == alone.figures["model"]  # where all are candidates, nothing is behind
+    alone = evaluate().figures["model"]["text to video R@1"]
+    assert max(scores["chance"], alone) < 0.4  # the model has not been trained
+    assert scores["model"] > alone + 0.2  # but is asked only about what the first stage has found
     saved = json.loads((tmp_path / "retrieval.json").read_text())
     assert saved["scores"] == found.figures
     with pytest.raises(UserError, match="no checkpoint"):

@@ -1,5 +1,7 @@
 """Speech recognition as a job, on real speech, and the documents that it leads to."""
 
+import json
+import re
 import runpy
 import shutil
 from fractions import Fraction
@@ -73,3 +75,15 @@ def test_speech_becomes_the_sentences_of_documents(
     assert rows.num_rows == 2, "the old row has left with the new one's commit"
     assert run("transcribe", "--recognizer", "pocketsphinx", "--every-video") == 0
     assert run("transcribe", "--recognizer", "sphinx") == 2
+
+    page = tmp_path / "report.html"
+    assert run("report", "--vocabulary", str(vocabulary), "--output", str(page)) == 0
+    (facts,) = re.findall(r'id="facts">(.*?)</script>', page.read_text(), re.DOTALL)
+    shown = json.loads(facts)
+    assert dict(shown["summary"])["Videos"] == "3"
+    assert sum(shown["tokens"]["counts"]) == 8 + 2 + 2  # clips of 13 s, and of 3 s twice
+    assert len(shown["documents"]) == 3
+    nasa = next(one for one in shown["documents"] if one["uri"].endswith("nasa.mp4"))
+    assert any("space telescope" in text for _, _, text in nasa["sentences"])
+    assert all(shown["images"][index].startswith("data:image/jpeg") for _, _, index in nasa["clips"])
+    assert run("report", "--vocabulary", str(vocabulary), "--evaluations", str(page), "--output", "x") == 2

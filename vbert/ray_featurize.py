@@ -97,9 +97,9 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
     config = replace(config, featurizer=with_absolute_paths(config.featurizer, "weights"))
     featurizer = featurizer_id(config.featurizer)
     corpus = list_corpus(config.corpus, content_hash=config.content_hash)
-    save_config(config.featurizer, config.tables)
     rewrite = RewriteOnWorkers(config.tables, FEATURES, partition=featurizer)
     ledger = Ledger(config.tables, featurizer=featurizer, rewrite=rewrite)
+    save_config(config.featurizer, config.tables)
     changes = compare(corpus, ledger.read(columns=LEDGER_COLUMNS), retry_failed=config.retry_failed)
     summary = FeaturizeSummary(
         featurizer=featurizer,

@@ -109,7 +109,7 @@ def predict(config: PredictConfig) -> PredictSummary:
                 num_without_clips += 1
                 continue
             num_answers += 1
-            file.write(json.dumps(_line(answer, row)) + "\n")
+            file.write(json.dumps(_line(task, answer, row)) + "\n")
             if is_known:
                 known.append((answer, row))
     figures = _figures(task, known)
@@ -132,11 +132,11 @@ def predict(config: PredictConfig) -> PredictSummary:
     )
 
 
-def _line(answer: Row, row: Row) -> dict[str, Any]:
+def _line(task: Task, answer: Row, row: Row) -> dict[str, Any]:
     """What a user reads of an answer: what it is about, and no vectors (names that begin with `_`)."""
-    about = {
-        name: row[name] for name in ("video_id", "start_seconds", "end_seconds", "question") if row.get(name)
-    }
+    names = ["video_id", "start_seconds", "end_seconds"]
+    names += ["question"] if "question" in task.columns else []
+    about = {name: row[name] for name in names if row.get(name) is not None}
     return about | {name: value for name, value in answer.items() if not name.startswith("_")}
 
 
