@@ -103,13 +103,22 @@ def losses(output: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in line.items() if k in kept} for line in read_metrics(str(output))]
 
 
+@pytest.fixture(scope="module")
+def undisturbed(corpus: Path, ray_cluster: str) -> tuple[Path, str]:
+    """The folder of a run of one worker that nothing happened to, and what it said."""
+    output = corpus / "one"
+    return output, finish(start(corpus, output, ray_cluster))
+
+
 @pytest.mark.filterwarnings("ignore")  # Ray's own
-def test_a_run_learns_and_its_model_answers(corpus: Path, joined: None, ray_cluster: str, tmp_path: Path):
-    said = finish(start(corpus, tmp_path / "run", ray_cluster))
+def test_a_run_learns_and_its_model_answers(
+    corpus: Path, undisturbed: tuple[Path, str], joined: None, ray_cluster: str, tmp_path: Path
+):
+    run, said = undisturbed
     # 36 training videos of 3 stretches are 6 batches of 16.
     assert "finetune: classification, 24 steps" in said
     assert re.search(r"annotated videos missing +1 of 61", said)
-    model = tmp_path / "run" / "model"
+    model = run / "model"
     command = [
         *(sys.executable, str(ROOT / "jobs" / "predict.py"), "--tables", "tables", "--model", str(model)),
         *("--annotations", "annotations.jsonl", "--output", str(tmp_path / "answers")),
@@ -139,8 +148,9 @@ def test_a_run_learns_and_its_model_answers(corpus: Path, joined: None, ray_clus
         ask()
 
 
-def test_two_workers_and_a_killed_one_have_the_losses_of_one(corpus: Path, ray_cluster: str, tmp_path: Path):
-    finish(start(corpus, tmp_path / "one", ray_cluster))
+def test_two_workers_and_a_killed_one_have_the_losses_of_one(
+    corpus: Path, undisturbed: tuple[Path, str], ray_cluster: str, tmp_path: Path
+):
     job = start(corpus, tmp_path / "two", ray_cluster, "--num-workers", "2")
     deadline = time.monotonic() + 200
     while not any("validation/loss" in line for line in read_metrics(str(tmp_path / "two"))):
@@ -152,7 +162,7 @@ def test_two_workers_and_a_killed_one_have_the_losses_of_one(corpus: Path, ray_c
     assert workers
     os.kill(workers[0].pid, signal.SIGKILL)
     finish(job)
-    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    one, two = losses(undisturbed[0]), losses(tmp_path / "two")
     assert [line["step"] for line in one] == [line["step"] for line in two]
     for left, right in zip(one, two, strict=True):
         assert left == pytest.approx(right, rel=1e-4)
