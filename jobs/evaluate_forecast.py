@@ -4,6 +4,7 @@ python jobs/evaluate_forecast.py --tables tables/ --model runs/first/model --vid
 """
 
 from vbert.command_line import OK, run_job
+from vbert.margins import margin_lines
 from vbert.progress import duration_text, print_summary
 from vbert.ray_forecast import ForecastConfig, evaluate_forecast
 
@@ -18,11 +19,7 @@ def main(config: ForecastConfig) -> int:
                 method: ", ".join(f"{name} {value:.1%}" for name, value in figures.items())
                 for method, figures in summary.figures.items()
             },
-            **{
-                f"ahead of {method}": ", ".join(f"{name} {value:.1f}" for name, value in figures.items())
-                + " standard errors"
-                for method, figures in summary.margins.items()
-            },
+            **margin_lines(summary.margins),
             "time": duration_text(summary.seconds),
             **({"figures": config.output} if config.output else {}),
         },

@@ -4,6 +4,7 @@ python jobs/predict.py --tables tables/ --model runs/labels/model --annotations 
 """
 
 from vbert.command_line import OK, run_job
+from vbert.margins import margin_lines
 from vbert.progress import duration_text, print_summary
 from vbert.ray_predict import PredictConfig, predict
 
@@ -22,11 +23,7 @@ def main(config: PredictConfig) -> int:
                 method: ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
                 for method, figures in summary.figures.items()
             },
-            **{
-                f"ahead of {method}": ", ".join(f"{name} {value:.1f}" for name, value in margins.items())
-                + " standard errors"
-                for method, margins in summary.margins.items()
-            },
+            **margin_lines(summary.margins),
             "without clips": summary.num_without_clips,
             **missing,
             "time": duration_text(summary.seconds),

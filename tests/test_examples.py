@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests.tiny import document, vocabulary
-from vbert.examples import example_of, packed_inputs, padded, sequence_of, windows_of
+from vbert.examples import evenly_spaced, example_of, packed_inputs, padded, sequence_of, windows_of
 
 WORDS = vocabulary()
 VIDEO = document(
@@ -81,3 +81,10 @@ def test_packed_sequences_are_whole_and_numbered():
 
 def test_padded_rows():
     assert padded([[1, 2], [], [3]], fill=-1).tolist() == [[1, 2], [-1, -1], [3, -1]]
+
+
+@pytest.mark.parametrize(
+    ("count", "at_most", "expected"), [(3, 5, [0, 1, 2]), (9, 3, [0, 4, 8]), (0, 4, []), (100, 2, [0, 99])]
+)
+def test_places_are_spread(count: int, at_most: int, expected: list[int]):
+    assert evenly_spaced(count, at_most=at_most).tolist() == expected

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from tests.job_process import finish, start_job
 from tests.test_tasks import annotations
 from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_config, cooking, vocabulary
 from vbert.configuration_videobert import from_bert_config
@@ -31,7 +31,6 @@ from vbert.tables import Committer, Table
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[1]
 VOCABULARY = "0123456789abcdef"
 NUM_VIDEOS = 60
 
@@ -64,38 +63,16 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(
     corpus: Path, output: Path, address: str, *options: str, task: str = "classification"
 ) -> "subprocess.Popen[str]":
-    """Fine-tuning with relative paths, in a process group of its own."""
-    command = [
-        *(sys.executable, str(ROOT / "jobs" / "finetune.py"), "--task", task),
-        *("--tables", "tables", "--model", "model", "--annotations", "annotations.jsonl"),
+    """Fine-tuning with relative paths."""
+    return start_job(
+        "finetune",
+        *("--task", task, "--tables", "tables", "--model", "model", "--annotations", "annotations.jsonl"),
         *("--output", os.path.relpath(output, corpus), "--batch-size", "16", "--lanes", "2"),
-        *(
-            "--num-epochs",
-            "4",
-            "--row-length",
-            "64",
-            "--log-every",
-            "1",
-            "--optimizer.learning-rate",
-            "0.003",
-            *options,
-        ),
-    ]
-    return subprocess.Popen(
-        command,
-        cwd=corpus,
-        env=os.environ | {"RAY_ADDRESS": address},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
+        *("--num-epochs", "4", "--row-length", "64", "--log-every", "1"),
+        *("--optimizer.learning-rate", "0.003", *options),
+        folder=corpus,
+        address=address,
     )
-
-
-def finish(job: "subprocess.Popen[str]") -> str:
-    output, _ = job.communicate(timeout=400)
-    assert job.returncode == 0, output
-    return output
 
 
 def losses(output: Path) -> list[dict[str, Any]]:
@@ -119,13 +96,9 @@ def test_a_run_learns_and_its_model_answers(
     assert "finetune: classification, 24 steps" in said
     assert re.search(r"annotated videos missing +1 of 61", said)
     model = run / "model"
-    command = [
-        *(sys.executable, str(ROOT / "jobs" / "predict.py"), "--tables", "tables", "--model", str(model)),
-        *("--annotations", "annotations.jsonl", "--output", str(tmp_path / "answers")),
-    ]
-    environment = os.environ | {"RAY_ADDRESS": ray_cluster}
-    done = subprocess.run(command, cwd=corpus, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
+    paths = ["--tables", "tables", "--model", str(model), "--annotations", "annotations.jsonl"]
+    output = ["--output", str(tmp_path / "answers")]
+    finish(start_job("predict", *paths, *output, folder=corpus, address=ray_cluster))
     scores = json.loads((tmp_path / "answers" / "figures.json").read_text())["scores"]
     assert scores["model"]["top-1"] > 0.9 > 2 * scores["majority"]["top-1"]
     lines = [json.loads(line) for line in (tmp_path / "answers" / "answers.jsonl").read_text().splitlines()]

@@ -6,7 +6,6 @@ import pickle
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ import ray.train
 import torch
 from ray.train.torch import TorchTrainer
 
+from tests.job_process import finish, start_job
 from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_folder, cooking
 from vbert import ray_pretrain
 from vbert.checkpoints import load_pretrained
@@ -36,7 +36,6 @@ from vbert.vocabulary import Vocabulary, save
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[1]
 NUM_STEPS = 24
 NUM_VIDEOS = 48
 
@@ -92,28 +91,14 @@ def start(corpus: dict[str, str], ray_cluster: str) -> Job:
     def start(output: Path, *options: str) -> "subprocess.Popen[str]":
         root = Path(corpus["tables"]).parent
         sizes = ["--num-steps", str(NUM_STEPS), "--lanes", "2", "--rows-per-step", "8", "--log-every", "1"]
-        command = [
-            *(sys.executable, str(ROOT / "jobs" / "pretrain.py"), "--tables", "tables"),
-            *("--output", os.path.relpath(output, root), "--model.bert", "bert"),
+        return start_job(
+            "pretrain",
+            *("--tables", "tables", "--output", os.path.relpath(output, root), "--model.bert", "bert"),
             *("--vocabulary", os.path.relpath(corpus["vocabulary"], root), *sizes),
-            *(
-                "--checkpoint-every",
-                "5",
-                "--sequences.row-length",
-                "64",
-                "--validation-share",
-                "0.2",
-                *options,
-            ),
-        ]
-        return subprocess.Popen(
-            command,
-            cwd=root,
-            env=os.environ | {"RAY_ADDRESS": ray_cluster},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
+            *("--checkpoint-every", "5", "--sequences.row-length", "64", "--validation-share", "0.2"),
+            *options,
+            folder=root,
+            address=ray_cluster,
         )
 
     return start
@@ -123,12 +108,6 @@ def start(corpus: dict[str, str], ray_cluster: str) -> Job:
 def undisturbed() -> dict[str, list[dict[str, Any]]]:
     """The lines of the run of one worker that nothing happened to, once there is one."""
     return {}
-
-
-def finish(job: "subprocess.Popen[str]") -> str:
-    output, _ = job.communicate(timeout=400)
-    assert job.returncode == 0, output
-    return output
 
 
 def losses(output: Path) -> list[dict[str, Any]]:

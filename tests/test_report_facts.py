@@ -1,8 +1,7 @@
 import numpy as np
-import pytest
 
 from tests.tiny import cooking, document
-from vbert.report_facts import corpus_summary, curves, problems, spread, usage, visible_words, words_of_tokens
+from vbert.report_facts import corpus_summary, curves, problems, usage, visible_words, words_of_tokens
 
 
 def test_the_words_of_a_token_are_those_said_with_it_more_than_with_others():
@@ -62,10 +61,3 @@ def test_curves_of_training_and_validation_losses_first():
         {"name": "loss", "train": [[10, 3.0], [20, 2.0]], "validation": [[20, 2.5]]},
         {"name": "accuracy/x", "train": [[10, 0.1]], "validation": []},
     ]
-
-
-@pytest.mark.parametrize(
-    ("count", "at_most", "expected"), [(3, 5, [0, 1, 2]), (9, 3, [0, 4, 8]), (0, 4, []), (100, 2, [0, 99])]
-)
-def test_places_are_spread(count: int, at_most: int, expected: list[int]):
-    assert spread(count, at_most=at_most) == expected

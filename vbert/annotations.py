@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vbert.errors import UserError
+from vbert.listing import stem_of
 from vbert.records import read_records, require
 from vbert.sequences import random_generator
 
@@ -103,7 +104,7 @@ def match_videos(annotations: pa.Table, documents: pa.Table) -> Matched:
     """
     known: dict[str, str] = {}
     for row in documents.to_pylist():
-        stem = str(row["uri"]).rsplit("/", 1)[-1].rsplit(".", 1)[0]
+        stem = stem_of(row["uri"])
         for name in (stem, stem.removeprefix("v_"), f"v_{stem}"):
             known.setdefault(name, row["video_id"])
     known |= {video_id: video_id for video_id in documents["video_id"].to_pylist()}

@@ -30,20 +30,22 @@ def sound_windows(uri: str) -> Iterator[Window]:
     Packets that do not decode leave silence, as gaps between timestamps do. Memory is a window's, however
     long the video. Raises VideoError("audio", reason) for a file that cannot be opened or has no sound.
     """
-    held = np.zeros(0, np.float32)
-    start = 0
+    held: list[np.ndarray] = []  # what lies between start and end, in pieces of some 20 ms
+    start = end = 0
     longest = round(WINDOW_SECONDS * RATE)
     for at, samples in _pieces(uri):
-        end = start + len(held)
         if at - end > GAP_SECONDS * RATE:
-            held = np.concatenate([held, np.zeros(at - end, np.float32)])
-        held = np.concatenate([held, samples])
-        while len(held) >= longest:
-            cut = _quietest(held[:longest])
-            yield Window(start / RATE, held[:cut])
-            start, held = start + cut, held[cut:]
-    if len(held):
-        yield Window(start / RATE, held)
+            held.append(np.zeros(at - end, np.float32))
+            end = at
+        held.append(samples)
+        end += len(samples)
+        while end - start >= longest:
+            whole = np.concatenate(held)
+            cut = _quietest(whole[:longest])
+            yield Window(start / RATE, whole[:cut])
+            start, held = start + cut, [whole[cut:]]
+    if end > start:
+        yield Window(start / RATE, np.concatenate(held))
 
 
 def _quietest(samples: np.ndarray) -> int:

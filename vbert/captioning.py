@@ -11,34 +11,24 @@ from torch import Tensor
 from vbert.caption_metrics import caption_figures
 from vbert.checkpoint_files import read_vocabulary
 from vbert.encoders import quiet_transformers
-from vbert.examples import Row, padded
+from vbert.examples import Row, padded, padded_inputs
 from vbert.modeling_captioning import MAX_CAPTION_PIECES, VideoBertForCaptioning
 from vbert.objective import Batch
 from vbert.sequences import IGNORED
-from vbert.task import Inputs, Task, TaskOptions
+from vbert.task import CaptionTask, Inputs, TaskOptions
 
 
-class Captioning(Task):
+class Captioning(CaptionTask):
     """It learns to write the captions of training; an example with several is learned once with each."""
 
     name = "captioning"
     model_class = VideoBertForCaptioning
-    columns = ("captions",)
 
     @classmethod
     def of(cls, rows: Sequence[Row], options: TaskOptions) -> Self:
         """Knows the most frequent caption, the baseline."""
         most = Counter(text for row in rows for text in row["captions"]).most_common(1)
         return cls(options, {"most_frequent": most[0][0]})
-
-    @staticmethod
-    def has_target(row: Row) -> bool:
-        """Whether it has a caption."""
-        return bool(row["captions"])
-
-    def training_rows(self, rows: Sequence[Row]) -> list[Row]:
-        """One a caption."""
-        return [{**row, "captions": [caption]} for row in rows for caption in row["captions"]]
 
     def new_model(self, folder: str, *, seed: int, dropout: float) -> Any:
         """The checkpoint's encoder under a new decoder."""
@@ -57,12 +47,7 @@ class Captioning(Task):
     def batch(self, rows: Sequence[Row], inputs: Inputs) -> dict[str, np.ndarray]:
         """The clips, and with `with_speech` what is said; a row each, since a decoder reads them."""
         sequences = [self.sequence("", row, inputs) for row in rows]
-        lengths = [len(ids) for ids, _ in sequences]
-        return {
-            "input_ids": padded((ids for ids, _ in sequences), fill=inputs.vocabulary.pad_id),
-            "token_type_ids": padded((types for _, types in sequences), fill=0),
-            "attention_mask": padded((np.ones(length, np.int64) for length in lengths), fill=0),
-        }
+        return padded_inputs(sequences, inputs.vocabulary)
 
     def targets(self, rows: Sequence[Row], inputs: Inputs, batch: Batch) -> dict[str, np.ndarray]:
         """The first caption's word pieces and [SEP], int64 [n, longest], -100 behind."""

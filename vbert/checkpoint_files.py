@@ -74,6 +74,15 @@ def read_json(uri: str, name: str) -> dict[str, Any]:
     return found
 
 
+def visual_vocabulary_of(uri: str) -> str:
+    """Id of the visual vocabulary that a checkpoint's model was trained with. UserError for a model of
+    continuous features."""
+    if read_json(uri, CONFIG).get("visual_feature_dim") is not None:
+        raise UserError(f"{uri}: takes features and knows no visual tokens; pretrain with tokens")
+    vocabulary: str = read_json(uri, PROGRESS)["vocabulary"]
+    return vocabulary
+
+
 def no_checkpoint(uri: str, *, missing: str) -> UserError:
     """The error for a folder that is none."""
     return UserError(f"{uri}: no checkpoint (it has no {missing}); give the folder that pretrain printed")

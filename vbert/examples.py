@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from vbert.annotations import ANNOTATIONS
 from vbert.documents import tokens_of_sentences
-from vbert.packing import pack
+from vbert.packing import pack, places
 from vbert.sequences import Regime, join
 from vbert.text import JointVocabulary
 
@@ -89,10 +89,14 @@ def sequence_of(
         return join(text, clips, vocabulary, regime=Regime.TEXT, row_length=row_length)
     room = row_length - 3
     at_most = room - min(len(text), room // 2)
-    if len(clips) > at_most:
-        clips = clips[np.linspace(0, len(clips) - 1, at_most).round().astype(np.int64)]
+    clips = clips[evenly_spaced(len(clips), at_most=at_most)]
     regime = Regime.JOINT if len(text) else Regime.VIDEO
     return join(text, clips, vocabulary, regime=regime, row_length=row_length)
+
+
+def evenly_spaced(count: int, *, at_most: int) -> np.ndarray:
+    """Places int64 of `count`: all, or `at_most` of them from the first to the last."""
+    return np.linspace(0, count - 1, min(count, at_most)).round().astype(np.int64)
 
 
 def packed_inputs(
@@ -103,8 +107,9 @@ def packed_inputs(
     input_ids, token_type_ids, position_ids (from 0 in each sequence) and sequence_ids (each position's number
     in `sequences`; -1 at padding). Rows are as long as the fullest is full.
     """
-    rows = pack([len(ids) for ids, _ in sequences], row_length=row_length)
-    width = max(sum(len(sequences[index][0]) for index in row) for row in rows)
+    lengths = [len(ids) for ids, _ in sequences]
+    rows = pack(lengths, row_length=row_length)
+    width = max(sum(lengths[index] for index in row) for row in rows)
     shape = (len(rows), width)
     inputs = {
         "input_ids": np.full(shape, vocabulary.pad_id, np.int64),
@@ -112,17 +117,23 @@ def packed_inputs(
         "position_ids": np.zeros(shape, np.int64),
         "sequence_ids": np.full(shape, -1, np.int64),
     }
-    for number, row in enumerate(rows):
-        at = 0
-        for index in row:
-            ids, token_types = sequences[index]
-            here = (number, slice(at, at + len(ids)))
-            inputs["input_ids"][here] = ids
-            inputs["token_type_ids"][here] = token_types
-            inputs["position_ids"][here] = np.arange(len(ids))
-            inputs["sequence_ids"][here] = index
-            at += len(ids)
+    for index, row, _, positions in places(rows, lengths):
+        inputs["input_ids"][row, positions], inputs["token_type_ids"][row, positions] = sequences[index]
+        inputs["position_ids"][row, positions] = np.arange(lengths[index])
+        inputs["sequence_ids"][row, positions] = index
     return inputs
+
+
+def padded_inputs(
+    sequences: Sequence[tuple[np.ndarray, np.ndarray]], vocabulary: JointVocabulary
+) -> dict[str, np.ndarray]:
+    """Sequences of `sequence_of` in a row each: int64 [num_sequences, longest] of input_ids, token_type_ids
+    and attention_mask."""
+    return {
+        "input_ids": padded((ids for ids, _ in sequences), fill=vocabulary.pad_id),
+        "token_type_ids": padded((types for _, types in sequences), fill=0),
+        "attention_mask": padded((np.ones(len(ids), np.int64) for ids, _ in sequences), fill=0),
+    }
 
 
 def padded(values: Iterable[Sequence[int] | np.ndarray], *, fill: int) -> np.ndarray:

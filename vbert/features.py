@@ -14,6 +14,7 @@ from vbert.backbones import find_backbone
 from vbert.decode import Decoder
 from vbert.errors import UserError
 from vbert.frame_grid import Clip, ClipSpec
+from vbert.listing import write_json
 from vbert.preprocess import clips_to_rgb, normalize
 from vbert.schemas import short_hash
 
@@ -108,10 +109,10 @@ def featurizer_id(config: FeaturizerConfig) -> str:
 
 def save_config(config: FeaturizerConfig, tables: str) -> None:
     """Write `<tables>/featurizers/<id>.json`, from which `load_config` makes the same featurizer again."""
-    filesystem, path = fsspec.url_to_fs(_config_uri(tables, featurizer_id(config)))
+    uri = _config_uri(tables, featurizer_id(config))
+    filesystem, path = fsspec.url_to_fs(uri)
     if not filesystem.exists(path):
-        filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-        filesystem.pipe_file(path, json.dumps(asdict(config), indent=2).encode())
+        write_json(uri, asdict(config))
 
 
 def load_config(tables: str, featurizer: str) -> FeaturizerConfig:

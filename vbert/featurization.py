@@ -37,7 +37,7 @@ def featurize_segments(
         if row["state"] != "pending":
             continue
         try:
-            clips, num_dropped = _usable_clips(row, config)
+            clips, num_dropped = _clips_of(row, config)
         except VideoError as error:
             row |= {"state": "failed", "stage": error.stage, "reason": error.reason}
             continue
@@ -51,14 +51,23 @@ def featurize_segments(
     return pa.Table.from_pylist(rows, schema=SEGMENTS), _feature_table(features, vectors)
 
 
-def _usable_clips(row: dict[str, Any], config: FeaturizerConfig) -> tuple[list[Clip], int]:
+def _clips_of(row: dict[str, Any], config: FeaturizerConfig) -> tuple[list[Clip], int]:
     segment = Segment(
         index=row["segment_index"], first_clip=row["first_clip"], num_clips=row["num_planned_clips"]
     )
+    clips, num_dropped = usable_clips(row["uri"], segment, config)
+    if not clips:
+        raise VideoError("decode", f"all {num_dropped} clips have {_too_corrupt(config)}")
+    return clips, num_dropped
+
+
+def usable_clips(uri: str, segment: Segment, config: FeaturizerConfig) -> tuple[list[Clip], int]:
+    """The clips of a segment that are not too corrupt, and how many are. Raises VideoError("decode",
+    reason)."""
     clips: list[Clip] = []
     num_dropped = 0
     for clip in decode_clips(
-        row["uri"],
+        uri,
         segment,
         clip_spec(config),
         decoder=config.decoder,
@@ -68,8 +77,6 @@ def _usable_clips(row: dict[str, Any], config: FeaturizerConfig) -> tuple[list[C
             clips.append(clip)
         else:
             num_dropped += 1
-    if not clips:
-        raise VideoError("decode", f"all {num_dropped} clips have {_too_corrupt(config)}")
     return clips, num_dropped
 
 

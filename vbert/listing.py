@@ -6,6 +6,7 @@ local path that is not UTF-8 (it cannot stand in a table) is a file:// URL with 
 
 import hashlib
 import heapq
+import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
@@ -135,6 +136,18 @@ def open_file(uri: str) -> Any:
         return Path(path).open("rb")
     store, store_path = _store_of(uri)
     return store.open(store_path, "rb")
+
+
+def stem_of(uri: str) -> str:
+    """`one` of `talks/one.mp4`: the file's name without its extension."""
+    return uri.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+
+
+def write_json(uri: str, value: Any) -> None:
+    """Write a file and, if need be, its folder."""
+    filesystem, path = fsspec.url_to_fs(uri)
+    filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+    filesystem.pipe_file(path, json.dumps(value, indent=2).encode())
 
 
 def extension_of(name: str) -> str:

@@ -9,6 +9,15 @@ import numpy as np
 Figures = dict[str, dict[str, float]]  # method -> name -> value
 
 
+def margin_lines(ahead: Figures) -> dict[str, str]:
+    """What a job's summary says of `margins`: a line a baseline."""
+    return {
+        f"ahead of {method}": ", ".join(f"{name} {value:.1f}" for name, value in values.items())
+        + " standard errors"
+        for method, values in ahead.items()
+    }
+
+
 def margins(
     rows: Sequence[Any],
     video_ids: Sequence[str],

@@ -1,6 +1,6 @@
 """VideoBERT as the encoder of a caption writer (VideoBERT, section 4.6), by Hugging Face's classes."""
 
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from transformers import (
 from transformers.modeling_outputs import Seq2SeqLMOutput
 
 from vbert.configuration_videobert import VideoBertConfig
-from vbert.modeling_heads import TaskOutput, scored
+from vbert.modeling_heads import FreezableEncoder, TaskOutput, scored
 from vbert.modeling_videobert import VideoBertModel
 from vbert.sequences import IGNORED
 
@@ -23,13 +23,11 @@ MAX_CAPTION_PIECES = 40
 NUM_BEAMS = 4
 
 
-class VideoBertForCaptioning(EncoderDecoderModel):
+class VideoBertForCaptioning(FreezableEncoder, EncoderDecoderModel):
     """Clips in, words out: a decoder of Transformer layers that attends to the encoder's states.
 
     `generate` writes captions by beam search.
     """
-
-    is_frozen = False
 
     @property
     def bert(self) -> Any:
@@ -60,19 +58,6 @@ class VideoBertForCaptioning(EncoderDecoderModel):
             length_penalty=1.0,
         )
         return model
-
-    def freeze_encoder(self) -> None:
-        """Train the decoder alone: the encoder has no gradient and no dropout."""
-        self.is_frozen = True
-        self.encoder.requires_grad_(requires_grad=False)
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 (torch's own)
-        """Training mode of all but a frozen encoder."""
-        super().train(mode)
-        if self.is_frozen:
-            self.encoder.eval()
-        return self
 
     def forward(
         self, input_ids: Tensor | None = None, labels: Tensor | None = None, **inputs: Any

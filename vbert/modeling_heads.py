@@ -40,15 +40,11 @@ def scored(logits: Tensor, losses: Tensor, is_right: Tensor) -> TaskOutput:
     return TaskOutput(loss=loss, losses=losses, is_right=is_right, logits=logits)
 
 
-class VideoBertTaskModel(VideoBertPreTrainedModel):
-    """The encoder under a head, which may be kept as it is (a linear probe)."""
+class FreezableEncoder(nn.Module):
+    """A model whose encoder `bert` may be kept as it is (a linear probe)."""
 
+    bert: Any
     is_frozen = False
-    _keys_to_ignore_on_load_unexpected = [r"cls\."]  # noqa: RUF012 (Hugging Face's own)
-
-    def __init__(self, config: VideoBertConfig) -> None:
-        super().__init__(config)
-        self.bert = VideoBertModel(config)
 
     def freeze_encoder(self) -> None:
         """Train the head alone: the encoder has no gradient and no dropout."""
@@ -60,8 +56,18 @@ class VideoBertTaskModel(VideoBertPreTrainedModel):
         """Training mode of all but a frozen encoder."""
         super().train(mode)
         if self.is_frozen:
-            self.bert.eval()  # type: ignore[no-untyped-call]
+            self.bert.eval()
         return self
+
+
+class VideoBertTaskModel(FreezableEncoder, VideoBertPreTrainedModel):
+    """The encoder under a head."""
+
+    _keys_to_ignore_on_load_unexpected = [r"cls\."]  # noqa: RUF012 (Hugging Face's own)
+
+    def __init__(self, config: VideoBertConfig) -> None:
+        super().__init__(config)
+        self.bert = VideoBertModel(config)
 
     def states(self, input_ids: Tensor, **inputs: Any) -> tuple[Tensor, Tensor]:
         """Hidden states [B, L, D], and the sequence of each position int64 [B, L]."""

@@ -1,7 +1,8 @@
 """Packing: sequences of many lengths into rows of one length, so that next to no padding is paid for."""
 
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 
 def pack(lengths: Sequence[int], *, row_length: int) -> list[list[int]]:
@@ -26,3 +27,21 @@ def pack(lengths: Sequence[int], *, row_length: int) -> list[list[int]]:
             left -= length
         insort(room, (left, row))
     return rows
+
+
+class Place(NamedTuple):
+    """Where a sequence goes."""
+
+    sequence: int  # its index
+    row: int
+    number: int  # of the sequence in its row, from 0
+    positions: slice
+
+
+def places(rows: Sequence[Sequence[int]], lengths: Sequence[int]) -> Iterator[Place]:
+    """Where each sequence of `pack`'s rows goes, in reading order."""
+    for row, mine in enumerate(rows):
+        at = 0
+        for number, index in enumerate(mine):
+            yield Place(index, row, number, slice(at, at + lengths[index]))
+            at += lengths[index]

@@ -13,22 +13,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from vbert.checkpoint_files import (
-    PROGRESS,
-    VOCABULARIES,
-    local_folder,
-    read_json,
-    read_vocabulary,
-)
+from vbert.checkpoint_files import PROGRESS, VOCABULARIES, read_json
 from vbert.checkpoints import load_pretrained
-from vbert.decode import decode_clips
 from vbert.documents import build_document
 from vbert.errors import UserError, VideoError
 from vbert.examples import example_of, windows_of
-from vbert.features import Featurizer, FeaturizerConfig, featurizer_id, load_config, usable
+from vbert.features import Featurizer, FeaturizerConfig, featurizer_id, load_config
+from vbert.featurization import usable_clips
 from vbert.media import plan_segments, probe_video
-from vbert.task import Inputs, to_tensors
-from vbert.tasks import open_task
+from vbert.task import readable
+from vbert.tasks import TunedModel
 from vbert.thumbnails import thumbnails
 from vbert.transcripts import read_transcript
 from vbert.vocabulary import load
@@ -63,15 +57,8 @@ class VideoPipeline:
                 f"is {featurizer_id(self.config)}; give the options that featurize had"
             )
         self.featurizer = Featurizer(self.config, device=str(self.device))
-        self.task = open_task(facts["task"]) if "task" in facts else None
-        if self.task is None:
-            untyped: Any = load_pretrained(model).model
-        else:
-            with local_folder(model) as folder:
-                untyped = self.task.open_model(str(folder))
-        self.model: Any = untyped.to(self.device).eval()
-        with local_folder(model) as folder:
-            self.inputs = Inputs(vocabulary=read_vocabulary(folder), row_length=facts.get("row_length", 512))
+        self.tuned = TunedModel(model, device=str(self.device)) if "task" in facts else None
+        self.pretrained = None if self.tuned else load_pretrained(model)
 
     def tokens(self, video: str) -> VideoTokens:
         """Decode and featurize a local file or URL. VideoError for what cannot be used."""
@@ -98,7 +85,7 @@ class VideoPipeline:
         A question is for question answering, with options for multiple choice. UserError for a model that is
         not fine-tuned; VideoError for a video that cannot be used.
         """
-        if self.task is None:
+        if self.tuned is None:
             raise UserError("a pretrained model answers nothing; fine-tune it, or use tokens and zero_shot")
         annotation = {
             "video_id": video,
@@ -109,28 +96,23 @@ class VideoPipeline:
             "question": question,
             "options": list(options) if options else None,
         }
-        self.task.check_question(annotation)
+        task = self.tuned.task
+        task.check_question(annotation)
         document = self._document(video, transcript)
         rows = [annotation]
-        window_seconds = window_seconds or self.task.window_seconds
+        window_seconds = window_seconds or task.window_seconds
         if window_seconds and start_seconds is None:
             rows = windows_of(annotation, document, window_seconds=window_seconds)
         examples = [example_of(row, document) for row in rows]
-        about = self.task.grouped([example for example in examples if example["visual_tokens"]])
-        found: list[dict[str, Any]] = []
-        for first in range(0, len(about), BATCH_SIZE):
-            mine = about[first : first + BATCH_SIZE]
-            with torch.inference_mode():
-                batch = to_tensors(self.task.batch(mine, self.inputs), self.device)
-                answers = self.task.answers(self.model, batch, mine, self.inputs)
-            found += [
-                {
-                    **{name: row[name] for name in ("start_seconds", "end_seconds") if name in row},
-                    **{name: value for name, value in answer.items() if not name.startswith("_")},
-                }
-                for row, answer in zip(mine, answers, strict=True)
-            ]
-        return found
+        about = task.grouped([example for example in examples if example["visual_tokens"]])
+        answers = self.tuned.answers(about, batch_size=BATCH_SIZE)
+        return [
+            {
+                **{name: row[name] for name in ("start_seconds", "end_seconds") if name in row},
+                **readable(answer),
+            }
+            for row, answer in zip(about, answers, strict=True)
+        ]
 
     def key_frames(self, video: str, summary: Mapping[str, Any], *, width: int = 640) -> list[bytes]:
         """The frame in the middle of each segment of a summary, as JPEGs; those that decode."""
@@ -141,10 +123,12 @@ class VideoPipeline:
         self, video: str, *, verbs: Sequence[str], objects: Sequence[str], template: str = TEMPLATE
     ) -> dict[str, list[tuple[str, float]]]:
         """A pretrained model's log-probabilities of verbs and objects for the whole video, best first."""
-        if self.task is not None:
+        if self.pretrained is None:
             raise UserError("a fine-tuned model fills in no sentence; give the pretrained one")
         classes = Classes(verbs=tuple(verbs), objects=tuple(objects))
-        classifier = ZeroShotClassifier(self.model, self.inputs.vocabulary, classes, template=template)
+        model: Any = self.pretrained.model
+        vocabulary = self.pretrained.vocabulary
+        classifier = ZeroShotClassifier(model.to(self.device), vocabulary, classes, template=template)
         scores = classifier.scores([self.tokens(video).visual_tokens])
         return {
             kind: sorted(zip(words, scores[kind][0].tolist(), strict=True), key=lambda pair: -pair[1])
@@ -160,14 +144,7 @@ class VideoPipeline:
             clip_seconds=self.config.clip_seconds,
             segment_seconds=self.config.segment_seconds,
         ):
-            decoded = decode_clips(
-                video,
-                segment,
-                self.featurizer.spec,
-                decoder=self.config.decoder,
-                skip_loop_filter=self.config.skip_loop_filter,
-            )
-            clips = [clip for clip in decoded if usable(clip, self.config.max_corrupt_share)]
+            clips, _ = usable_clips(video, segment, self.config)
             if clips:
                 tokens.append(self.vocabulary.assign(self.featurizer.extract(clips)))
                 starts = [clip.index * self.config.clip_seconds for clip in clips]

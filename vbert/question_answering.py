@@ -15,7 +15,16 @@ from vbert.objective import Batch
 from vbert.task import Inputs, Task, TaskOptions
 
 
-class QuestionAnswering(Task):
+class QuestionTask(Task):
+    """A task whose answers are right or wrong."""
+
+    def figures(self, answers: Sequence[Row], rows: Sequence[Row]) -> dict[str, float]:
+        """The share of right answers, in all and by type of question."""
+        is_right = [answer["answer"] == row["answer"] for answer, row in zip(answers, rows, strict=True)]
+        return shares_by_kind(is_right, [row["question_type"] for row in rows])
+
+
+class QuestionAnswering(QuestionTask):
     """Open-ended: one of the answers that are most frequent in training (ActivityNet-QA's protocol).
 
     An answer that training never gave cannot be right, and counts as wrong.
@@ -87,11 +96,6 @@ class QuestionAnswering(Task):
             for value, place in zip(values.tolist(), places.tolist(), strict=True)
         ]
 
-    def figures(self, answers: Sequence[Row], rows: Sequence[Row]) -> dict[str, float]:
-        """The share of right answers, in all and by type of question."""
-        is_right = [answer["answer"] == row["answer"] for answer, row in zip(answers, rows, strict=True)]
-        return shares_by_kind(is_right, [row["question_type"] for row in rows])
-
     def baselines(self, rows: Sequence[Row]) -> dict[str, dict[str, float]]:
         """Always the most frequent answer, and that of the question's type."""
         most, by_kind = self.known[0], self.facts["answer_by_kind"]
@@ -102,7 +106,7 @@ class QuestionAnswering(Task):
         }
 
 
-class MultipleChoice(Task):
+class MultipleChoice(QuestionTask):
     """The option that goes best with question and video."""
 
     name = "multiple_choice"
@@ -146,11 +150,6 @@ class MultipleChoice(Task):
         """The chosen option."""
         places = model(**batch).logits.argmax(-1).tolist()
         return [{"answer": row["options"][place]} for place, row in zip(places, rows, strict=True)]
-
-    def figures(self, answers: Sequence[Row], rows: Sequence[Row]) -> dict[str, float]:
-        """The share of right answers, in all and by type of question."""
-        is_right = [answer["answer"] == row["answer"] for answer, row in zip(answers, rows, strict=True)]
-        return shares_by_kind(is_right, [row["question_type"] for row in rows])
 
     def baselines(self, rows: Sequence[Row]) -> dict[str, dict[str, float]]:
         """What choosing at random gives."""

@@ -2,14 +2,19 @@
 
 import logging
 import os
-from collections.abc import Collection, Iterable, Iterator
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 import pyarrow as pa
 import ray
 
+from vbert.progress import Progress
 from vbert.schemas import TableSchema
 from vbert.tables import NewFile, Rewrite, Table
+
+COMMIT_SECONDS = 20.0  # a job that is killed does again what it did in them
 
 
 def connect(*, worker_setup: str | None = None) -> None:
@@ -51,6 +56,39 @@ def rows_as_they_come(dataset: ray.data.Dataset) -> Iterator[list[dict[str, Any]
     batches: Iterable[pa.Table] = dataset.iter_batches(batch_size=None, batch_format="pyarrow")
     for batch in batches:
         yield batch.to_pylist()
+
+
+def rows_to_commit(dataset: ray.data.Dataset, progress: Progress) -> Iterator[list[dict[str, Any]]]:
+    """Run `dataset`, whose rows are files that it wrote; those of each COMMIT_SECONDS together."""
+    waiting: list[dict[str, Any]] = []
+    last_seconds = time.monotonic()
+    for rows in rows_as_they_come(dataset):
+        waiting += rows
+        progress.advance(sum(row["num_rows"] for row in rows))
+        if time.monotonic() - last_seconds >= COMMIT_SECONDS:
+            yield waiting
+            waiting, last_seconds = [], time.monotonic()
+    yield waiting
+    progress.finish()
+
+
+def file_of(row: Mapping[str, Any]) -> NewFile:
+    """What a row of such a dataset says of the file itself."""
+    return NewFile(**{part.name: row[part.name] for part in fields(NewFile)})
+
+
+def model_actors(
+    size: int | None = None, *, at_most: int | None = None, cpus_a_model: int = 2, wants_gpu: bool = True
+) -> dict[str, Any]:
+    """Arguments of `map_batches` for actors that hold a model each: one a GPU, if the cluster has any, else
+    one for some of its CPUs; or `size` of them. `at_most` is how many have something to do."""
+    on_gpu = wants_gpu and count_gpus() > 0
+    size = size or (count_gpus() if on_gpu else max(1, count_cpus() // cpus_a_model))
+    return {
+        "compute": ray.data.ActorPoolStrategy(size=min(size, at_most or size)),
+        "num_cpus": 1,
+        "num_gpus": int(on_gpu),
+    }
 
 
 class RewriteOnWorkers:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,18 +14,17 @@ import torch
 from vbert.caption_files import read_caption_file
 from vbert.documents import build_document
 from vbert.errors import UserError, VideoError
-from vbert.listing import with_absolute_paths
+from vbert.listing import stem_of, with_absolute_paths
 from vbert.progress import Progress
-from vbert.ray_cluster import RewriteOnWorkers, connect, count_cpus, rows_as_they_come
+from vbert.ray_cluster import RewriteOnWorkers, connect, count_cpus, file_of, rows_to_commit
 from vbert.schemas import DOCUMENTS, FEATURES, TRANSCRIPTS, VIDEOS, short_hash, unpack_vectors
 from vbert.speech import recognizer_id
-from vbert.tables import Committer, NewFile, Table
+from vbert.tables import Committer, Table
 from vbert.transcripts import Sentence, read_transcript
 from vbert.vocabulary import Vocabulary, load
 
 # 32 videos of 5 minutes are 6,400 clips: 33 MB of features in a task, a shard of about 100 KB.
 VIDEOS_PER_FILE = 32
-COMMIT_SECONDS = 20.0
 SENTENCE_COLUMNS = ("sentences", "sentence_start_seconds", "sentence_end_seconds")
 LEDGER_COLUMNS = [
     "video_id",
@@ -100,16 +99,12 @@ def build_documents(config: DocumentsConfig) -> DocumentsSummary:
     committer.commit([], drop=gone, rewrite=rewrite(gone))
     for rows in _built_files(pending, config, captions) if pending.num_rows else ():
         stale = known.intersection(video_id for row in rows for video_id in row["video_ids"])
-        committer.commit([_file_of(row) for row in rows], drop=stale, rewrite=rewrite(stale))
+        committer.commit([file_of(row) for row in rows], drop=stale, rewrite=rewrite(stale))
         summary.num_built += sum(row["num_rows"] for row in rows)
         summary.num_tokens += sum(row["num_tokens"] for row in rows)
         summary.num_sentences += sum(row["num_sentences"] for row in rows)
     summary.seconds = time.monotonic() - start_seconds
     return summary
-
-
-def _file_of(row: Mapping[str, Any]) -> NewFile:
-    return NewFile(**{field.name: row[field.name] for field in fields(NewFile)})
 
 
 def _captions(path: str | None) -> dict[str, list[Sentence]]:
@@ -118,8 +113,7 @@ def _captions(path: str | None) -> dict[str, list[Sentence]]:
 
 def _captions_of(video: Mapping[str, Any], captions: Mapping[str, list[Sentence]]) -> list[Sentence] | None:
     """By video id, else by the file's name without its extension; None if the file has none."""
-    stem = str(video["uri"]).rsplit("/", 1)[-1].rsplit(".", 1)[0]
-    return captions.get(video["video_id"], captions.get(stem))
+    return captions.get(video["video_id"], captions.get(stem_of(video["uri"])))
 
 
 def _usable_videos(
@@ -178,7 +172,7 @@ def _without(videos: pa.Table, documents: pa.Table) -> pa.Table:
 def _built_files(
     pending: pa.Table, config: DocumentsConfig, captions: Mapping[str, list[Sentence]]
 ) -> Iterator[list[dict[str, Any]]]:
-    """Build documents on all CPUs; rows of FILES, a list every COMMIT_SECONDS."""
+    """Build documents on all CPUs; rows of FILES, a list a commit."""
     connect()
     mine = {row["video_id"]: found for row in pending.to_pylist() if (found := _captions_of(row, captions))}
     videos = [pending.slice(at, VIDEOS_PER_FILE) for at in range(0, pending.num_rows, VIDEOS_PER_FILE)]
@@ -190,17 +184,7 @@ def _built_files(
         compute=ray.data.ActorPoolStrategy(size=min(count_cpus(), len(videos))),
         num_cpus=1,
     )
-    progress = Progress("build_documents", total=pending.num_rows, unit="videos")
-    waiting: list[dict[str, Any]] = []
-    last_seconds = time.monotonic()
-    for rows in rows_as_they_come(built):
-        waiting += rows
-        progress.advance(sum(row["num_rows"] for row in rows))
-        if time.monotonic() - last_seconds >= COMMIT_SECONDS:
-            yield waiting
-            waiting, last_seconds = [], time.monotonic()
-    yield waiting
-    progress.finish()
+    return rows_to_commit(built, Progress("build_documents", total=pending.num_rows, unit="videos"))
 
 
 class BuildDocuments:

@@ -12,7 +12,7 @@ from ray.train.torch import TorchTrainer
 from vbert.checkpoint_files import CONFIG, FEATURIZERS, PROGRESS, VOCABULARIES, read_json
 from vbert.errors import UserError
 from vbert.example_store import ExampleStore
-from vbert.listing import absolute_uri, with_absolute_paths
+from vbert.listing import absolute_uri, with_absolute_paths, write_json
 from vbert.ray_cluster import connect
 from vbert.ray_examples import Accounting, Videos, annotations_of, examples_of
 from vbert.ray_train_run import (
@@ -20,6 +20,8 @@ from vbert.ray_train_run import (
     best_checkpoint,
     copy_beside,
     copy_model,
+    options_of,
+    refuse_other_options,
     run_config,
     scaling_config,
 )
@@ -43,6 +45,20 @@ JOB_OPTIONS = (
     "batch_size",
     "row_length",
     "dropout",
+)
+
+# These say where and how fast, and not what.
+OPTIONS_THAT_MAY_CHANGE = (
+    "tables",
+    "output",
+    "num_workers",
+    "min_workers",
+    "strategy",
+    "compile",
+    "gradient_checkpointing",
+    "keep_checkpoints",
+    "log_every",
+    "max_failures",
 )
 
 
@@ -186,15 +202,11 @@ def _examples(config: FinetuneConfig) -> Accounting:
     """
     root = config.output.rstrip("/")
     filesystem, path = fsspec.url_to_fs(f"{root}/{OPTIONS}")
-    now = {name: value for name, value in asdict(config).items() if name not in _MAY_CHANGE}
+    now = options_of(config, leave_out=OPTIONS_THAT_MAY_CHANGE)
     if filesystem.exists(path):
         saved = json.loads(filesystem.cat_file(path))
-        changed = [name for name, value in now.items() if saved["options"].get(name) != value]
-        if changed:
-            raise UserError(
-                f"{config.output}: holds a run with another --{changed[0].replace('_', '-')} "
-                f"({saved['options'].get(changed[0])}); give another --output, or the options it began with"
-            )
+        before = dict.fromkeys(now) | saved["options"]  # an option that it did not have is another, too
+        refuse_other_options(config.output, before=before, now=now)
         return Accounting(**saved["accounting"])
     examples = f"{root}/{EXAMPLES_FOLDER}"
     _, folder = fsspec.url_to_fs(examples)
@@ -210,26 +222,12 @@ def _examples(config: FinetuneConfig) -> Accounting:
     )
     _connect()
     examples_of(annotations, videos).write_parquet(absolute_uri(examples))
-    filesystem.pipe_file(path, json.dumps({"options": now, "accounting": asdict(accounting)}).encode())
+    write_json(f"{root}/{OPTIONS}", {"options": now, "accounting": asdict(accounting)})
     return accounting
 
 
 def _connect() -> None:
     connect(worker_setup="vbert.ray_logging.quiet_worker")
-
-
-_MAY_CHANGE = (
-    "tables",
-    "output",
-    "num_workers",
-    "min_workers",
-    "strategy",
-    "compile",
-    "gradient_checkpointing",
-    "keep_checkpoints",
-    "log_every",
-    "max_failures",
-)
 
 
 def _plan(config: FinetuneConfig) -> tuple[FinetuningJob, dict[str, int]]:

@@ -1,24 +1,22 @@
 """Ray Data asks a pretrained model which clip comes next in videos, against two baselines."""
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import fsspec
 import numpy as np
 import pyarrow as pa
 import ray
 import torch
 
-from vbert.checkpoint_files import CONFIG, PROGRESS, read_json
+from vbert.checkpoint_files import CONFIG, read_json, visual_vocabulary_of
 from vbert.checkpoints import load_pretrained
 from vbert.errors import UserError
-from vbert.listing import with_absolute_paths
+from vbert.listing import with_absolute_paths, write_json
 from vbert.margins import Figures, margins
 from vbert.metrics import ranks, top_k
-from vbert.ray_cluster import connect, count_cpus, count_gpus, rows_as_they_come
+from vbert.ray_cluster import connect, model_actors, rows_as_they_come
 from vbert.ray_examples import Videos
 from vbert.records import read_records, require
 from vbert.visual_prediction import forecast, most_frequent, next_clips
@@ -65,16 +63,13 @@ def evaluate_forecast(config: ForecastConfig) -> ForecastSummary:
     """Ask about every stretch of `num_seen` clips that has a next one."""
     start_seconds = time.monotonic()
     config = with_absolute_paths(config, "tables", "model")
-    facts = read_json(config.model, CONFIG)
-    if facts.get("visual_feature_dim") is not None:
-        raise UserError(f"{config.model}: takes features and knows no visual tokens; pretrain with tokens")
-    videos = Videos.latest(config.tables, vocabulary=read_json(config.model, PROGRESS)["vocabulary"])
+    videos = Videos.latest(config.tables, vocabulary=visual_vocabulary_of(config.model))
     listed = read_records(config.videos, {"video_id": pa.string()}, kind="list of videos")
     asked = set(require(listed, config.videos, "video_id")["video_id"].to_pylist())
     rows = videos.read(["video_id", "visual_tokens"]).to_pylist()
     others = most_frequent(
         (row["visual_tokens"] for row in rows if row["video_id"] not in asked),
-        num_visual_tokens=facts["num_visual_tokens"],
+        num_visual_tokens=read_json(config.model, CONFIG)["num_visual_tokens"],
     )
     seen: list[list[int]] = []
     followed: list[int] = []
@@ -82,7 +77,8 @@ def evaluate_forecast(config: ForecastConfig) -> ForecastSummary:
     for row in rows:
         if row["video_id"] in asked:
             mine, after = next_clips([row["visual_tokens"]], num_seen=config.num_seen)
-            seen, followed = seen + mine, followed + after.tolist()
+            seen += mine
+            followed += after.tolist()
             owners += [row["video_id"]] * len(mine)
     if not seen:
         raise UserError(
@@ -108,10 +104,7 @@ def evaluate_forecast(config: ForecastConfig) -> ForecastSummary:
         seconds=time.monotonic() - start_seconds,
     )
     if config.output:
-        filesystem, path = fsspec.url_to_fs(config.output)
-        filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-        saved = {"scores": summary.figures, "margins": ahead}
-        filesystem.pipe_file(path, json.dumps(saved, indent=2).encode())
+        write_json(config.output, {"scores": summary.figures, "margins": ahead})
     return summary
 
 
@@ -120,21 +113,17 @@ def _places(
 ) -> dict[str, np.ndarray]:
     """By method, the place of the token that followed int64 [n], computed on all GPUs or CPUs."""
     connect()
-    on_gpu = count_gpus() > 0
     rows = [
         {"number": number, "seen": list(tokens), "followed": after}
         for number, (tokens, after) in enumerate(zip(seen, followed, strict=True))
     ]
     num_tasks = -(-len(rows) // CLIPS_A_TASK)
-    num_actors = min(num_tasks, max(1, count_gpus() if on_gpu else count_cpus() // 2))
     ranked = ray.data.from_items(rows, override_num_blocks=num_tasks).map_batches(
         RankNext,
         fn_constructor_kwargs={"model": model, "frequency": frequency},
         batch_format="pyarrow",
         batch_size=None,
-        compute=ray.data.ActorPoolStrategy(size=num_actors),
-        num_cpus=1,
-        num_gpus=1 if on_gpu else 0,
+        **model_actors(at_most=num_tasks),
     )
     found = sorted(
         (row for block in rows_as_they_come(ranked) for row in block), key=lambda row: row["number"]

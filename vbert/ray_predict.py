@@ -9,19 +9,17 @@ from typing import Any, Literal
 
 import fsspec
 import pyarrow as pa
-import ray
-import torch
 
-from vbert.checkpoint_files import PROGRESS, local_folder, read_json, read_vocabulary
+from vbert.checkpoint_files import PROGRESS, read_json
 from vbert.errors import UserError
 from vbert.examples import EXAMPLES, Row
-from vbert.listing import with_absolute_paths
+from vbert.listing import with_absolute_paths, write_json
 from vbert.margins import margins
 from vbert.progress import Progress
-from vbert.ray_cluster import connect, count_cpus, count_gpus, rows_as_they_come
+from vbert.ray_cluster import connect, model_actors, rows_as_they_come
 from vbert.ray_examples import Accounting, Videos, annotations_of, every_video, examples_of
-from vbert.task import Inputs, Task, to_tensors
-from vbert.tasks import open_task
+from vbert.task import Task, readable
+from vbert.tasks import TunedModel, only_pretrained, open_task
 
 ANSWERS, FIGURES = "answers.jsonl", "figures.json"
 
@@ -80,7 +78,7 @@ def predict(config: PredictConfig) -> PredictSummary:
     config = with_absolute_paths(config, "tables", "model")
     facts = read_json(config.model, PROGRESS)
     if "task" not in facts:
-        raise UserError(f"{config.model}: a pretrained model and not a fine-tuned one; run finetune first")
+        raise only_pretrained(config.model)
     task = open_task(facts["task"])
     videos = Videos.latest(config.tables, vocabulary=facts["vocabulary"])
     accounting = None
@@ -117,8 +115,7 @@ def predict(config: PredictConfig) -> PredictSummary:
     if known and config.num_resamples:
         videos_asked = [row["video_id"] for _, row in known]
         ahead = margins(known, videos_asked, partial(_figures, task), num_resamples=config.num_resamples)
-    facts = {"scores": figures, "margins": ahead}
-    filesystem.pipe_file(f"{path}/{FIGURES}", json.dumps(facts, indent=2).encode())
+    write_json(f"{root}/{FIGURES}", {"scores": figures, "margins": ahead})
     return PredictSummary(
         task=task.name,
         num_answers=num_answers,
@@ -133,11 +130,11 @@ def predict(config: PredictConfig) -> PredictSummary:
 
 
 def _line(task: Task, answer: Row, row: Row) -> dict[str, Any]:
-    """What a user reads of an answer: what it is about, and no vectors (names that begin with `_`)."""
+    """What a user reads of an answer: what it is about, and what it is."""
     names = ["video_id", "start_seconds", "end_seconds"]
     names += ["question"] if "question" in task.columns else []
     about = {name: row[name] for name in names if row.get(name) is not None}
-    return about | {name: value for name, value in answer.items() if not name.startswith("_")}
+    return about | readable(answer)
 
 
 def _figures(task: Task, known: Sequence[tuple[Row, Row]]) -> dict[str, dict[str, float]]:
@@ -152,17 +149,13 @@ def _answered(
 ) -> Iterator[tuple[Row | None, Row, bool]]:
     """Answers, what they are about, and whether the right one is known, as they come from the actors."""
     connect()
-    on_gpu = count_gpus() > 0
-    num_actors = max(1, count_gpus()) if on_gpu else max(1, count_cpus() // 2)
     window_seconds = config.window_seconds or task.window_seconds
     answered = examples_of(annotations, videos, window_seconds=window_seconds).map_batches(
         Answer,
         fn_constructor_kwargs={"model": config.model, "batch_size": config.batch_size},
         batch_format="pyarrow",
         batch_size=None,
-        compute=ray.data.ActorPoolStrategy(size=num_actors),
-        num_cpus=1,
-        num_gpus=1 if on_gpu else 0,
+        **model_actors(),
     )
     progress = Progress("predict", total=annotations.num_rows, unit="annotations")
     for rows in rows_as_they_come(answered):
@@ -177,12 +170,8 @@ class Answer:
 
     def __init__(self, *, model: str, batch_size: int) -> None:
         self.batch_size = batch_size
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        facts = read_json(model, PROGRESS)
-        self.task = open_task(facts["task"])
-        with local_folder(model) as folder:
-            self.model: Any = self.task.open_model(str(folder)).to(self.device).eval()
-            self.inputs = Inputs(vocabulary=read_vocabulary(folder), row_length=facts["row_length"])
+        self.model = TunedModel(model)
+        self.task = self.model.task
 
     def __call__(self, examples: pa.Table) -> pa.Table:
         """All examples of some videos."""
@@ -194,7 +183,8 @@ class Answer:
             if not row["visual_tokens"]
         ]
         about = self.task.grouped(shown)
-        for answer, row in zip(self.answer_all(about), about, strict=True):
+        answers = self.model.answers(about, batch_size=self.batch_size)
+        for answer, row in zip(answers, about, strict=True):
             parts = row.get("stretches", [row])
             found.append(
                 {
@@ -205,13 +195,3 @@ class Answer:
                 }
             )
         return pa.Table.from_pylist(found)
-
-    @torch.inference_mode()
-    def answer_all(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
-        """What the model says of each, in batches."""
-        found: list[dict[str, Any]] = []
-        for first in range(0, len(rows), self.batch_size):
-            mine = rows[first : first + self.batch_size]
-            batch = to_tensors(self.task.batch(mine, self.inputs), self.device)
-            found += self.task.answers(self.model, batch, mine, self.inputs)
-        return found

@@ -4,9 +4,9 @@ import json
 import pickle
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import fsspec
 import pyarrow as pa
@@ -17,13 +17,15 @@ from vbert.continuous import FeatureReader
 from vbert.encoders import ModelConfig, bert_config, joint_vocabulary
 from vbert.errors import UserError
 from vbert.lanes import cut_runs
-from vbert.listing import with_absolute_paths
+from vbert.listing import with_absolute_paths, write_json
 from vbert.ray_cluster import connect
 from vbert.ray_train_run import (
     MODEL,
     best_checkpoint,
     copy_beside,
     copy_model,
+    options_of,
+    refuse_other_options,
     run_config,
     scaling_config,
 )
@@ -167,7 +169,8 @@ def pretrain(config: PretrainConfig) -> PretrainSummary:
     config = _same_as_before(config)
     job, num_training = _plan(config)
     connect(worker_setup="vbert.ray_logging.quiet_worker")
-    _remember(config)
+    options = options_of(config, leave_out=OPTIONS_THAT_MAY_CHANGE)
+    write_json(f"{config.output.rstrip('/')}/{OPTIONS}", options)
     result = TorchTrainer(
         train_worker,
         train_loop_config={"job": pickle.dumps(job)},  # opened by workers alone
@@ -279,32 +282,6 @@ def _same_as_before(config: PretrainConfig) -> PretrainConfig:
     before = json.loads(filesystem.cat_file(path))
     if config.documents_version is None:
         config = replace(config, documents_version=before["documents_version"])
-    now = _options(config)
-    changed = [name for name in before if before[name] != now.get(name)]
-    if changed:
-        name = changed[0]
-        raise UserError(
-            f"{config.output}: holds a run with --{name.replace('_', '-')} {before[name]}, and not "
-            f"{now.get(name)}; give another --output, or the options it began with"
-        )
+    now = options_of(config, leave_out=OPTIONS_THAT_MAY_CHANGE)
+    refuse_other_options(config.output, before=before, now=now)
     return config
-
-
-def _remember(config: PretrainConfig) -> None:
-    filesystem, path = fsspec.url_to_fs(f"{config.output.rstrip('/')}/{OPTIONS}")
-    filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-    filesystem.pipe_file(path, json.dumps(_options(config), indent=2).encode())
-
-
-def _options(config: PretrainConfig) -> dict[str, Any]:
-    """What decides about the losses, flat; workers may come and go."""
-    nested: dict[str, Any] = {
-        name: value for name, value in asdict(config).items() if name not in OPTIONS_THAT_MAY_CHANGE
-    }
-    flat: dict[str, Any] = {}
-    for name, value in nested.items():
-        if isinstance(value, dict):
-            flat |= {f"{name}.{key}": part for key, part in value.items()}
-        else:
-            flat[name] = value
-    return flat

@@ -14,6 +14,7 @@ import ray
 
 from vbert.checkpoints import load_pretrained
 from vbert.errors import UserError, VideoError
+from vbert.examples import evenly_spaced
 from vbert.listing import with_absolute_paths
 from vbert.metrics_log import read_metrics
 from vbert.progress import Progress
@@ -22,7 +23,6 @@ from vbert.report_facts import (
     corpus_summary,
     curves,
     problems,
-    spread,
     usage,
     visible_words,
     words_of_tokens,
@@ -172,7 +172,9 @@ def _frames(documents: Sequence[Mapping[str, Any]]) -> list[Place]:
     found = []
     for document in documents:
         starts = document["visual_token_start_seconds"]
-        found += [(document["video_id"], starts[at]) for at in spread(len(starts), at_most=CLIPS_A_DOCUMENT)]
+        found += [
+            (document["video_id"], starts[at]) for at in evenly_spaced(len(starts), at_most=CLIPS_A_DOCUMENT)
+        ]
     return found
 
 
@@ -238,7 +240,7 @@ def _time_line(document: Mapping[str, Any], numbers: Mapping[Place | None, int])
         "num_clips": len(tokens),
         "clips": [
             [starts[at], tokens[at], numbers.get((document["video_id"], starts[at]))]
-            for at in spread(len(starts), at_most=CLIPS_A_DOCUMENT)
+            for at in evenly_spaced(len(starts), at_most=CLIPS_A_DOCUMENT)
         ],
         "sentences": [list(sentence) for sentence in sentences],
     }
@@ -256,8 +258,8 @@ def expectations(run: str, texts: Sequence[str], documents: Sequence[Sequence[in
         chances = text_to_video(model, pretrained.vocabulary, texts)
         found["queries"] = [{"text": t, "tokens": _best(row)} for t, row in zip(texts, chances, strict=True)]
     seen, followed = next_clips(documents, num_seen=CLIPS_SEEN)
-    places = spread(len(seen), at_most=len(documents))
-    if places:
+    places = evenly_spaced(len(seen), at_most=len(documents))
+    if len(places):
         chances = forecast(model, pretrained.vocabulary, [seen[at] for at in places])
         found["forecasts"] = [
             {"seen": seen[at], "followed": [int(followed[at])], "expected": _best(row)}

@@ -1,6 +1,5 @@
 """Ray Data finds videos for texts, and texts for videos, by a pretrained model's alignment."""
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -8,24 +7,23 @@ from functools import partial
 from typing import Any, Literal
 
 import faiss
-import fsspec
 import numpy as np
 import pyarrow as pa
 import ray
 import torch
 
 from vbert.alignment import alignment_scores
-from vbert.checkpoint_files import CONFIG, PROGRESS, read_json
+from vbert.checkpoint_files import visual_vocabulary_of
 from vbert.checkpoints import load_pretrained
 from vbert.errors import UserError
 from vbert.examples import Row
-from vbert.listing import with_absolute_paths
+from vbert.listing import with_absolute_paths, write_json
 from vbert.margins import Figures, margins
 from vbert.progress import Progress
-from vbert.ray_cluster import connect, count_cpus, count_gpus, rows_as_they_come
+from vbert.ray_cluster import connect, model_actors, rows_as_they_come
 from vbert.ray_examples import Accounting, Videos, annotations_of, examples_of
-from vbert.ray_predict import Answer
 from vbert.retrieval import Retrieval, figures_of
+from vbert.tasks import TunedModel
 from vbert.text_embeddings import SentenceEmbedder, TextEmbedder, WordVectors
 
 TEXTS_A_TASK = 8
@@ -75,9 +73,7 @@ def evaluate_retrieval(config: RetrievalConfig) -> RetrievalSummary:
     """Score every text with every video, or with the nearest of a first stage, and rank."""
     start_seconds = time.monotonic()
     config = with_absolute_paths(config, "tables", "model", "first_stage")
-    if read_json(config.model, CONFIG).get("visual_feature_dim") is not None:
-        raise UserError(f"{config.model}: takes features and knows no visual tokens; pretrain with tokens")
-    videos = Videos.latest(config.tables, vocabulary=read_json(config.model, PROGRESS)["vocabulary"])
+    videos = Videos.latest(config.tables, vocabulary=visual_vocabulary_of(config.model))
     annotations, accounting = annotations_of(
         videos,
         source=config.annotations,
@@ -113,10 +109,7 @@ def evaluate_retrieval(config: RetrievalConfig) -> RetrievalSummary:
         seconds=time.monotonic() - start_seconds,
     )
     if config.output:
-        filesystem, path = fsspec.url_to_fs(config.output)
-        filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-        facts = {"scores": summary.figures, "margins": ahead, **asdict(accounting)}
-        filesystem.pipe_file(path, json.dumps(facts, indent=2).encode())
+        write_json(config.output, {"scores": summary.figures, "margins": ahead, **asdict(accounting)})
     return summary
 
 
@@ -156,10 +149,10 @@ def _figures(scores: dict[str, np.ndarray], rows: Sequence[Row], places: Sequenc
 def first_stage(model: str, rows: Sequence[Row], *, num_candidates: int) -> tuple[np.ndarray, np.ndarray]:
     """Products of the vectors of a model fine-tuned for retrieval, float32 [num_texts, num_videos]; and bool,
     whether one is among the other's nearest, found by an index."""
-    embed = Answer(model=model, batch_size=64)
-    if not isinstance(embed.task, Retrieval):
-        raise UserError(f"{model}: was fine-tuned for {embed.task.name}, and not for retrieval")
-    answers = embed.answer_all(rows)
+    tuned = TunedModel(model)
+    if not isinstance(tuned.task, Retrieval):
+        raise UserError(f"{model}: was fine-tuned for {tuned.task.name}, and not for retrieval")
+    answers = tuned.answers(rows, batch_size=64)
     texts, shown = (
         np.array([answer[f"_{kind}_vector"] for answer in answers], np.float32) for kind in ("text", "video")
     )
@@ -174,22 +167,18 @@ def first_stage(model: str, rows: Sequence[Row], *, num_candidates: int) -> tupl
 
 def _aligned(model: str, rows: Sequence[Row], wanted: np.ndarray) -> np.ndarray:
     """Alignment scores float32 [num_texts, num_videos] where they are wanted, on all GPUs or CPUs."""
-    on_gpu = count_gpus() > 0
     there = ray.put([row["visual_tokens"] for row in rows])
     asked = [
         {"text": at, "caption": row["captions"][0], "videos": np.flatnonzero(wanted[at]).tolist()}
         for at, row in enumerate(rows)
     ]
     num_tasks = -(-len(rows) // TEXTS_A_TASK)
-    num_actors = min(num_tasks, max(1, count_gpus() if on_gpu else count_cpus() // 2))
     scored = ray.data.from_items(asked, override_num_blocks=num_tasks).map_batches(
         Align,
         fn_constructor_kwargs={"model": model, "shown": there},
         batch_format="pyarrow",
         batch_size=None,
-        compute=ray.data.ActorPoolStrategy(size=num_actors),
-        num_cpus=1,
-        num_gpus=1 if on_gpu else 0,
+        **model_actors(at_most=num_tasks),
     )
     found = np.zeros(wanted.shape, np.float32)
     progress = Progress("evaluate_retrieval", total=len(rows), unit="texts")

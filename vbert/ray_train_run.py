@@ -1,14 +1,20 @@
 """How a Ray Train run is set up, and what is left of it: shared by pretraining and fine-tuning."""
 
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 import ray.train
 
 from vbert.checkpoint_files import OPTIMIZER, read_progress
+from vbert.errors import UserError
 from vbert.listing import absolute_uri
 from vbert.ray_cluster import count_gpus
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 MODEL = "model"
 
@@ -45,6 +51,30 @@ def run_config(output: str, *, keep_checkpoints: int, max_failures: int) -> Any:
             checkpoint_score_order="min",
         ),
     )
+
+
+def options_of(config: "DataclassInstance", *, leave_out: Collection[str]) -> dict[str, Any]:
+    """What decides about the losses, flat; workers may come and go."""
+    flat: dict[str, Any] = {}
+    for name, value in asdict(config).items():
+        if name in leave_out:
+            continue
+        if isinstance(value, dict):
+            flat |= {f"{name}.{key}": part for key, part in value.items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+def refuse_other_options(output: str, *, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """UserError if a run in `output` began with other options."""
+    changed = [name for name in before if before[name] != now.get(name)]
+    if changed:
+        name = changed[0]
+        raise UserError(
+            f"{output}: holds a run with --{name.replace('_', '-')} {before[name]}, and not "
+            f"{now.get(name)}; give another --output, or the options it began with"
+        )
 
 
 def best_checkpoint(result: ray.train.Result) -> tuple[ray.train.Checkpoint, dict[str, float]]:

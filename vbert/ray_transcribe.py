@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -12,13 +12,12 @@ import ray
 from vbert.errors import UserError, VideoError
 from vbert.listing import with_absolute_paths
 from vbert.progress import Progress
-from vbert.ray_cluster import RewriteOnWorkers, connect, count_cpus, count_gpus, rows_as_they_come
+from vbert.ray_cluster import RewriteOnWorkers, connect, file_of, model_actors, rows_to_commit
 from vbert.schemas import TRANSCRIPTS, VIDEOS, short_hash
 from vbert.speech import make_recognizer, recognize, recognizer_id
-from vbert.tables import Committer, NewFile, Table
+from vbert.tables import Committer, Table
 
 VIDEOS_PER_FILE = 8  # of five minutes: a file every few minutes and worker, where speech takes real time
-COMMIT_SECONDS = 20.0
 LEDGER_COLUMNS = ["video_id", "uri", "fingerprint", "transcript_uri", "status"]
 FILES = pa.schema(
     [
@@ -85,7 +84,7 @@ def transcribe(config: TranscribeConfig) -> TranscribeSummary:
         known = set(here["video_id"].to_pylist())
         for rows in _transcribed(pending, config):
             stale = known.intersection(video_id for row in rows for video_id in row["video_ids"])
-            committer.commit([_file_of(row) for row in rows], drop=stale, rewrite=rewrite(stale))
+            committer.commit([file_of(row) for row in rows], drop=stale, rewrite=rewrite(stale))
             _count(rows, summary)
     summary.seconds = time.monotonic() - start_seconds
     return summary
@@ -114,30 +113,17 @@ def _without(videos: pa.Table, done: pa.Table) -> pa.Table:
 
 
 def _transcribed(pending: pa.Table, config: TranscribeConfig) -> Iterator[list[dict[str, Any]]]:
-    """Rows of FILES, a list every COMMIT_SECONDS."""
-    on_gpu = count_gpus() > 0 and config.recognizer.startswith("whisper")
+    """Rows of FILES, a list a commit."""
     parts = [pending.slice(at, VIDEOS_PER_FILE) for at in range(0, pending.num_rows, VIDEOS_PER_FILE)]
-    most = config.num_workers or (count_gpus() if on_gpu else count_cpus())
+    wants_gpu = config.recognizer.startswith("whisper")
     heard = ray.data.from_arrow(parts).map_batches(
         Transcribe,
         fn_constructor_kwargs={"tables": config.tables, "recognizer": config.recognizer},
         batch_format="pyarrow",
         batch_size=None,
-        compute=ray.data.ActorPoolStrategy(size=max(1, min(most, len(parts)))),
-        num_cpus=1,
-        num_gpus=1 if on_gpu else 0,
+        **model_actors(config.num_workers, at_most=len(parts), cpus_a_model=1, wants_gpu=wants_gpu),
     )
-    progress = Progress("transcribe", total=pending.num_rows, unit="videos")
-    waiting: list[dict[str, Any]] = []
-    last_seconds = time.monotonic()
-    for rows in rows_as_they_come(heard):
-        waiting += rows
-        progress.advance(sum(row["num_rows"] for row in rows))
-        if time.monotonic() - last_seconds >= COMMIT_SECONDS:
-            yield waiting
-            waiting, last_seconds = [], time.monotonic()
-    yield waiting
-    progress.finish()
+    return rows_to_commit(heard, Progress("transcribe", total=pending.num_rows, unit="videos"))
 
 
 class Transcribe:
@@ -185,10 +171,6 @@ class Transcribe:
             "sentence_start_seconds": [sentence.start_seconds for sentence in sentences],
             "sentence_end_seconds": [sentence.end_seconds for sentence in sentences],
         }
-
-
-def _file_of(row: Mapping[str, Any]) -> NewFile:
-    return NewFile(**{part.name: row[part.name] for part in fields(NewFile)})
 
 
 def _count(rows: Sequence[Mapping[str, Any]], summary: TranscribeSummary) -> None:

@@ -1,24 +1,22 @@
 """Ray Data classifies labelled clips without having trained on a label, against three baselines."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import fsspec
 import numpy as np
 import pyarrow as pa
 import ray
 import torch
 
-from vbert.checkpoint_files import CONFIG, PROGRESS, read_json
+from vbert.checkpoint_files import visual_vocabulary_of
 from vbert.checkpoints import load_pretrained
-from vbert.documents import tokens_of_sentences
 from vbert.errors import UserError
-from vbert.listing import with_absolute_paths
+from vbert.examples import stretch
+from vbert.listing import with_absolute_paths, write_json
 from vbert.metrics import ranks, top_k
-from vbert.ray_cluster import connect, count_cpus, count_gpus, rows_as_they_come
+from vbert.ray_cluster import connect, model_actors, rows_as_they_come
 from vbert.records import read_records, require
 from vbert.schemas import DOCUMENTS
 from vbert.tables import Table
@@ -69,9 +67,7 @@ def evaluate_zero_shot(config: ZeroShotConfig) -> ZeroShotSummary:
     """Score every clip with its video, without it, and by how often its words are said in training."""
     start_seconds = time.monotonic()
     config = with_absolute_paths(config, "tables", "model")
-    if read_json(config.model, CONFIG).get("visual_feature_dim") is not None:
-        raise UserError(f"{config.model}: takes features and knows no visual tokens; pretrain with tokens")
-    vocabulary = read_json(config.model, PROGRESS)["vocabulary"]
+    vocabulary = visual_vocabulary_of(config.model)
     clips = _clips(config.clips)
     documents = _documents(config, vocabulary, clips["video_id"].to_pylist())
     rows = [row for row in clips.to_pylist() if row["video_id"] in documents]
@@ -100,9 +96,7 @@ def evaluate_zero_shot(config: ZeroShotConfig) -> ZeroShotSummary:
         seconds=time.monotonic() - start_seconds,
     )
     if config.output:
-        filesystem, path = fsspec.url_to_fs(config.output)
-        filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-        filesystem.pipe_file(path, json.dumps(asdict(summary), indent=2).encode())
+        write_json(config.output, asdict(summary))
     return summary
 
 
@@ -129,12 +123,7 @@ def visual_tokens_of(
     found = []
     for clip in clips:
         document = documents[clip["video_id"]]
-        as_sentence = {
-            **document,
-            "sentence_start_seconds": [clip["start_seconds"]],
-            "sentence_end_seconds": [clip["end_seconds"]],
-        }
-        ((first, last),) = tokens_of_sentences(as_sentence)
+        first, last = stretch(document, clip["start_seconds"], clip["end_seconds"])
         found.append(np.array(document["visual_tokens"][first:last], np.int64))
     return found
 
@@ -145,7 +134,6 @@ Shown = Sequence[tuple[Mapping[str, Any], np.ndarray]]
 def _ranks(config: ZeroShotConfig, classes: Classes, shown: Shown) -> dict[tuple[str, str], np.ndarray]:
     """Place of the true word by method and kind, computed on all GPUs or CPUs."""
     connect()
-    on_gpu = count_gpus() > 0
     rows = [
         {
             "number": number,
@@ -155,15 +143,13 @@ def _ranks(config: ZeroShotConfig, classes: Classes, shown: Shown) -> dict[tuple
         }
         for number, (clip, tokens) in enumerate(shown)
     ]
-    num_actors = min(max(1, count_gpus() if on_gpu else count_cpus()), -(-len(rows) // CLIPS_A_TASK))
-    ranked = ray.data.from_items(rows, override_num_blocks=num_actors).map_batches(
+    num_tasks = -(-len(rows) // CLIPS_A_TASK)
+    ranked = ray.data.from_items(rows, override_num_blocks=num_tasks).map_batches(
         RankClips,
         fn_constructor_kwargs={"config": config, "classes": classes},
         batch_format="pyarrow",
         batch_size=CLIPS_A_TASK,
-        compute=ray.data.ActorPoolStrategy(size=num_actors),
-        num_cpus=1,
-        num_gpus=1 if on_gpu else 0,
+        **model_actors(at_most=num_tasks, cpus_a_model=1),
     )
     found = sorted(
         (row for block in rows_as_they_come(ranked) for row in block), key=lambda row: int(row["number"])

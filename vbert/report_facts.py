@@ -99,11 +99,3 @@ def visible_words(words: Mapping[int, Sequence[str]], *, count: int) -> list[str
     """The words that tell the most visual tokens from others: those that stand first or second for them."""
     first = Counter(word for mine in words.values() for word in mine[:2])
     return [word for word, _ in first.most_common(count)]
-
-
-def spread(count: int, *, at_most: int) -> list[int]:
-    """`at_most` of `count` places, evenly."""
-    if count <= at_most:
-        return list(range(count))
-    places: list[int] = np.linspace(0, count - 1, at_most).round().astype(int).tolist()
-    return places

@@ -10,29 +10,19 @@ from vbert.examples import Row, packed_inputs
 from vbert.metrics import ranks, retrieval_figures
 from vbert.modeling_heads import VideoBertForRetrieval
 from vbert.objective import Batch
-from vbert.task import Inputs, Task, TaskOptions
+from vbert.task import CaptionTask, Inputs, TaskOptions
 
 
-class Retrieval(Task):
+class Retrieval(CaptionTask):
     """It learns from captions and their videos, from an example with several once with each."""
 
     name = "retrieval"
     model_class = VideoBertForRetrieval
-    columns = ("captions",)
 
     @classmethod
     def of(cls, rows: Sequence[Row], options: TaskOptions) -> Self:
         """It learns nothing but weights."""
         return cls(options, {})
-
-    @staticmethod
-    def has_target(row: Row) -> bool:
-        """Whether it has a caption."""
-        return bool(row["captions"])
-
-    def training_rows(self, rows: Sequence[Row]) -> list[Row]:
-        """One a caption."""
-        return [{**row, "captions": [caption]} for row in rows for caption in row["captions"]]
 
     def batch(self, rows: Sequence[Row], inputs: Inputs) -> dict[str, np.ndarray]:
         """The first captions, then the clips, as sequences of their own; an example without captions (a

@@ -14,7 +14,7 @@ import numpy as np
 
 from vbert.documents import tokens_of_sentences
 from vbert.errors import UserError
-from vbert.packing import pack
+from vbert.packing import pack, places
 from vbert.text import JointVocabulary
 
 IGNORED = -100  # a label that asks for no prediction, as everywhere in Hugging Face's models
@@ -280,7 +280,8 @@ def packed_rows(
     input_ids, labels, token_type_ids, position_ids (from 0 in each sequence), sequence_ids (from 1 in each
     row; 0 is padding), regimes (see Regime) and alignment_labels (at the [CLS] of a pair, else -100).
     """
-    rows = pack([len(sequence.input_ids) for sequence in sequences], row_length=row_length)
+    lengths = [len(sequence.input_ids) for sequence in sequences]
+    rows = pack(lengths, row_length=row_length)
     chance.shuffle(rows)
     shape = (len(rows), row_length)
     batch = {
@@ -292,17 +293,13 @@ def packed_rows(
         "regimes": np.zeros(shape, np.int32),
         "alignment_labels": np.full(shape, IGNORED, np.int32),
     }
-    for number, row in enumerate(rows):
-        at = 0
-        for count, index in enumerate(row, start=1):
-            sequence = sequences[index]
-            here = (number, slice(at, at + len(sequence.input_ids)))
-            batch["input_ids"][here] = sequence.input_ids
-            batch["labels"][here] = sequence.labels
-            batch["token_type_ids"][here] = sequence.token_types
-            batch["position_ids"][here] = np.arange(len(sequence.input_ids))
-            batch["sequence_ids"][here] = count
-            batch["regimes"][here] = sequence.regime
-            batch["alignment_labels"][number, at] = sequence.alignment
-            at += len(sequence.input_ids)
+    for index, row, count, positions in places(rows, lengths):
+        sequence, here = sequences[index], (row, positions)
+        batch["input_ids"][here] = sequence.input_ids
+        batch["labels"][here] = sequence.labels
+        batch["token_type_ids"][here] = sequence.token_types
+        batch["position_ids"][here] = np.arange(lengths[index])
+        batch["sequence_ids"][here] = 1 + count
+        batch["regimes"][here] = sequence.regime
+        batch["alignment_labels"][row, positions.start] = sequence.alignment
     return batch

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import kendalltau, spearmanr
 from torch import Tensor
 
-from vbert.examples import Row, packed_inputs
+from vbert.examples import Row, evenly_spaced, packed_inputs
 from vbert.key_segments import choose, overlap_f1
 from vbert.modeling_heads import VideoBertForClipScoring
 from vbert.objective import Batch
@@ -125,10 +125,8 @@ class Summarization(Task):
         """The visual tokens int64 [n] that fit a row, and the stretch int64 [n] that each is of."""
         tokens = [np.asarray(stretch["visual_tokens"], np.int64) for stretch in row["stretches"]]
         owners = np.repeat(np.arange(len(tokens)), [len(mine) for mine in tokens])
-        flat, room = np.concatenate(tokens), inputs.row_length - 3
-        if len(flat) <= room:
-            return flat, owners
-        kept = np.linspace(0, len(flat) - 1, room).round().astype(np.int64)
+        flat = np.concatenate(tokens)
+        kept = evenly_spaced(len(flat), at_most=inputs.row_length - 3)
         return flat[kept], owners[kept]
 
 

@@ -100,7 +100,7 @@ class Task(ABC):
     def answers(
         self, model: Any, batch: Mapping[str, Tensor], rows: Sequence[Row], inputs: Inputs
     ) -> list[dict[str, Any]]:
-        """What the model says, one JSON-able dict a row."""
+        """What the model says, one JSON-able dict a row (see readable)."""
 
     @abstractmethod
     def figures(self, answers: Sequence[Row], rows: Sequence[Row]) -> dict[str, float]:
@@ -142,6 +142,26 @@ class Task(ABC):
     def to_json(self) -> dict[str, Any]:
         """What `tasks.open_task` makes it from."""
         return {"name": self.name, "options": asdict(self.options), "facts": self.facts}
+
+
+class CaptionTask(Task):
+    """A task that learns from captions; an example with several is learned once with each."""
+
+    columns = ("captions",)
+
+    @staticmethod
+    def has_target(row: Row) -> bool:
+        """Whether it has a caption."""
+        return bool(row["captions"])
+
+    def training_rows(self, rows: Sequence[Row]) -> list[Row]:
+        """One a caption."""
+        return [{**row, "captions": [caption]} for row in rows for caption in row["captions"]]
+
+
+def readable(answer: Row) -> dict[str, Any]:
+    """What a user reads of an answer: names that begin with `_` are for figures."""
+    return {name: value for name, value in answer.items() if not name.startswith("_")}
 
 
 def to_tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:

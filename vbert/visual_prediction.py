@@ -3,7 +3,6 @@
 [CLS] text [>] [MASK] ... [SEP]      and      [CLS] [>] clips [MASK] ... [SEP]   (VideoBERT, section 4.2)
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vbert.examples import padded, sequence_of
+from vbert.examples import padded_inputs, sequence_of
 from vbert.modeling_videobert import VideoBertForPreTraining
 from vbert.sequences import Regime, join
+from vbert.task import to_tensors
 from vbert.text import JointVocabulary
 
 SEQUENCES_AT_ONCE = 64
@@ -34,12 +34,9 @@ def expected_tokens(
     untyped: Any = model
     for first in range(0, len(sequences), SEQUENCES_AT_ONCE):
         mine = sequences[first : first + SEQUENCES_AT_ONCE]
-        ids = torch.from_numpy(padded((ids for ids, _ in mine), fill=vocabulary.pad_id)).to(untyped.device)
-        types = torch.from_numpy(padded((types for _, types in mine), fill=0)).to(untyped.device)
-        lengths = torch.tensor([len(ids) for ids, _ in mine], device=untyped.device)
-        mask = torch.arange(ids.shape[1], device=untyped.device) < lengths[:, None]
-        hidden = untyped.bert(ids, token_type_ids=types, attention_mask=mask.long()).last_hidden_state
-        is_asked = ids == vocabulary.mask_id
+        inputs = to_tensors(padded_inputs(mine, vocabulary), untyped.device)
+        hidden = untyped.bert(**inputs).last_hidden_state
+        is_asked = inputs["input_ids"] == vocabulary.mask_id
         logits = untyped.cls.predictions(hidden[is_asked], untyped.bert.embeddings)
         chances = logits[:, vocabulary.visual_offset :].float().softmax(-1)
         owners = is_asked.nonzero()[:, 0]
@@ -89,5 +86,7 @@ def next_clips(documents: Iterable[Sequence[int]], *, num_seen: int) -> tuple[li
 
 def most_frequent(documents: Iterable[Sequence[int]], *, num_visual_tokens: int) -> np.ndarray:
     """How often each visual token is shown, float64 [num_visual_tokens]: what the baseline ranks by."""
-    counts = Counter(token for tokens in documents for token in tokens)
-    return np.array([counts[token] for token in range(num_visual_tokens)], np.float64)
+    counts = np.zeros(num_visual_tokens)
+    for tokens in documents:
+        counts += np.bincount(np.asarray(tokens, np.int64), minlength=num_visual_tokens)
+    return counts

@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from vbert.errors import UserError
+from vbert.examples import padded_inputs
 from vbert.modeling_videobert import VideoBertForPreTraining
 from vbert.sequences import Regime, join
+from vbert.task import to_tensors
 from vbert.text import JointVocabulary
 
 TEMPLATE = "now let me show you how to {verb} the {object} ."
@@ -113,15 +115,7 @@ class ZeroShotClassifier:
             )
             for tokens in clips
         ]
-        shape = (len(joined), max(len(ids) for ids, _ in joined))
-        input_ids = torch.full(shape, self.vocabulary.pad_id)
-        token_type_ids, attention_mask = torch.zeros(shape, dtype=torch.int64), torch.zeros(shape)
-        for row, (ids, token_types) in enumerate(joined):
-            input_ids[row, : len(ids)] = torch.from_numpy(ids)
-            token_type_ids[row, : len(ids)] = torch.from_numpy(token_types)
-            attention_mask[row, : len(ids)] = 1
-        tensors = {"input_ids": input_ids, "token_type_ids": token_type_ids, "attention_mask": attention_mask}
-        return {name: tensor.to(self.model.device) for name, tensor in tensors.items()}
+        return to_tensors(padded_inputs(joined, self.vocabulary), self.model.device)
 
     def _prompt(self, num_masks: tuple[int, int]) -> tuple[np.ndarray, dict[str, range]]:
         """Word pieces of the template with so many masks for verb and object, and where those are."""

@@ -1,0 +1,28 @@
+"""A job in a process of its own, as a user runs it, which tests may kill."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+JOBS = Path(__file__).parents[1] / "jobs"
+
+
+def start_job(name: str, *options: str, folder: Path, address: str) -> "subprocess.Popen[str]":
+    """Run `jobs/<name>.py` in a folder, on the cluster at an address, in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, str(JOBS / f"{name}.py"), *options],
+        cwd=folder,
+        env=os.environ | {"RAY_ADDRESS": address},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(job: "subprocess.Popen[str]") -> str:
+    """What it said, when it has ended well."""
+    output, _ = job.communicate(timeout=400)
+    assert job.returncode == 0, output
+    return output
