@@ -42,26 +42,51 @@ function vocabulary() {
     else found.sort((a, b) => counts[b] - counts[a] || ids[a] - ids[b]);
     current = 0;
     grid.scrollTop = 0;
+    clear();
     byId("token-found").value = `${grouped(found.length)} of ${grouped(ids.length)} tokens`;
     draw();
   }
   const columns = () => Math.max(1, Math.floor(grid.clientWidth / CELL.width));
+  // Cells in view stay the same elements while one scrolls or moves: a screen reader keeps its place.
+  const drawn = new Map();
+  let drawnAcross = 0;
   function draw() {
     const across = columns();
+    if (across !== drawnAcross) clear();
+    drawnAcross = across;
     inner.style.height = `${Math.ceil(found.length / across) * CELL.height}px`;
     const first = Math.max(0, Math.floor(grid.scrollTop / CELL.height) - 1) * across;
     const last = Math.min(found.length, (Math.ceil((grid.scrollTop + grid.clientHeight) / CELL.height) + 1) * across);
-    const cells = [];
-    for (let place = first; place < last; place++) cells.push(cell(place, across));
-    inner.replaceChildren(...cells);
+    for (const [place, element] of drawn) {
+      if (place >= first && place < last) continue;
+      element.remove();
+      drawn.delete(place);
+    }
+    const inView = [...drawn.keys()];
+    const start = inView.length ? Math.min(...inView) : last, end = inView.length ? Math.max(...inView) + 1 : last;
+    inner.prepend(...cells(first, start, across));
+    inner.append(...cells(end, last, across));
+    for (const [place, element] of drawn) element.setAttribute("aria-selected", String(place === current));
     if (found.length) grid.setAttribute("aria-activedescendant", `token-${current}`);
     else grid.removeAttribute("aria-activedescendant");
+  }
+  function clear() {
+    drawn.clear();
+    inner.replaceChildren();
+  }
+  function cells(first, last, across) {
+    const made = [];
+    for (let place = first; place < last; place++) {
+      drawn.set(place, cell(place, across));
+      made.push(drawn.get(place));
+    }
+    return made;
   }
   function cell(place, across) {
     const at = found[place];
     const style = { left: `${(place % across) * CELL.width}px`, top: `${Math.floor(place / across) * CELL.height}px`, width: `${CELL.width - 4}px`, height: `${CELL.height - 4}px` };
     const said = words[at] ? `said with it: ${words[at]}` : "no word belongs to it";
-    const attributes = { class: "token", role: "option", id: `token-${place}`, "aria-selected": String(place === current), "aria-setsize": found.length, "aria-posinset": place + 1, "aria-label": `token ${ids[at]}, ${grouped(counts[at])} clips, ${said}`, title: said, style };
+    const attributes = { class: "token", role: "option", id: `token-${place}`, "aria-setsize": found.length, "aria-posinset": place + 1, "aria-label": `token ${ids[at]}, ${grouped(counts[at])} clips, ${said}`, title: said, style };
     const element = make("div", attributes, image(images[at], ""), make("b", { text: `${ids[at]} ` }), make("span", { text: `${grouped(counts[at])}×` }), make("span", { class: "said", text: words[at] }));
     element.addEventListener("click", () => move(place));
     return element;
