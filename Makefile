@@ -24,7 +24,7 @@ demo: $(READY)  ## the whole job on a rendered corpus, with real weights
 tasks: $(READY)  ## fine-tune the demo's model for every task: after `make demo`, a quarter of an hour
 	$(BIN)/python -m demo.tasks
 
-ablations: $(READY)  ## what the demo's model owes to its data and parts: after `make demo`, half an hour
+ablations: $(READY)  ## what the demo's model owes to its data and parts: after `make demo`, an hour
 	$(BIN)/python -m demo.ablations
 
 test: $(READY)  ## every test, with coverage (at least 90 %)

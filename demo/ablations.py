@@ -2,13 +2,15 @@
 
     make demo && make ablations
 
-Prints a table, and writes it to demo-output/ablations/ablations.md. About half an hour on 2 cores.
+Prints a table, and writes it to demo-output/ablations/ablations.md. About an hour on 2 cores.
 """
 
 import argparse
 import json
 import random
+import statistics
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,15 +21,24 @@ from vbert.records import read_records
 from vbert.schemas import DOCUMENTS
 from vbert.tables import Committer, Table
 
-# What is changed against the demo's own run, in options of pretrain.
-VARIANTS: dict[str, list[object]] = {
-    "half of the videos": ["--share-of-videos", 0.5],
-    "a quarter of the videos": ["--share-of-videos", 0.25],
-    "visual tokens shuffled between videos": [],
-    "alignment off": ["--model.alignment-weight", 0],
-    "random text initialisation": ["--model.random-init"],
+
+@dataclass(frozen=True)
+class Variant:
+    """What is changed against the demo's own run, in options of pretrain, and how often it is run."""
+
+    changes: tuple[object, ...] = ()
+    num_seeds: int = 1  # more where one seed's chance is larger than what the change does
+
+
+ALL, SHUFFLED = "all videos (the demo)", "visual tokens shuffled between videos"
+VARIANTS = {
+    ALL: Variant(num_seeds=3),
+    "half of the videos": Variant(("--share-of-videos", 0.5), num_seeds=3),
+    "a quarter of the videos": Variant(("--share-of-videos", 0.25), num_seeds=3),
+    SHUFFLED: Variant(),
+    "alignment off": Variant(("--model.alignment-weight", 0)),
+    "random text initialisation": Variant(("--model.random-init",)),
 }
-SHUFFLED = "visual tokens shuffled between videos"
 COLUMNS = ("verb top-1", "verb top-5", "object top-1", "object top-5")
 
 
@@ -42,15 +53,21 @@ def main() -> None:
     corpus, tables = demo / "corpus", demo / "tables"
     (vocabulary,) = (tables / "vocabularies").iterdir()
     num_steps = json.loads((demo / "run" / "options.json").read_text())["num_steps"]
-    folders = {"all videos (the demo)": demo / "run"}
-    for name, changes in VARIANTS.items():
-        say(name)
-        output = folders[name] = demo / "ablations" / name.replace(" ", "-")
-        source = tables
-        if name == SHUFFLED:
-            source = shuffle_tokens(tables, output / "tables", partition=vocabulary.name, corpus=corpus)
-        run(*pretrain_command(source, vocabulary, corpus, output, num_steps=num_steps), *changes)
-        run(*evaluate_command(tables, corpus, output))  # on the true documents, whatever was trained on
+    folders: dict[str, list[Path]] = {name: [] for name in VARIANTS}
+    for name, variant in VARIANTS.items():
+        for seed in range(variant.num_seeds):
+            if (name, seed) == (ALL, 0):
+                folders[name].append(demo / "run")
+                continue
+            say(f"{name}, seed {seed}")
+            output = demo / "ablations" / f"{name.replace(' ', '-')}-{seed}"
+            folders[name].append(output)
+            source = tables
+            if name == SHUFFLED:
+                source = shuffle_tokens(tables, output / "tables", partition=vocabulary.name, corpus=corpus)
+            command = pretrain_command(source, vocabulary, corpus, output, num_steps=num_steps)
+            run(*command, "--seed", seed, *variant.changes)
+            run(*evaluate_command(tables, corpus, output))  # on the true documents, whatever was trained on
     text = "\n".join(table(folders))
     (demo / "ablations" / "ablations.md").write_text(f"{text}\n")
     print(f"\n{text}")
@@ -78,22 +95,31 @@ def shuffle_tokens(tables: Path, root: Path, *, partition: str, corpus: Path) ->
     return root
 
 
-def table(folders: dict[str, Path]) -> Iterator[str]:
-    """Markdown: a line a run, and the baselines that the demo's run has."""
+def table(folders: dict[str, list[Path]]) -> Iterator[str]:
+    """Markdown: a line a variant, and the baselines that the demo's run has."""
     yield f"| trained on | alignment | {' | '.join(COLUMNS)} |"
     yield "|---" * (2 + len(COLUMNS)) + "|"
-    for name, folder in folders.items():
-        scores = json.loads((folder / "zero-shot.json").read_text())["scores"]
-        alignment = best_alignment(folder)
-        yield line(name, f"{alignment:.2f}", scores["cross-modal"])
-        if folder.name == "run":
-            baselines = {method: line(f"*{method}*", "", scores[method]) for method in list(scores)[1:]}
-    yield from baselines.values()
+    for name, runs in folders.items():
+        scores = [zero_shot(folder)["cross-modal"] for folder in runs]
+        cells = [per_cent([best_alignment(folder) for folder in runs])]
+        cells += [per_cent([score[column] for score in scores]) for column in COLUMNS]
+        yield f"| {name} | {' | '.join(cells)} |"
+    for method, score in list(zero_shot(folders[ALL][0]).items())[1:]:
+        yield f"| *{method}* | | {' | '.join(per_cent([score[column]]) for column in COLUMNS)} |"
 
 
-def line(name: str, alignment: str, scores: dict[str, float]) -> str:
-    """One row of the table, in per cent."""
-    return f"| {name} | {alignment} | {' | '.join(f'{scores[column]:.0%}' for column in COLUMNS)} |"
+def zero_shot(run: Path) -> dict[str, dict[str, float]]:
+    """Accuracies by method, the model's first."""
+    scores: dict[str, dict[str, float]] = json.loads((run / "zero-shot.json").read_text())["scores"]
+    return scores
+
+
+def per_cent(values: list[float]) -> str:
+    """The mean over the seeds, and its standard error where there are several."""
+    mean = f"{statistics.mean(values):.0%}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ± {statistics.stdev(values) / len(values) ** 0.5:.0%}"
 
 
 def best_alignment(run: Path) -> float:
