@@ -4,7 +4,6 @@ python jobs/evaluate_forecast.py --tables tables/ --model runs/first/model --vid
 """
 
 from vbert.command_line import OK, run_job
-from vbert.margins import margin_lines
 from vbert.progress import duration_text, print_summary
 from vbert.ray_forecast import ForecastConfig, evaluate_forecast
 
@@ -15,11 +14,7 @@ def main(config: ForecastConfig) -> int:
     print_summary(
         f"evaluate_forecast: {summary.num_clips:,} clips of {summary.num_videos:,} videos",
         {
-            **{
-                method: ", ".join(f"{name} {value:.1%}" for name, value in figures.items())
-                for method, figures in summary.figures.items()
-            },
-            **margin_lines(summary.margins),
+            **summary.comparison.lines(),
             "time": duration_text(summary.seconds),
             **({"figures": config.output} if config.output else {}),
         },

@@ -15,10 +15,7 @@ def main(config: RetrievalConfig) -> int:
     print_summary(
         f"evaluate_retrieval: {summary.num_pairs:,} texts and videos",
         {
-            **{
-                method: ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
-                for method, figures in summary.figures.items()
-            },
+            **summary.comparison.lines(),
             "annotated videos missing": f"{found.num_missing_videos} of {found.num_videos}",
             "time": duration_text(summary.seconds),
             **({"figures": config.output} if config.output else {}),

@@ -4,7 +4,6 @@ python jobs/predict.py --tables tables/ --model runs/labels/model --annotations 
 """
 
 from vbert.command_line import OK, run_job
-from vbert.margins import margin_lines
 from vbert.progress import duration_text, print_summary
 from vbert.ray_predict import PredictConfig, predict
 
@@ -19,11 +18,7 @@ def main(config: PredictConfig) -> int:
     print_summary(
         f"predict: {summary.task}, {summary.num_answers:,} answers, {summary.num_known:,} of them to compare",
         {
-            **{
-                method: ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
-                for method, figures in summary.figures.items()
-            },
-            **margin_lines(summary.margins),
+            **summary.comparison.lines(),
             "without clips": summary.num_without_clips,
             **missing,
             "time": duration_text(summary.seconds),

@@ -113,7 +113,7 @@ def test_a_run_learns_and_its_model_answers(
         )
 
     every = ask(window_seconds=6.0)
-    assert (every.num_answers, every.num_known, every.figures) == (3 * NUM_VIDEOS, 0, {})
+    assert (every.num_answers, every.num_known, every.comparison.scores) == (3 * NUM_VIDEOS, 0, {})
     whole = ask()
     assert whole.num_answers == NUM_VIDEOS
     model = corpus / "model"
@@ -167,15 +167,15 @@ def test_texts_find_their_videos_in_two_stages(corpus: Path, joined: None, ray_c
         output=str(tmp_path / "retrieval.json"),
     )
     assert found.num_pairs == 36
-    scores = {name: figures["text to video R@1"] for name, figures in found.figures.items()}
+    scores = {name: figures["text to video R@1"] for name, figures in found.comparison.scores.items()}
     assert scores["first stage"] > 0.6  # trained; the others' captions are all of five foods
     assert scores["word vectors of what is said"] > 0.6
     assert scores["sentence embeddings of what is said"] > 0.6
-    alone = evaluate().figures["model"]["text to video R@1"]
+    alone = evaluate().comparison.scores["model"]["text to video R@1"]
     assert max(scores["chance"], alone) < 0.4  # the model has not been trained
     assert scores["model"] > alone + 0.2  # but is asked only about what the first stage has found
     saved = json.loads((tmp_path / "retrieval.json").read_text())
-    assert saved["scores"] == found.figures
+    assert saved["scores"] == found.comparison.scores
     with pytest.raises(UserError, match="no checkpoint"):
         evaluate(first_stage=str(tmp_path))
 
@@ -196,8 +196,8 @@ def test_what_comes_next_is_ranked_against_the_same_again(corpus: Path, joined: 
     assert (found.num_clips, found.num_videos) == (6, 2)
     tokens = [cooking(number)["visual_tokens"] for number in (0, 1)]
     same = [row[at] == row[at + 1] for row in tokens for at in (2, 6, 10)]
-    assert found.figures["the same again"]["top-1"] == pytest.approx(np.mean(same))
-    assert json.loads((tmp_path / "forecast.json").read_text())["scores"] == found.figures
+    assert found.comparison.scores["the same again"]["top-1"] == pytest.approx(np.mean(same))
+    assert json.loads((tmp_path / "forecast.json").read_text())["scores"] == found.comparison.scores
     (tmp_path / "asked.csv").write_text("video_id\ngone\n")
     with pytest.raises(UserError, match="none of its 1 videos is in the documents"):
         evaluate_forecast(config)

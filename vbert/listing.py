@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
 import fsspec
+import pyarrow.fs
+from fsspec.implementations.local import LocalFileSystem
 
 from vbert.errors import UserError
 from vbert.schemas import short_hash
@@ -141,6 +143,18 @@ def open_file(uri: str) -> Any:
 def stem_of(uri: str) -> str:
     """`one` of `talks/one.mp4`: the file's name without its extension."""
     return uri.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+
+
+def arrow_filesystem(uri: str) -> tuple[pyarrow.fs.FileSystem, str]:
+    """What Arrow reads a folder or bucket URL with, and the path there.
+
+    Arrow's own for a local folder: threads of Arrow that read through Python while Python ends abort the
+    process, after all its work was done (apache/arrow, issues 34314 and 36389).
+    """
+    filesystem, path = fsspec.url_to_fs(uri)
+    if isinstance(filesystem, LocalFileSystem):
+        return pyarrow.fs.LocalFileSystem(), path
+    return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(filesystem)), path
 
 
 def write_json(uri: str, value: Any) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from vbert.checkpoint_files import CONFIG, read_json, visual_vocabulary_of
 from vbert.checkpoints import load_pretrained
 from vbert.errors import UserError
 from vbert.listing import with_absolute_paths, write_json
-from vbert.margins import Figures, margins
+from vbert.margins import Comparison, Figures, compare
 from vbert.metrics import ranks, top_k
 from vbert.ray_cluster import connect, model_actors, rows_as_they_come
 from vbert.ray_examples import Videos
@@ -54,8 +54,7 @@ class ForecastSummary:
 
     num_clips: int
     num_videos: int
-    figures: Figures
-    margins: Figures
+    comparison: Comparison
     seconds: float
 
 
@@ -92,19 +91,15 @@ def evaluate_forecast(config: ForecastConfig) -> ForecastSummary:
             method: {f"top-{k}": top_k(places[method][list(rows)], k) for k in (1, 5)} for method in METHODS
         }
 
-    numbers = list(range(len(seen)))
-    ahead = (
-        margins(numbers, owners, figures, num_resamples=config.num_resamples) if config.num_resamples else {}
-    )
+    comparison = compare(range(len(seen)), owners, figures, num_resamples=config.num_resamples)
     summary = ForecastSummary(
         num_clips=len(seen),
         num_videos=len(set(owners)),
-        figures=figures(numbers),
-        margins=ahead,
+        comparison=comparison,
         seconds=time.monotonic() - start_seconds,
     )
     if config.output:
-        write_json(config.output, {"scores": summary.figures, "margins": ahead})
+        write_json(config.output, asdict(comparison))
     return summary
 
 

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from vbert.checkpoint_files import PROGRESS, read_json
 from vbert.errors import UserError
 from vbert.examples import EXAMPLES, Row
 from vbert.listing import with_absolute_paths, write_json
-from vbert.margins import margins
+from vbert.margins import Comparison, Figures, compare
 from vbert.progress import Progress
 from vbert.ray_cluster import connect, model_actors, rows_as_they_come
 from vbert.ray_examples import Accounting, Videos, annotations_of, every_video, examples_of
@@ -57,7 +57,7 @@ class PredictConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictSummary:
-    """What was answered, and how well: figures["model"]["top-1"], figures["majority"]["top-1"] ..."""
+    """What was answered, and how well."""
 
     task: str
     num_answers: int
@@ -65,9 +65,7 @@ class PredictSummary:
     num_known: int
     """Answers whose right one is known."""
     accounting: Accounting | None
-    figures: dict[str, dict[str, float]]
-    margins: dict[str, dict[str, float]]
-    """By how many standard errors the model is ahead: margins["majority"]["top-1"]."""
+    comparison: Comparison
     answers: str
     seconds: float
 
@@ -110,20 +108,19 @@ def predict(config: PredictConfig) -> PredictSummary:
             file.write(json.dumps(_line(task, answer, row)) + "\n")
             if is_known:
                 known.append((answer, row))
-    figures = _figures(task, known)
-    ahead = {}
-    if known and config.num_resamples:
+    comparison = Comparison()
+    if known:
         videos_asked = [row["video_id"] for _, row in known]
-        ahead = margins(known, videos_asked, partial(_figures, task), num_resamples=config.num_resamples)
-    write_json(f"{root}/{FIGURES}", {"scores": figures, "margins": ahead})
+        figures = partial(_figures, task)
+        comparison = compare(known, videos_asked, figures, num_resamples=config.num_resamples)
+    write_json(f"{root}/{FIGURES}", asdict(comparison))
     return PredictSummary(
         task=task.name,
         num_answers=num_answers,
         num_without_clips=num_without_clips,
         num_known=len(known),
         accounting=accounting,
-        figures=figures,
-        margins=ahead,
+        comparison=comparison,
         answers=f"{root}/{ANSWERS}",
         seconds=time.monotonic() - start_seconds,
     )
@@ -137,9 +134,7 @@ def _line(task: Task, answer: Row, row: Row) -> dict[str, Any]:
     return about | readable(answer)
 
 
-def _figures(task: Task, known: Sequence[tuple[Row, Row]]) -> dict[str, dict[str, float]]:
-    if not known:
-        return {}
+def _figures(task: Task, known: Sequence[tuple[Row, Row]]) -> Figures:
     answers, rows = [answer for answer, _ in known], [row for _, row in known]
     return {"model": task.figures(answers, rows)} | task.baselines(rows)
 

@@ -18,7 +18,7 @@ from vbert.checkpoints import load_pretrained
 from vbert.errors import UserError
 from vbert.examples import Row
 from vbert.listing import with_absolute_paths, write_json
-from vbert.margins import Figures, margins
+from vbert.margins import Comparison, Figures, compare
 from vbert.progress import Progress
 from vbert.ray_cluster import connect, model_actors, rows_as_they_come
 from vbert.ray_examples import Accounting, Videos, annotations_of, examples_of
@@ -60,12 +60,11 @@ class RetrievalConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RetrievalSummary:
-    """Figures by method; the model's own is `model`."""
+    """Figures by method; the pretrained model's own is `model`."""
 
     num_pairs: int
     accounting: Accounting
-    figures: Figures
-    margins: Figures
+    comparison: Comparison
     seconds: float
 
 
@@ -96,20 +95,16 @@ def evaluate_retrieval(config: RetrievalConfig) -> RetrievalSummary:
     rows = sorted(rows, key=lambda row: int(row["number"]))
     scores = _scores(config, rows, embedders)
     figures = partial(_figures, scores, rows)
-    places = list(range(len(rows)))
-    ahead: Figures = {}
-    if config.num_resamples:
-        owners = [row["video_id"] for row in rows]
-        ahead = margins(places, owners, figures, num_resamples=config.num_resamples)
+    owners = [row["video_id"] for row in rows]
+    comparison = compare(range(len(rows)), owners, figures, num_resamples=config.num_resamples)
     summary = RetrievalSummary(
         num_pairs=len(rows),
         accounting=accounting,
-        figures=figures(places),
-        margins=ahead,
+        comparison=comparison,
         seconds=time.monotonic() - start_seconds,
     )
     if config.output:
-        write_json(config.output, {"scores": summary.figures, "margins": ahead, **asdict(accounting)})
+        write_json(config.output, {**asdict(comparison), **asdict(accounting)})
     return summary
 
 

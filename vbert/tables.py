@@ -16,12 +16,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.fs
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
 from vbert.errors import UserError
+from vbert.listing import arrow_filesystem
 from vbert.schemas import TableSchema
 
 # A segment of 40 clips x 1,280 float32 is 200 KB: 64 rows make row groups of 13 MB, so that one video is
@@ -113,9 +115,9 @@ class Table:
 
     def read_rows(self, path: str, rows: Sequence[int]) -> pa.Table:
         """Some rows of one file by their numbers, which rise; only the row groups that hold them are read."""
-        filesystem, full = fsspec.url_to_fs(f"{self.uri}/{path}")
+        filesystem, root = arrow_filesystem(self.uri)
         wanted = np.asarray(rows, np.int64)
-        with filesystem.open(full, "rb") as file:
+        with filesystem.open_input_file(f"{root}/{path}") as file:
             parquet = pq.ParquetFile(file)
             sizes = [parquet.metadata.row_group(index).num_rows for index in range(parquet.num_row_groups)]
             ends = np.cumsum(sizes)
@@ -127,8 +129,8 @@ class Table:
 
     def row_groups(self, path: str, *, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The rows of one file, ROWS_PER_GROUP at a time."""
-        filesystem, full = fsspec.url_to_fs(f"{self.uri}/{path}")
-        with filesystem.open(full, "rb") as file:
+        filesystem, root = arrow_filesystem(self.uri)
+        with filesystem.open_input_file(f"{root}/{path}") as file:
             parquet = pq.ParquetFile(file)
             for index in range(parquet.num_row_groups):
                 yield parquet.read_row_group(index, columns=columns)
@@ -213,7 +215,11 @@ class Table:
 
     def _dataset(self, delta: DeltaTable, partition: str) -> ds.Dataset:
         column = self.layout.partition
-        dataset = delta.to_pyarrow_dataset(file_pruning_predicate=[(column, "=", partition)])
+        filesystem, root = arrow_filesystem(self.uri)
+        dataset = delta.to_pyarrow_dataset(
+            file_pruning_predicate=[(column, "=", partition)],
+            filesystem=pyarrow.fs.SubTreeFileSystem(root, filesystem),
+        )
         return dataset.filter(ds.field(column) == partition)
 
 
