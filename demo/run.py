@@ -96,7 +96,7 @@ def pretrain_command(
         *("jobs/pretrain.py", "--tables", tables, "--vocabulary", vocabulary, "--output", output),
         *("--held-out", corpus / "heldout.csv", "--validation-share", 0),
         *("--num-steps", num_steps, "--lanes", 1, "--rows-per-step", 8, "--precision", "bf16"),
-        *("--checkpoint-every", max(1, num_steps // 3), "--log-every", max(1, num_steps // 12)),
+        *("--checkpoint-every", max(1, num_steps // 2), "--log-every", max(1, num_steps // 12)),
         *("--model.dropout", 0, "--model.alignment-weight", 1, "--optimizer.learning-rate", 0.001),
         *("--sequences.row-length", 128, "--sequences.joint-weight", 6),
         *("--sequences.max-subsampling-step", 2),

@@ -33,7 +33,7 @@ QUESTIONS = Trial("question_answering", "accuracy", "majority of the type")
 CHOICES = Trial("multiple_choice", "accuracy", "chance")
 LABELS = Trial("classification", "mAP", "mean-pooled features", ("--options.multi-label",))
 TRIALS = {
-    "classification (several labels)": LABELS,
+    "classification": LABELS,
     "linear probe": replace(LABELS, baseline="majority", options=(*LABELS.options, "--freeze-encoder")),
     "language only": replace(QUESTIONS, options=("--options.hide-video",)),
     "question answering": replace(QUESTIONS, baseline="language only"),
