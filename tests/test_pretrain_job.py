@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 import ray.train
 import torch
+from ray.cluster_utils import Cluster
 from ray.train.torch import TorchTrainer
 
 from tests.job_process import finish, start_job
@@ -88,9 +89,9 @@ def _write_features(root: str, documents: list[dict[str, Any]]) -> None:
 
 @pytest.fixture
 def start(corpus: dict[str, str], ray_cluster: str) -> Job:
-    def start(output: Path, *options: str) -> "subprocess.Popen[str]":
+    def start(output: Path, *options: str, address: str = ray_cluster) -> "subprocess.Popen[str]":
         root = Path(corpus["tables"]).parent
-        sizes = ["--num-steps", str(NUM_STEPS), "--lanes", "2", "--rows-per-step", "8", "--log-every", "1"]
+        sizes = ["--num-steps", str(NUM_STEPS), "--lanes", "4", "--rows-per-step", "8", "--log-every", "1"]
         return start_job(
             "pretrain",
             *("--tables", "tables", "--output", os.path.relpath(output, root), "--model.bert", "bert"),
@@ -98,7 +99,7 @@ def start(corpus: dict[str, str], ray_cluster: str) -> Job:
             *("--checkpoint-every", "5", "--sequences.row-length", "64", "--validation-share", "0.2"),
             *options,
             folder=root,
-            address=ray_cluster,
+            address=address,
         )
 
     return start
@@ -132,6 +133,15 @@ def wait_for_step(output: Path, step: int, job: "subprocess.Popen[str]") -> None
         assert job.poll() is None, "the job ended before it was killed"
         assert time.monotonic() < deadline, "the job does not come to that step"
         time.sleep(0.02)
+
+
+def training_workers() -> list[psutil.Process]:
+    """The processes of the workers of the run, of which there is one at a time."""
+    found = [
+        p for p in psutil.process_iter(["cmdline"]) if "RayTrainWorker" in " ".join(p.info["cmdline"] or [])
+    ]
+    assert found
+    return found
 
 
 def test_one_worker_and_what_a_run_leaves(start: Job, tmp_path: Path, undisturbed: dict[str, Any]):
@@ -178,11 +188,7 @@ def test_a_worker_killed_mid_epoch_costs_no_sequence(start: Job, tmp_path: Path,
     """The steps since the last checkpoint are done again, to the same losses: none is lost, none twice."""
     job = start(tmp_path / "run")
     wait_for_step(tmp_path / "run", 8, job)
-    workers = [
-        p for p in psutil.process_iter(["cmdline"]) if "RayTrainWorker" in " ".join(p.info["cmdline"] or [])
-    ]
-    assert workers
-    workers[0].kill()
+    training_workers()[0].kill()
     finish(job)
     assert_same(losses(tmp_path / "run"), undisturbed["lines"], tolerance=1e-6)
 
@@ -196,6 +202,24 @@ def test_a_killed_driver_goes_on_with_the_same_command(
     os.killpg(job.pid, signal.SIGKILL)
     job.communicate(timeout=60)
     finish(start(tmp_path / "run", "--num-workers", "2"))
+    assert_same(losses(tmp_path / "run"), undisturbed["lines"], tolerance=1e-4)
+
+
+def test_a_lost_node_leaves_fewer_workers_that_go_on(start: Job, tmp_path: Path, undisturbed: dict[str, Any]):
+    """`--min-workers`: four on two nodes, two on the node that is left, and the losses of one."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        second = cluster.add_node(num_cpus=1)
+        workers = ("--num-workers", "4", "--min-workers", "1")
+        job = start(tmp_path / "run", *workers, address=cluster.address)
+        wait_for_step(tmp_path / "run", 7, job)
+        assert len(training_workers()) == 4
+        cluster.remove_node(second, allow_graceful=False)
+        wait_for_step(tmp_path / "run", 15, job)
+        assert len(training_workers()) == 2
+        finish(job)
+    finally:
+        cluster.shutdown()
     assert_same(losses(tmp_path / "run"), undisturbed["lines"], tolerance=1e-4)
 
 

@@ -1,8 +1,10 @@
+import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.tiny_whisper import HIGH, LESSONS, LOW, WORDS, tones, write_tiny_whisper
 from vbert.audio import RATE
 from vbert.errors import UserError
 from vbert.sentences import Word
@@ -21,18 +23,20 @@ class Knocks:
 
 
 def write_knocks(path: Path, *, seconds: int, every: float) -> list[float]:
-    import wave
-
     samples = np.full(seconds * RATE, 0.004)
     times = np.arange(0.7, seconds - 0.5, every)
     for at in times:
         samples[round(at * RATE) : round((at + 0.1) * RATE)] = 0.9
+    write_sound(path, samples)
+    return [float(at) for at in times]
+
+
+def write_sound(path: Path, samples: np.ndarray) -> None:
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(RATE)
         file.writeframes((samples * 32767).astype("<i2").tobytes())
-    return [float(at) for at in times]
 
 
 def test_no_word_is_lost_or_doubled_where_windows_meet(tmp_path: Path):
@@ -50,13 +54,7 @@ def test_silence_is_not_listened_to(tmp_path: Path):
 
     write_knocks(tmp_path / "a.wav", seconds=3, every=100)
     assert recognize(str(tmp_path / "a.wav"), Inventive())
-    import wave
-
-    with wave.open(str(tmp_path / "b.wav"), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
-        file.writeframes(bytes(2 * RATE))
+    write_sound(tmp_path / "b.wav", np.zeros(RATE))
     assert recognize(str(tmp_path / "b.wav"), Inventive()) == []
 
 
@@ -69,6 +67,20 @@ def test_pocketsphinx_understands_a_narrator(real_videos: Path):
     assert 0 < telescope.start_seconds < 2
     assert 5 < telescope.end_seconds < 9
     assert [s.start_seconds for s in sentences] == sorted(s.start_seconds for s in sentences)
+
+
+def test_whisper_says_what_it_has_learned_to_hear(tmp_path: Path, one_thread: None):
+    """The hub's format and pipeline, with times of words, on a model that knows two tones."""
+    write_tiny_whisper(tmp_path / "whisper")
+    recognizer = make_recognizer(f"whisper:{tmp_path / 'whisper'}")
+    for lesson in LESSONS:
+        words = recognizer.words(tones(lesson))
+        assert [word.text for word in words] == [WORDS[tone] for tone in lesson]
+        for word in words:
+            assert 0 <= word.start_seconds <= word.end_seconds <= 1.5 * len(lesson) + 0.02
+    write_sound(tmp_path / "a.wav", tones([HIGH, LOW]))
+    (sentence,) = recognize(str(tmp_path / "a.wav"), recognizer)
+    assert sentence.text == "High low."
 
 
 def test_a_recognizer_that_is_none_is_the_users_mistake():

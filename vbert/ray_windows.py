@@ -15,9 +15,10 @@ from vbert.lanes import MicroBatch, Window
 from vbert.windows import WindowReader
 
 WINDOWS_A_DATASET = 16
-# A task builds 6,000 sequences a second. It asks for half a CPU, to find room beside training workers.
+# A task builds 6,000 sequences a second. It asks for what training workers leave of a node
+# (ray_train_run.CPUS_A_WORKER); a head node without CPUs has nothing for it.
 TASKS = 2
-CPUS_A_TASK = 0.5
+CPUS_A_TASK = 0.01
 
 Built = tuple[Window, list[MicroBatch]]
 
