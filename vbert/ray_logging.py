@@ -1,15 +1,20 @@
 """Runs in every worker process as it starts, so it imports nothing else of ours."""
 
 import logging
+from pathlib import Path
 
-# The first repeats itself every second where no dashboard is installed, the second at each checkpoint.
-QUIET = (
-    "ray.train.v2._internal.execution.controller.placement_group_cleaner",
-    "ray.train.v2._internal.execution.context",
-)
+import ray
+
+EXECUTION = "ray/train/v2/_internal/execution"
 
 
 def quiet_worker() -> None:
     """Silence what Ray tells beside our own progress; failures come as exceptions."""
-    for name in QUIET:
+    site_packages = Path(ray.__file__).parents[1]
+    for name in (
+        # Repeats itself every second where no dashboard is installed.
+        f"{EXECUTION}/controller/placement_group_cleaner".replace("/", "."),
+        # Tells of each checkpoint, under a name that is its file's path.
+        str(site_packages / EXECUTION / "context.py"),
+    ):
         logging.getLogger(name).setLevel(logging.ERROR)
