@@ -17,10 +17,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from vbert.commits import Committer
 from vbert.corpus import list_corpus
 from vbert.features import FeaturizerConfig, featurizer_id
 from vbert.schemas import VIDEOS
-from vbert.tables import Committer, Table
+from vbert.tables import Table
 
 ROOT = Path(__file__).parents[1]
 FILES_A_FOLDER = 1000

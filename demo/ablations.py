@@ -16,10 +16,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from demo.run import ROOT, evaluate_command, pretrain_command, run, say
+from vbert.commits import Committer
 from vbert.metrics_log import read_metrics
 from vbert.records import read_records
 from vbert.schemas import DOCUMENTS
-from vbert.tables import Committer, Table
+from vbert.tables import Table
 
 
 @dataclass(frozen=True)

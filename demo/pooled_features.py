@@ -19,7 +19,7 @@ from sklearn.preprocessing import MultiLabelBinarizer, StandardScaler
 
 from vbert.datasets import read_annotations
 from vbert.examples import stretch
-from vbert.listing import write_json
+from vbert.files import write_json
 from vbert.margins import Figures, compare
 from vbert.metrics import mean_average_precision
 from vbert.schemas import FEATURES, unpack_vectors

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.tiny import bert_config, cooking, vocabulary
+from vbert.commits import Committer
 from vbert.configuration_videobert import from_bert_config
 from vbert.continuous import FeatureReader, attach_vectors, spread_vectors
 from vbert.lanes import cut_runs, windows_of_epoch
@@ -15,7 +16,7 @@ from vbert.objective import evaluate_batches, train_step
 from vbert.pretrain import PRETRAINING
 from vbert.schemas import DOCUMENTS, FEATURES
 from vbert.sequences import IGNORED, SequenceConfig
-from vbert.tables import Committer, Table
+from vbert.tables import Table
 from vbert.training import OptimizerConfig, make_optimizer
 from vbert.windows import WindowReader
 

@@ -18,6 +18,7 @@ import torch
 from tests.job_process import finish, start_job
 from tests.test_tasks import annotations
 from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_config, cooking, vocabulary
+from vbert.commits import Committer
 from vbert.configuration_videobert import from_bert_config
 from vbert.errors import UserError
 from vbert.metrics_log import read_metrics
@@ -27,7 +28,7 @@ from vbert.ray_forecast import ForecastConfig, evaluate_forecast
 from vbert.ray_predict import PredictConfig, predict
 from vbert.ray_retrieval import RetrievalConfig, evaluate_retrieval
 from vbert.schemas import DOCUMENTS
-from vbert.tables import Committer, Table
+from vbert.tables import Table
 
 pytestmark = pytest.mark.slow
 

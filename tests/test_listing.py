@@ -6,17 +6,8 @@ import fsspec
 import pytest
 
 from vbert.errors import UserError
-from vbert.listing import (
-    MIN_FILES_TO_LIST,
-    MISSING,
-    content_stamps,
-    extension_of,
-    list_files,
-    local_path,
-    local_uri,
-    open_file,
-    stat_files,
-)
+from vbert.files import extension_of, local_path, local_uri, open_file
+from vbert.listing import MIN_FILES_TO_LIST, MISSING, content_stamps, list_files, stat_files
 from vbert.schemas import short_hash
 
 

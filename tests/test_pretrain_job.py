@@ -24,6 +24,7 @@ from tests.job_process import finish, start_job
 from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_folder, cooking
 from vbert import ray_pretrain
 from vbert.checkpoints import load_pretrained
+from vbert.commits import Committer
 from vbert.encoders import ModelConfig
 from vbert.errors import UserError
 from vbert.metrics_log import read_metrics
@@ -32,7 +33,7 @@ from vbert.ray_pretrain import PretrainConfig, pretrain
 from vbert.ray_zero_shot import ZeroShotConfig, evaluate_zero_shot
 from vbert.schemas import DOCUMENTS, FEATURES
 from vbert.sequences import SequenceConfig
-from vbert.tables import Committer, Table
+from vbert.tables import Table
 from vbert.vocabulary import Vocabulary, save
 
 pytestmark = pytest.mark.slow

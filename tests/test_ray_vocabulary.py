@@ -6,11 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from vbert.commits import Committer
 from vbert.errors import UserError
 from vbert.ray_vocabulary import FitConfig, clips_up_to, fit, lowest_priorities
 from vbert.sampling import priorities, threshold_of
 from vbert.schemas import FEATURES, pack_vectors
-from vbert.tables import Committer, Table
+from vbert.tables import Table
 from vbert.vocabulary import merge_samples
 
 CLIPS_A_SEGMENT = 3

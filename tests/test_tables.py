@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
+from vbert.commits import Committer
 from vbert.errors import UserError
 from vbert.schemas import FEATURES, pack_vectors, unpack_vectors
-from vbert.tables import Committer, Table
+from vbert.tables import Table
 
 DIM = 7
 

@@ -5,10 +5,11 @@ import pyarrow as pa
 import pytest
 
 from tests.tiny import cooking, vocabulary
+from vbert.commits import Committer
 from vbert.lanes import Run, cut_runs, windows_of_epoch
 from vbert.schemas import DOCUMENTS
 from vbert.sequences import SequenceConfig
-from vbert.tables import Committer, Table
+from vbert.tables import Table
 from vbert.windows import WindowReader
 
 NUM_VIDEOS = 150

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vbert.errors import UserError
-from vbert.listing import stem_of
+from vbert.files import stem_of
 from vbert.records import read_records, require
 from vbert.sequences import random_generator
 

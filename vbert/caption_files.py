@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from vbert.errors import UserError
-from vbert.listing import open_file
+from vbert.files import open_file
 from vbert.sentences import Word
 from vbert.transcripts import Sentence, spread, to_sentences
 

@@ -20,10 +20,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import fsspec
-
 from vbert.errors import UserError
-from vbert.listing import local_path
+from vbert.files import filesystem_of, local_path
 from vbert.text import JointVocabulary
 
 CONFIG = "config.json"
@@ -41,7 +39,7 @@ def local_folder(uri: str) -> Iterator[Path]:
     if path is not None:
         yield Path(path)
         return
-    filesystem, remote = fsspec.url_to_fs(uri)
+    filesystem, remote = filesystem_of(uri)
     with TemporaryDirectory() as name:
         filesystem.get(f"{remote.rstrip('/')}/", name, recursive=True)
         yield Path(name)
@@ -67,7 +65,7 @@ def read_vocabulary(folder: Path | str) -> JointVocabulary:
 def read_json(uri: str, name: str) -> dict[str, Any]:
     """CONFIG or PROGRESS of a checkpoint in a folder or bucket, and nothing else of it. UserError if there is
     none."""
-    filesystem, path = fsspec.url_to_fs(f"{uri.rstrip('/')}/{name}")
+    filesystem, path = filesystem_of(f"{uri.rstrip('/')}/{name}")
     if not filesystem.isfile(path):
         raise no_checkpoint(uri, missing=name)
     found: dict[str, Any] = json.loads(filesystem.cat_file(path))

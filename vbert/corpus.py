@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 from fsspec.utils import glob_translate
 
 from vbert.errors import UserError
-from vbert.listing import FileStamp, content_stamps, extension_of, list_files, local_path, stat_files
+from vbert.files import extension_of, local_path
+from vbert.listing import FileStamp, content_stamps, list_files, stat_files
 from vbert.manifest import MANIFEST, read_manifest
 from vbert.records import READERS
 from vbert.schemas import video_id_of

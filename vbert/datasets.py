@@ -10,12 +10,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 
 from vbert.annotations import ANNOTATIONS, read_records_of_ones_own, split_of
 from vbert.errors import UserError
-from vbert.listing import open_file
+from vbert.files import filesystem_of, open_file
 from vbert.records import read_records, require
 
 Rows = Iterable[dict[str, Any]]
@@ -276,12 +275,12 @@ def _folder(source: str) -> str:
 
 
 def _exists(uri: str) -> bool:
-    filesystem, path = fsspec.url_to_fs(uri)
+    filesystem, path = filesystem_of(uri)
     return bool(filesystem.exists(path))
 
 
 def _listed(folder: str) -> Iterator[str]:
-    filesystem, path = fsspec.url_to_fs(folder)
+    filesystem, path = filesystem_of(folder)
     if filesystem.isdir(path):
         yield from (
             f"{folder}/{name.rsplit('/', 1)[-1]}" for name in sorted(filesystem.ls(path, detail=False))

@@ -10,8 +10,8 @@ from types import ModuleType
 import numpy as np
 
 from vbert.errors import UserError, VideoError
+from vbert.files import local_path
 from vbert.frame_grid import Clip, ClipBuilder, ClipSpec, Color, FrameGrid, crop_box, timed_indices
-from vbert.listing import local_path
 from vbert.media import FrameTimes, Segment, read_frame_times
 
 # The share of frames that decord may silently replace by a neighbour before it refuses to go on: as good as

@@ -6,11 +6,9 @@ from contextlib import nullcontext
 from types import ModuleType
 from typing import Any
 
-import fsspec
-
 from vbert.errors import UserError, VideoError
+from vbert.files import local_path, open_file
 from vbert.frame_grid import Clip, ClipBuilder, ClipSpec, Color, FrameGrid, crop_box, timed_indices
-from vbert.listing import local_path
 from vbert.media import FrameTimes, Segment, probe_video, read_frame_times
 
 NO_FFMPEG = (
@@ -42,7 +40,7 @@ def _clips(torchcodec: ModuleType, uri: str, segment: Segment, spec: ClipSpec) -
     crop_and_scale = _crop_and_scale(torchcodec, times, spec, rotation=probe_video(uri).rotation)
     grid = FrameGrid(spec, time_base=times.time_base, origin_seconds=times.origin_seconds)
     path = local_path(uri)
-    source = fsspec.open(uri, "rb") if path is None else nullcontext(path)
+    source = open_file(uri) if path is None else nullcontext(path)
     try:
         with source as file:
             decoder = torchcodec.decoders.VideoDecoder(

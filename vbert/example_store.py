@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
 from vbert.examples import EXAMPLES, Row
+from vbert.files import filesystem_of
 
 VIDEO_COLUMNS = ("visual_tokens", "visual_token_start_seconds", "clip_seconds", "said")
 
@@ -20,7 +20,7 @@ class ExampleStore:
     """
 
     def __init__(self, uri: str) -> None:
-        filesystem, path = fsspec.url_to_fs(uri)
+        filesystem, path = filesystem_of(uri)
         files = sorted(name for name in filesystem.ls(path, detail=False) if name.endswith(".parquet"))
         parts = [pyarrow.parquet.read_table(name, filesystem=filesystem, schema=EXAMPLES) for name in files]
         table = pa.concat_tables(parts) if parts else EXAMPLES.empty_table()

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import fsspec
 import numpy as np
 import torch
 
 from vbert.backbones import find_backbone
 from vbert.decode import Decoder
 from vbert.errors import UserError
+from vbert.files import filesystem_of, write_json
 from vbert.frame_grid import Clip, ClipSpec
-from vbert.listing import write_json
 from vbert.preprocess import clips_to_rgb, normalize
 from vbert.schemas import short_hash
 
@@ -110,7 +109,7 @@ def featurizer_id(config: FeaturizerConfig) -> str:
 def save_config(config: FeaturizerConfig, tables: str) -> None:
     """Write `<tables>/featurizers/<id>.json`, from which `load_config` makes the same featurizer again."""
     uri = _config_uri(tables, featurizer_id(config))
-    filesystem, path = fsspec.url_to_fs(uri)
+    filesystem, path = filesystem_of(uri)
     if not filesystem.exists(path):
         write_json(uri, asdict(config))
 
@@ -118,7 +117,7 @@ def save_config(config: FeaturizerConfig, tables: str) -> None:
 def load_config(tables: str, featurizer: str) -> FeaturizerConfig:
     """What `save_config` wrote. UserError if it is not there."""
     uri = _config_uri(tables, featurizer)
-    filesystem, path = fsspec.url_to_fs(uri)
+    filesystem, path = filesystem_of(uri)
     if not filesystem.exists(path):
         raise UserError(f"{uri}: is not there; run featurize once more with the options of {featurizer}")
     return FeaturizerConfig(**json.loads(filesystem.cat_file(path)))

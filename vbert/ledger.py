@@ -10,9 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vbert.commits import Committer, Rewrite
 from vbert.planning import VIDEO_COLUMNS
 from vbert.schemas import FEATURES, VIDEOS
-from vbert.tables import Committer, NewFile, Rewrite, Table
+from vbert.tables import NewFile, Table
 
 DONE = pa.schema(
     [

@@ -1,27 +1,16 @@
-"""Which files lie where, how large, and which version: from listings and stats, no file opened.
-
-A file is named by its uri: the plain absolute path of a local file, or the fsspec URL of any other. A
-local path that is not UTF-8 (it cannot stand in a table) is a file:// URL with its bytes percent-encoded.
-"""
+"""Which files lie where, how large, and which version: from listings and stats, no file opened."""
 
 import hashlib
 import heapq
-import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-from urllib.parse import quote, unquote_to_bytes
-
-import fsspec
-import pyarrow.fs
-from fsspec.implementations.local import LocalFileSystem
 
 from vbert.errors import UserError
+from vbert.files import extension_of, filesystem_of, local_path, local_uri, open_file
 from vbert.schemas import short_hash
 
 if TYPE_CHECKING:
@@ -41,8 +30,6 @@ MIN_FILES_TO_LIST = 16
 # Requests wait for the store, not for the CPU.
 NUM_THREADS = 32
 
-EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "abfs": "azure", "abfss": "azure", "az": "azure"}
-
 
 class FileStamp(NamedTuple):
     """A file's size, if the store tells it, and its fingerprint, which changes when the file does."""
@@ -52,34 +39,6 @@ class FileStamp(NamedTuple):
 
 
 MISSING = FileStamp(None, "missing")
-
-
-def local_path(uri: str) -> str | None:
-    """The path of a local file, absolute and with bytes that are not UTF-8 as surrogates; None: not local."""
-    if uri.startswith("file://"):
-        return os.path.abspath(os.fsdecode(unquote_to_bytes(uri.removeprefix("file://"))))  # noqa: PTH100
-    return None if "://" in uri else os.path.abspath(uri)  # noqa: PTH100 (Path(...).absolute() keeps "..")
-
-
-def local_uri(path: str) -> str:
-    """The uri of an absolute local path."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return "file://" + quote(os.fsencode(path))
-    return path
-
-
-def absolute_uri(uri: str) -> str:
-    """A path made absolute, a URL as it is; without a slash at its end."""
-    path = local_path(uri)
-    return uri.rstrip("/") if path is None else local_uri(path)
-
-
-def with_absolute_paths(config: Config, *names: str) -> Config:
-    """A job's options with its paths made absolute, since workers may run in another folder; None stays."""
-    given = {name: getattr(config, name) for name in names}
-    return replace(config, **{name: absolute_uri(path) for name, path in given.items() if path is not None})
 
 
 def list_files(
@@ -131,45 +90,6 @@ def content_stamps(stamps: dict[str, FileStamp]) -> dict[str, FileStamp]:
     return stamps | hashed
 
 
-def open_file(uri: str) -> Any:
-    """The file at `uri`, open for reading bytes; its errors are those of `open` and `list_files`."""
-    path = local_path(uri)
-    if path is not None:
-        return Path(path).open("rb")
-    store, store_path = _store_of(uri)
-    return store.open(store_path, "rb")
-
-
-def stem_of(uri: str) -> str:
-    """`one` of `talks/one.mp4`: the file's name without its extension."""
-    return uri.rsplit("/", 1)[-1].rsplit(".", 1)[0]
-
-
-def arrow_filesystem(uri: str) -> tuple[pyarrow.fs.FileSystem, str]:
-    """What Arrow reads a folder or bucket URL with, and the path there.
-
-    Arrow's own for a local folder: threads of Arrow that read through Python while Python ends abort the
-    process, after all its work was done (apache/arrow, issues 34314 and 36389).
-    """
-    filesystem, path = fsspec.url_to_fs(uri)
-    if isinstance(filesystem, LocalFileSystem):
-        return pyarrow.fs.LocalFileSystem(), path
-    return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(filesystem)), path
-
-
-def write_json(uri: str, value: Any) -> None:
-    """Write a file and, if need be, its folder."""
-    filesystem, path = fsspec.url_to_fs(uri)
-    filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-    filesystem.pipe_file(path, json.dumps(value, indent=2).encode())
-
-
-def extension_of(name: str) -> str:
-    """`mp4` of `talks/One.MP4`, "" where there is none."""
-    stem, dot, extension = name.rpartition(".")
-    return extension.lower() if dot and stem and "/" not in extension else ""
-
-
 def _content_hash(uri: str) -> str:
     with open_file(uri) as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
@@ -209,23 +129,6 @@ def _list_local(root: str, extensions: frozenset[str], max_depth: int | None) ->
     return stamps
 
 
-def _store_of(url: str) -> tuple[Any, str]:
-    """The fsspec file system of a URL and the path in it."""
-    protocol = url.split("://")[0]
-    try:
-        store, path = fsspec.core.url_to_fs(url)
-    except ImportError as error:
-        extra = EXTRAS.get(protocol)
-        fix = f"pip install 'vbert[{extra}]'" if extra else str(error)
-        raise UserError(
-            f"{url}: reading {protocol}:// needs a package that is not installed; {fix}"
-        ) from error
-    except ValueError as error:
-        known = "a local path, s3://, gs://, abfs://, https:// or another URL that fsspec knows"
-        raise UserError(f"{url}: cannot be opened ({error}); use {known}") from error
-    return store, str(path)
-
-
 def _url_maker(store: Any, url: str, path: str) -> Callable[[str], str]:
     """A function from the store's paths to URLs in the form of `url`, which lies at `path`."""
     if url.rstrip("/").endswith(path):  # keeps what comes before the path: sftp://host
@@ -242,7 +145,7 @@ def _store_stamp(info: dict[str, Any]) -> FileStamp:
 
 
 def _list_store(url: str, extensions: frozenset[str], max_depth: int | None) -> dict[str, FileStamp]:
-    store, root = _store_of(url)
+    store, root = filesystem_of(url)
     store.invalidate_cache()  # fsspec keeps listings for the life of the process
     url_of = _url_maker(store, url, root)
     return {
@@ -254,7 +157,7 @@ def _list_store(url: str, extensions: frozenset[str], max_depth: int | None) -> 
 
 def _stat_store(urls: Collection[str]) -> dict[str, FileStamp]:
     """The stamps of files of one store: by folder where many share one, else each by a request of its own."""
-    store, _ = _store_of(next(iter(urls)))
+    store, _ = filesystem_of(next(iter(urls)))
     store.invalidate_cache()
     paths = {url: str(store._strip_protocol(url)) for url in urls}
     by_folder = defaultdict(set)

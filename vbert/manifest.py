@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 
 from vbert.errors import UserError
-from vbert.listing import local_path, local_uri
+from vbert.files import local_path, local_uri
 from vbert.records import read_records
 from vbert.schemas import video_id_of
 

@@ -8,7 +8,6 @@ from itertools import chain, islice
 from typing import cast
 
 import av
-import fsspec
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
@@ -16,8 +15,8 @@ from av.stream import Discard, Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from vbert.errors import UserError, VideoError
-from vbert.listing import local_path
+from vbert.errors import VideoError
+from vbert.files import local_path, open_file
 
 # AVI stores no presentation times. FFmpeg guesses them from the order of decoding, and the guesses jump back
 # and forth where there are B-frames; the decoding time of the packet that completes a frame is steady.
@@ -86,11 +85,7 @@ def open_video(uri: str) -> Iterator[InputContainer]:
         with _open_container("file:" + path, protocols="file") as container:
             yield container
         return
-    try:
-        opener = fsspec.open(uri, "rb")
-    except (ImportError, ValueError) as error:
-        raise UserError(f"{uri}: {error}") from error
-    with opener as file, _open_container(file, protocols="data") as container:
+    with open_file(uri) as file, _open_container(file, protocols="data") as container:
         yield container
 
 

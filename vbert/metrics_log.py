@@ -4,8 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import fsspec
 from torch.utils.tensorboard import SummaryWriter
+
+from vbert.files import filesystem_of
 
 METRICS = "metrics.jsonl"
 
@@ -18,7 +19,7 @@ class MetricsLog:
     """
 
     def __init__(self, root: str, *, resumed_step: int) -> None:
-        self._filesystem, self._path = fsspec.url_to_fs(f"{root.rstrip('/')}/{METRICS}")
+        self._filesystem, self._path = filesystem_of(f"{root.rstrip('/')}/{METRICS}")
         self._filesystem.makedirs(self._path.rsplit("/", 1)[0], exist_ok=True)
         self._lines = [line for line in read_metrics(root) if line["step"] <= resumed_step]
         self._board = SummaryWriter(f"{root.rstrip('/')}/tensorboard", purge_step=resumed_step + 1)
@@ -40,7 +41,7 @@ class MetricsLog:
 
 def read_metrics(root: str) -> list[dict[str, Any]]:
     """The lines of a run's metrics.jsonl; none if there is no such file."""
-    filesystem, path = fsspec.url_to_fs(f"{root.rstrip('/')}/{METRICS}")
+    filesystem, path = filesystem_of(f"{root.rstrip('/')}/{METRICS}")
     if not filesystem.exists(path):
         return []
     return [json.loads(line) for line in filesystem.cat_file(path).decode().splitlines()]

@@ -10,9 +10,10 @@ from typing import Any
 import pyarrow as pa
 import ray
 
+from vbert.commits import Rewrite
 from vbert.progress import Progress
 from vbert.schemas import TableSchema
-from vbert.tables import NewFile, Rewrite, Table
+from vbert.tables import NewFile, Table
 
 COMMIT_SECONDS = 20.0  # a job that is killed does again what it did in them
 

@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 
 import ray
 
+from vbert.commits import Committer
 from vbert.errors import UserError
-from vbert.listing import with_absolute_paths
+from vbert.files import with_absolute_paths
 from vbert.progress import Progress
 from vbert.ray_cluster import connect
 from vbert.schemas import TABLES
-from vbert.tables import Committer, NewFile, Table
+from vbert.tables import NewFile, Table
 
 MEGABYTE = 1_000_000
 

@@ -12,14 +12,15 @@ import ray
 import torch
 
 from vbert.caption_files import read_caption_file
+from vbert.commits import Committer
 from vbert.documents import build_document
 from vbert.errors import UserError, VideoError
-from vbert.listing import stem_of, with_absolute_paths
+from vbert.files import stem_of, with_absolute_paths
 from vbert.progress import Progress
 from vbert.ray_cluster import RewriteOnWorkers, connect, count_cpus, file_of, rows_to_commit
 from vbert.schemas import DOCUMENTS, FEATURES, TRANSCRIPTS, VIDEOS, short_hash, unpack_vectors
 from vbert.speech import recognizer_id
-from vbert.tables import Committer, Table
+from vbert.tables import Table
 from vbert.transcripts import Sentence, read_transcript
 from vbert.vocabulary import Vocabulary, load
 

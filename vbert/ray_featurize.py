@@ -15,8 +15,8 @@ from vbert.corpus import CORPUS, CorpusChanges, compare, list_corpus
 from vbert.errors import UserError
 from vbert.features import Featurizer, FeaturizerConfig, featurizer_id, save_config
 from vbert.featurization import check_featurizer, featurize_segments
+from vbert.files import with_absolute_paths
 from vbert.ledger import Ledger, MicroBatch
-from vbert.listing import with_absolute_paths
 from vbert.planning import SEGMENTS, check_transcripts, plan_videos
 from vbert.progress import Progress
 from vbert.ray_cluster import RewriteOnWorkers, connect, count_cpus, count_gpus, rows_as_they_come

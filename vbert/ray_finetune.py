@@ -6,13 +6,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-import fsspec
 from ray.train.torch import TorchTrainer
 
 from vbert.checkpoint_files import CONFIG, FEATURIZERS, PROGRESS, VOCABULARIES, read_json
 from vbert.errors import UserError
 from vbert.example_store import ExampleStore
-from vbert.listing import absolute_uri, with_absolute_paths, write_json
+from vbert.files import absolute_uri, filesystem_of, with_absolute_paths, write_json
 from vbert.ray_cluster import connect
 from vbert.ray_examples import Accounting, Videos, annotations_of, examples_of
 from vbert.ray_train_run import (
@@ -201,7 +200,7 @@ def _examples(config: FinetuneConfig) -> Accounting:
     The options are written when the examples are whole.
     """
     root = config.output.rstrip("/")
-    filesystem, path = fsspec.url_to_fs(f"{root}/{OPTIONS}")
+    filesystem, path = filesystem_of(f"{root}/{OPTIONS}")
     now = options_of(config, leave_out=OPTIONS_THAT_MAY_CHANGE)
     if filesystem.exists(path):
         saved = json.loads(filesystem.cat_file(path))
@@ -209,7 +208,7 @@ def _examples(config: FinetuneConfig) -> Accounting:
         refuse_other_options(config.output, before=before, now=now)
         return Accounting(**saved["accounting"])
     examples = f"{root}/{EXAMPLES_FOLDER}"
-    _, folder = fsspec.url_to_fs(examples)
+    _, folder = filesystem_of(examples)
     if filesystem.exists(folder):
         filesystem.rm(folder, recursive=True)
     videos = Videos.latest(config.tables, vocabulary=read_json(config.model, PROGRESS)["vocabulary"])

@@ -13,7 +13,7 @@ import torch
 from vbert.checkpoint_files import CONFIG, read_json, visual_vocabulary_of
 from vbert.checkpoints import load_pretrained
 from vbert.errors import UserError
-from vbert.listing import with_absolute_paths, write_json
+from vbert.files import with_absolute_paths, write_json
 from vbert.margins import Comparison, Figures, compare
 from vbert.metrics import ranks, top_k
 from vbert.ray_cluster import connect, model_actors, rows_as_they_come

@@ -7,13 +7,12 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Literal
 
-import fsspec
 import pyarrow as pa
 
 from vbert.checkpoint_files import PROGRESS, read_json
 from vbert.errors import UserError
 from vbert.examples import EXAMPLES, Row
-from vbert.listing import with_absolute_paths, write_json
+from vbert.files import filesystem_of, with_absolute_paths, write_json
 from vbert.margins import Comparison, Figures, compare
 from vbert.progress import Progress
 from vbert.ray_cluster import connect, model_actors, rows_as_they_come
@@ -97,7 +96,7 @@ def predict(config: PredictConfig) -> PredictSummary:
     if config.annotations is None:
         task.check_question({"question": None, "options": None})
     num_answers = num_without_clips = 0
-    filesystem, path = fsspec.url_to_fs(root)
+    filesystem, path = filesystem_of(root)
     filesystem.makedirs(path, exist_ok=True)
     with filesystem.open(f"{path}/{ANSWERS}", "w") as file:
         for answer, row, is_known in _answered(annotations, videos, task, config):

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import fsspec
 import pyarrow as pa
 from ray.train.torch import TorchTrainer
 
@@ -16,8 +15,8 @@ from vbert.checkpoint_files import FEATURIZERS, VOCABULARIES
 from vbert.continuous import FeatureReader
 from vbert.encoders import ModelConfig, bert_config, joint_vocabulary
 from vbert.errors import UserError
+from vbert.files import filesystem_of, with_absolute_paths, write_json
 from vbert.lanes import cut_runs
-from vbert.listing import with_absolute_paths, write_json
 from vbert.ray_cluster import connect
 from vbert.ray_train_run import (
     MODEL,
@@ -276,7 +275,7 @@ def _held_out(config: PretrainConfig) -> frozenset[str]:
 
 def _same_as_before(config: PretrainConfig) -> PretrainConfig:
     """Go on with the version of the documents that the run began with; UserError if an option has changed."""
-    filesystem, path = fsspec.url_to_fs(f"{config.output.rstrip('/')}/{OPTIONS}")
+    filesystem, path = filesystem_of(f"{config.output.rstrip('/')}/{OPTIONS}")
     if not filesystem.exists(path):
         return config
     before = json.loads(filesystem.cat_file(path))

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,7 +14,7 @@ import ray
 from vbert.checkpoints import load_pretrained
 from vbert.errors import UserError, VideoError
 from vbert.examples import evenly_spaced
-from vbert.listing import with_absolute_paths
+from vbert.files import filesystem_of, with_absolute_paths
 from vbert.metrics_log import read_metrics
 from vbert.progress import Progress
 from vbert.ray_cluster import connect, rows_as_they_come
@@ -127,7 +126,7 @@ def report(config: ReportConfig) -> ReportSummary:
         **model,
     }
     page = render(facts).encode()
-    filesystem, path = fsspec.url_to_fs(config.output)
+    filesystem, path = filesystem_of(config.output)
     filesystem.pipe_file(path, page)
     return ReportSummary(
         output=config.output,
@@ -275,7 +274,7 @@ def _best(chances: np.ndarray) -> list[list[float]]:
 
 
 def _evaluation(uri: str) -> dict[str, Any]:
-    filesystem, path = fsspec.url_to_fs(uri)
+    filesystem, path = filesystem_of(uri)
     if not filesystem.isfile(path):
         raise UserError(f"{uri}: is not there; --evaluations takes files of evaluate_zero_shot or predict")
     try:

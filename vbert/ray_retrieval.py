@@ -17,7 +17,7 @@ from vbert.checkpoint_files import visual_vocabulary_of
 from vbert.checkpoints import load_pretrained
 from vbert.errors import UserError
 from vbert.examples import Row
-from vbert.listing import with_absolute_paths, write_json
+from vbert.files import with_absolute_paths, write_json
 from vbert.margins import Comparison, Figures, compare
 from vbert.progress import Progress
 from vbert.ray_cluster import connect, model_actors, rows_as_they_come

@@ -5,12 +5,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import fsspec
 import ray.train
 
 from vbert.checkpoint_files import OPTIMIZER, read_progress
 from vbert.errors import UserError
-from vbert.listing import absolute_uri
+from vbert.files import absolute_uri, filesystem_of
 from vbert.ray_cluster import count_gpus
 
 if TYPE_CHECKING:
@@ -87,8 +86,8 @@ def best_checkpoint(result: ray.train.Result) -> tuple[ray.train.Checkpoint, dic
 
 def copy_beside(model: str, source: str, *names: str) -> None:
     """Copy files and folders of `source` to the model: what it takes to ask it about a video file."""
-    from_filesystem, from_path = fsspec.url_to_fs(source)
-    to_filesystem, to_path = fsspec.url_to_fs(model)
+    from_filesystem, from_path = filesystem_of(source)
+    to_filesystem, to_path = filesystem_of(model)
     for name in names:
         for file in from_filesystem.find(f"{from_path}/{name}"):
             place = f"{to_path}/{file.removeprefix(from_path).lstrip('/')}"
@@ -98,7 +97,7 @@ def copy_beside(model: str, source: str, *names: str) -> None:
 
 def copy_model(checkpoint: ray.train.Checkpoint, target: str) -> None:
     """The model without its optimiser, where users look for it."""
-    filesystem, path = fsspec.url_to_fs(target)
+    filesystem, path = filesystem_of(target)
     filesystem.makedirs(path, exist_ok=True)
     with checkpoint.as_directory() as folder:
         for file in sorted(Path(folder).iterdir()):

@@ -9,13 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
+from vbert.commits import Committer
 from vbert.errors import UserError, VideoError
-from vbert.listing import with_absolute_paths
+from vbert.files import with_absolute_paths
 from vbert.progress import Progress
 from vbert.ray_cluster import RewriteOnWorkers, connect, file_of, model_actors, rows_to_commit
 from vbert.schemas import TRANSCRIPTS, VIDEOS, short_hash
 from vbert.speech import make_recognizer, recognize, recognizer_id
-from vbert.tables import Committer, Table
+from vbert.tables import Table
 
 VIDEOS_PER_FILE = 8  # of five minutes: a file every few minutes and worker, where speech takes real time
 LEDGER_COLUMNS = ["video_id", "uri", "fingerprint", "transcript_uri", "status"]

@@ -16,7 +16,7 @@ import torch
 from tyro.conf import OmitArgPrefixes
 
 from vbert.errors import UserError
-from vbert.listing import with_absolute_paths
+from vbert.files import with_absolute_paths
 from vbert.ray_cluster import connect, count_cpus
 from vbert.sampling import priorities, threshold_of
 from vbert.schemas import FEATURES, unpack_vectors

@@ -14,7 +14,7 @@ from vbert.checkpoint_files import visual_vocabulary_of
 from vbert.checkpoints import load_pretrained
 from vbert.errors import UserError
 from vbert.examples import stretch
-from vbert.listing import with_absolute_paths, write_json
+from vbert.files import with_absolute_paths, write_json
 from vbert.metrics import ranks, top_k
 from vbert.ray_cluster import connect, model_actors, rows_as_they_come
 from vbert.records import read_records, require

@@ -9,7 +9,7 @@ import pyarrow.json
 import pyarrow.parquet
 
 from vbert.errors import UserError
-from vbert.listing import open_file
+from vbert.files import open_file
 
 Columns = Mapping[str, pa.DataType]
 

@@ -5,25 +5,22 @@ last commit left them; what it had written beside them goes with `vacuum`.
 """
 
 import json
-import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.fs
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, Transaction
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from deltalake.transaction import AddAction, RemoveAction
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from vbert.errors import UserError
-from vbert.listing import arrow_filesystem
+from vbert.files import arrow_filesystem, filesystem_of, patient
 from vbert.schemas import TableSchema
 
 # A segment of 40 clips x 1,280 float32 is 200 KB: 64 rows make row groups of 13 MB, so that one video is
@@ -43,9 +40,6 @@ class NewFile:
     stats: str  # Delta's JSON: number of rows, least and greatest key
 
 
-Rewrite = Callable[[Sequence[str]], Iterable[NewFile | None]]
-
-
 class Table:
     """One of the tables of `schemas`, in the folder or bucket `root`."""
 
@@ -53,9 +47,10 @@ class Table:
         self.layout = layout
         self.uri = f"{root.rstrip('/')}/{layout.name}"
 
+    @patient
     def create(self) -> None:
         """Make the table if it is not there."""
-        filesystem, path = fsspec.url_to_fs(self.uri)
+        filesystem, path = filesystem_of(self.uri)
         try:
             filesystem.makedirs(path, exist_ok=True)
             DeltaTable.create(
@@ -66,10 +61,12 @@ class Table:
                 f"{self.uri}: cannot make the table ({error}); give a writable --tables"
             ) from error
 
+    @patient
     def exists(self) -> bool:
         """Whether a table has been made here."""
         return DeltaTable.is_deltatable(self.uri)
 
+    @patient
     def open(self, version: int | None = None) -> DeltaTable:
         """The table at its newest version, or at the given one."""
         try:
@@ -179,6 +176,7 @@ class Table:
             group_bytes += action["size_bytes"]
         return [group for group in groups if len(group) > 1]
 
+    @patient
     def vacuum(self, *, retention_hours: int) -> list[str]:
         """Delete files that no version of the last `retention_hours` names; return their paths.
 
@@ -192,7 +190,7 @@ class Table:
         """Stream `parts`, without the partition's column, into a new file."""
         column = self.layout.partition
         relative = f"{column}={partition}/part-{uuid.uuid4().hex}.parquet"
-        filesystem, path = fsspec.url_to_fs(f"{self.uri}/{relative}")
+        filesystem, path = filesystem_of(f"{self.uri}/{relative}")
         filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
         schema = pa.schema([field for field in self.layout.schema if field.name != column])
         key = [name for name in self.layout.key if name != column]
@@ -223,85 +221,6 @@ class Table:
         return dataset.filter(ds.field(column) == partition)
 
 
-class Committer:
-    """Commits to one partition of a table, in numbered commits of which each lands once.
-
-    The number of the last commit lies in the table (a Delta application transaction). Delta accepts the same
-    number twice, so it is read back before each commit: another job that commits to the same partition at
-    the same time is noticed and named.
-    """
-
-    def __init__(self, table: Table, *, partition: str) -> None:
-        self.table = table
-        self.partition = partition
-        self._app_id = f"vbert/{partition}"
-        self._last = self._number(table.open())
-
-    def commit(
-        self, files: Sequence[NewFile], *, drop: Collection[str] = (), rewrite: Rewrite | None = None
-    ) -> int:
-        """Add `files` and drop every earlier row of the videos `drop`, at once; return the new version.
-
-        `rewrite` maps paths to `rewrite_without` of each, for instance on other machines; here by default.
-        """
-        old_paths = self.table.paths_with(drop, partition=self.partition)
-        rewritten = (rewrite or self._rewrite_here(drop))(old_paths) if old_paths else []
-        added = [*files, *(file for file in rewritten if file is not None)]
-        if not added and not old_paths:
-            return self.table.version()
-        self._refuse_company()
-        number = Transaction(self._app_id, self._last + 1)
-        version = self._write(added, old_paths, changes_data=True, app_transactions=[number])
-        self._last += 1
-        return version
-
-    def compact(self, joined: Sequence[NewFile], *, instead_of: Sequence[str]) -> int:
-        """Put `joined` files in place of those whose rows they hold. No row changes, so other jobs go on."""
-        return self._write(joined, instead_of, changes_data=False, app_transactions=None)
-
-    def _refuse_company(self) -> None:
-        if (number := self._number(self.table.open())) != self._last:
-            raise UserError(
-                f"{self.table.uri}: another job is committing {self.partition} (its commit {number}, "
-                f"ours would be {self._last + 1}); let it end, then run this one again"
-            )
-
-    def _write(
-        self,
-        added: Sequence[NewFile],
-        removed: Sequence[str],
-        *,
-        changes_data: bool,
-        app_transactions: list[Transaction] | None,
-    ) -> int:
-        table, layout = self.table, self.table.layout
-        actions: list[AddAction | RemoveAction] = [
-            _add(file, layout, changes_data=changes_data) for file in added
-        ]
-        actions += [_remove(path, layout, self.partition, changes_data=changes_data) for path in removed]
-        try:
-            table.open().create_write_transaction(
-                actions,
-                mode="append",
-                schema=layout.schema,
-                partition_by=[layout.partition],
-                commit_properties=CommitProperties(app_transactions=app_transactions),
-            )
-        except CommitFailedError as error:
-            raise UserError(
-                f"{table.uri}: changed by another job at the same time ({error}); run this one again"
-            ) from error
-        return table.version()
-
-    def _rewrite_here(self, drop: Collection[str]) -> Rewrite:
-        return lambda paths: [
-            self.table.rewrite_without(path, drop, partition=self.partition) for path in paths
-        ]
-
-    def _number(self, delta: DeltaTable) -> int:
-        return delta.transaction_version(self._app_id) or 0
-
-
 def _of_videos(video_ids: Collection[str] | None) -> ds.Expression | None:
     if video_ids is None:
         return None
@@ -324,27 +243,3 @@ def _stats(keys: pa.Table) -> dict[str, Any]:
         "maxValues": {name: found["max"] for name, found in ranges.items()},
         "nullCount": {name: keys[name].null_count for name in keys.column_names},
     }
-
-
-def _now_milliseconds() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def _add(file: NewFile, layout: TableSchema, *, changes_data: bool) -> AddAction:
-    return AddAction(
-        path=file.path,
-        size=file.size_bytes,
-        partition_values={layout.partition: file.partition},
-        modification_time=_now_milliseconds(),
-        data_change=changes_data,
-        stats=file.stats,
-    )
-
-
-def _remove(path: str, layout: TableSchema, partition: str, *, changes_data: bool) -> RemoveAction:
-    return RemoveAction(
-        path=path,
-        data_change=changes_data,
-        deletion_timestamp=_now_milliseconds(),
-        partition_values={layout.partition: partition},
-    )

@@ -11,7 +11,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from vbert.encoders import bert_checkpoint, quiet_transformers
 from vbert.errors import UserError
-from vbert.listing import open_file
+from vbert.files import open_file
 
 TEXTS_AT_ONCE = 128
 

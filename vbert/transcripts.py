@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from vbert.errors import VideoError
-from vbert.listing import open_file
+from vbert.files import open_file
 from vbert.sentences import Word, split_sentences
 
 MAX_BYTES = 64 << 20  # ten hours of speech with a time for each word are 10 MB

@@ -16,7 +16,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import fsspec
 import numpy as np
 import torch
 from safetensors import SafetensorError
@@ -24,6 +23,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from vbert.errors import UserError
+from vbert.files import filesystem_of
 from vbert.kmeans import blocks, kmeans, nearest, squared_errors
 from vbert.sampling import priorities
 
@@ -306,7 +306,7 @@ def save(vocabulary: Vocabulary, root: str) -> str:
     with suppress(UserError):
         load(uri)
         return uri
-    filesystem, path = fsspec.url_to_fs(uri)
+    filesystem, path = filesystem_of(uri)
     filesystem.makedirs(path, exist_ok=True)
     facts: dict[str, Any] = {
         "id": vocabulary.id,
@@ -326,7 +326,7 @@ def save(vocabulary: Vocabulary, root: str) -> str:
 
 def load(uri: str) -> Vocabulary:
     """Read a folder that `save` wrote. UserError if it is not there, or is not what its id says."""
-    filesystem, path = fsspec.url_to_fs(uri.rstrip("/"))
+    filesystem, path = filesystem_of(uri.rstrip("/"))
     try:
         facts = json.loads(filesystem.cat_file(f"{path}/{FACTS}"))
         tensors = load_tensors(filesystem.cat_file(f"{path}/{TENSORS}"))
