@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.table_rows import rows_of
 from tests.videos import Video, write_video
 from vbert.schemas import FEATURES, VIDEOS
 from vbert.tables import Table
@@ -61,20 +62,6 @@ def featurize(command: list[str], ray_cluster: str) -> Job:
         )
 
     return run
-
-
-def rows_of(tables: Path) -> dict[str, list[dict[str, Any]]]:
-    """All rows of both tables, in the order of their keys."""
-    found = {}
-    for layout in (VIDEOS, FEATURES):
-        table = Table(str(tables), layout)
-        rows = [
-            row
-            for partition in table.partitions()
-            for row in table.read(columns=layout.schema.names, partition=partition).to_pylist()
-        ]
-        found[layout.name] = sorted(rows, key=lambda row: [row[name] for name in layout.key])
-    return found
 
 
 def versions(tables: Path) -> list[int]:

@@ -8,36 +8,15 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
+from tests.table_rows import DIM, feature_rows, keys_of
 from vbert.commits import Committer
 from vbert.errors import UserError
 from vbert.schemas import FEATURES, pack_vectors, unpack_vectors
 from vbert.tables import Table
-
-DIM = 7
-
-
-def feature_rows(
-    video_ids: str, *, segments: int = 3, fingerprint: str = "a", featurizer: str = "f-1"
-) -> pa.Table:
-    keys = [(video_id, index) for video_id in video_ids for index in range(segments)]
-    vectors = [np.full((2, DIM), ord(video_id) + index / 8, np.float32) for video_id, index in keys]
-    columns = {
-        "video_id": [video_id for video_id, _ in keys],
-        "featurizer": [featurizer] * len(keys),
-        "fingerprint": [fingerprint] * len(keys),
-        "segment_index": [index for _, index in keys],
-        "clip_seconds": [1.5] * len(keys),
-        "clip_start_seconds": [[3.0 * index, 3.0 * index + 1.5] for _, index in keys],
-        "features": pack_vectors(vectors),
-        "num_dropped_clips": [0] * len(keys),
-        "warnings": [[] for _ in keys],
-    }
-    return pa.table(columns, schema=FEATURES.schema)
 
 
 @pytest.fixture
@@ -45,11 +24,6 @@ def table(tmp_path: Path) -> Table:
     made = Table(str(tmp_path), FEATURES)
     made.create()
     return made
-
-
-def keys_of(table: Table, partition: str = "f-1") -> list[tuple[str, int, str]]:
-    rows = table.read(columns=["video_id", "segment_index", "fingerprint"], partition=partition).to_pylist()
-    return sorted((row["video_id"], row["segment_index"], row["fingerprint"]) for row in rows)
 
 
 def test_a_file_is_not_there_for_readers_until_it_is_committed(table: Table):

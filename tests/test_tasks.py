@@ -171,6 +171,26 @@ def test_only_the_most_frequent_answers_are_known():
     assert task.figures(said, rows)["accuracy"] == pytest.approx(sum(counts[food] for food in best) / 36)
 
 
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("classification", [True, False, False]),
+        ("captioning", [True, False, False]),
+        ("summarization", [True, False, False]),
+        ("question_answering", [False, True, True]),
+        ("multiple_choice", [False, False, True]),
+    ],
+)
+def test_a_file_of_annotations_for_several_tasks_asks_each_its_own(name: str, asked: list[bool]):
+    """A step that nothing is known of, an open question, and one with options; answers are not there."""
+    rows = [
+        {"question": None, "options": None, "labels": None},
+        {"question": "what is cut?", "options": None},
+        {"question": "what is cut?", "options": ["apple", "leek"]},
+    ]
+    assert [TASKS[name].is_asked(row) for row in rows] == asked
+
+
 def test_hidden_video_leaves_the_question():
     rows = examples(range(2))
     task = opened("question_answering", rows, hide_video=True)

@@ -11,7 +11,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
 from vbert.errors import UserError
-from vbert.files import MAX_TRIES, retry_seconds
+from vbert.files import MAX_TRIES, patient, retry_seconds
 from vbert.schemas import TableSchema
 from vbert.tables import NewFile, Table
 
@@ -113,6 +113,7 @@ class Committer:
             self.table.rewrite_without(path, drop, partition=self.partition) for path in paths
         ]
 
+    @patient
     def _number(self, delta: DeltaTable) -> int:
         return delta.transaction_version(self._app_id) or 0
 

@@ -59,9 +59,14 @@ class QuestionAnswering(QuestionTask):
         """Whether it asks and answers."""
         return row["question"] is not None and row["answer"] is not None
 
+    @staticmethod
+    def is_asked(row: Row) -> bool:
+        """Any question is."""
+        return bool(row["question"])
+
     def check_question(self, row: Row) -> None:
         """It answers a question."""
-        if not row["question"]:
+        if not self.is_asked(row):
             raise UserError("this model answers questions: give one")
 
     def is_usable(self, row: Row) -> bool:
@@ -123,9 +128,14 @@ class MultipleChoice(QuestionTask):
         """Whether there is something to choose, and the answer among it."""
         return row["question"] is not None and row["answer"] in (row["options"] or ())
 
+    @staticmethod
+    def is_asked(row: Row) -> bool:
+        """A question with options is."""
+        return bool(row["question"] and row["options"])
+
     def check_question(self, row: Row) -> None:
         """It chooses among options."""
-        if not row["question"] or not row["options"]:
+        if not self.is_asked(row):
             raise UserError("this model chooses among answers: give a question and options")
 
     def batch(self, rows: Sequence[Row], inputs: Inputs) -> dict[str, np.ndarray]:

@@ -89,8 +89,9 @@ def predict(config: PredictConfig) -> PredictSummary:
             columns=task.columns,
             splits=[config.split],
         )
+        annotations = annotations.filter([task.is_asked(row) for row in annotations.to_pylist()])
     if annotations.num_rows == 0:
-        raise UserError(f"{config.annotations}: has no annotation of the split {config.split}")
+        raise UserError(f"{config.annotations}: asks nothing of {task.name} in the split {config.split}")
     root = config.output.rstrip("/")
     known: list[tuple[Row, Row]] = []
     if config.annotations is None:

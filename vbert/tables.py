@@ -46,6 +46,11 @@ class Table:
     def __init__(self, root: str, layout: TableSchema) -> None:
         self.layout = layout
         self.uri = f"{root.rstrip('/')}/{layout.name}"
+        self._newest: DeltaTable | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travels to workers without what it has read of the log."""
+        return Table, (self.uri.rpartition("/")[0], self.layout)
 
     @patient
     def create(self) -> None:
@@ -68,9 +73,19 @@ class Table:
 
     @patient
     def open(self, version: int | None = None) -> DeltaTable:
-        """The table at its newest version, or at the given one."""
+        """The table at its newest version, or at the given one.
+
+        Of the newest there is one object, which each call brings up to date: in a bucket every commit that is
+        read again is a request.
+        """
         try:
-            return DeltaTable(self.uri, version=version)
+            if version is not None:
+                return DeltaTable(self.uri, version=version)
+            if self._newest is None:
+                self._newest = DeltaTable(self.uri)
+            else:
+                self._newest.update_incremental()
+            return self._newest
         except TableNotFoundError as error:
             raise UserError(f"{self.uri}: no such table; give the --tables that featurize wrote") from error
         except DeltaError as error:
@@ -78,10 +93,12 @@ class Table:
                 raise
             raise UserError(f"{self.uri}: has no version {version}, or no longer ({error})") from error
 
+    @patient
     def version(self) -> int:
         """The number of the newest commit."""
         return self.open().version()
 
+    @patient
     def partitions(self) -> list[str]:
         """The values of the partition column that have files, sorted."""
         return sorted({p[self.layout.partition] for p in self.open().partitions()})
@@ -100,14 +117,11 @@ class Table:
 
     def paths(self, *, partition: str) -> list[str]:
         """The files of a partition, from the table's root, sorted."""
-        actions = pa.table(self.open().get_add_actions(flatten=True))
-        mine = actions.filter(pc.equal(actions[f"partition.{self.layout.partition}"], partition))
-        return sorted(mine["path"].to_pylist())
+        return sorted(self._actions(partition)["path"].to_pylist())
 
     def files(self, *, partition: str, version: int | None = None) -> dict[str, int]:
         """The files of a partition at a version, from the table's root, and how many rows each has."""
-        actions = pa.table(self.open(version).get_add_actions(flatten=True))
-        mine = actions.filter(pc.equal(actions[f"partition.{self.layout.partition}"], partition))
+        mine = self._actions(partition, version)
         return dict(zip(mine["path"].to_pylist(), mine["num_records"].to_pylist(), strict=True))
 
     def read_rows(self, path: str, rows: Sequence[int]) -> pa.Table:
@@ -162,8 +176,7 @@ class Table:
 
     def small_files(self, *, partition: str, target_bytes: int) -> list[list[str]]:
         """Groups of files, each to be joined into one of about `target_bytes`; large ones are left alone."""
-        actions = pa.table(self.open().get_add_actions(flatten=True))
-        actions = actions.filter(pc.equal(actions[f"partition.{self.layout.partition}"], partition))
+        actions = self._actions(partition)
         groups: list[list[str]] = [[]]
         group_bytes = 0
         for action in actions.sort_by("min.video_id").select(["path", "size_bytes"]).to_pylist():
@@ -211,6 +224,13 @@ class Table:
             stats=json.dumps(stats),
         )
 
+    @patient
+    def _actions(self, partition: str, version: int | None = None) -> pa.Table:
+        """What Delta knows of the files of a partition."""
+        actions = pa.table(self.open(version).get_add_actions(flatten=True))
+        return actions.filter(pc.equal(actions[f"partition.{self.layout.partition}"], partition))
+
+    @patient
     def _dataset(self, delta: DeltaTable, partition: str) -> ds.Dataset:
         column = self.layout.partition
         filesystem, root = arrow_filesystem(self.uri)

@@ -1,0 +1,50 @@
+"""Rows of the tables `videos` and `features`: made up, and as they are found."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from vbert.schemas import FEATURES, VIDEOS, pack_vectors
+from vbert.tables import Table
+
+DIM = 7
+
+
+def feature_rows(
+    video_ids: str, *, segments: int = 3, fingerprint: str = "a", featurizer: str = "f-1"
+) -> pa.Table:
+    keys = [(video_id, index) for video_id in video_ids for index in range(segments)]
+    vectors = [np.full((2, DIM), ord(video_id) + index / 8, np.float32) for video_id, index in keys]
+    columns = {
+        "video_id": [video_id for video_id, _ in keys],
+        "featurizer": [featurizer] * len(keys),
+        "fingerprint": [fingerprint] * len(keys),
+        "segment_index": [index for _, index in keys],
+        "clip_seconds": [1.5] * len(keys),
+        "clip_start_seconds": [[3.0 * index, 3.0 * index + 1.5] for _, index in keys],
+        "features": pack_vectors(vectors),
+        "num_dropped_clips": [0] * len(keys),
+        "warnings": [[] for _ in keys],
+    }
+    return pa.table(columns, schema=FEATURES.schema)
+
+
+def keys_of(table: Table, partition: str = "f-1") -> list[tuple[str, int, str]]:
+    rows = table.read(columns=["video_id", "segment_index", "fingerprint"], partition=partition).to_pylist()
+    return sorted((row["video_id"], row["segment_index"], row["fingerprint"]) for row in rows)
+
+
+def rows_of(tables: Path | str) -> dict[str, list[dict[str, Any]]]:
+    """All rows of both tables, in the order of their keys."""
+    found = {}
+    for layout in (VIDEOS, FEATURES):
+        table = Table(str(tables), layout)
+        rows = [
+            row
+            for partition in table.partitions()
+            for row in table.read(columns=layout.schema.names, partition=partition).to_pylist()
+        ]
+        found[layout.name] = sorted(rows, key=lambda row: [row[name] for name in layout.key])
+    return found
