@@ -1,0 +1,145 @@
+"""What lies in cluster/ is what Ray, KubeRay and Kubernetes take, and names what is there."""
+
+import copy
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import ray
+import yaml
+from ray.autoscaler._private.util import prepare_config
+from ray.runtime_env import RuntimeEnv
+
+from tests.kuberay_schema import KUBERAY
+
+ROOT = Path(__file__).parents[1]
+CLUSTER = ROOT / "cluster"
+KUBERNETES = kubernetes_validate.latest_version()
+
+
+def read(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((CLUSTER / name).read_text())
+    return found
+
+
+def check_pod(template: dict[str, Any]) -> None:
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": template["spec"]}
+    kubernetes_validate.validate(pod, KUBERNETES, strict=True)
+
+
+def groups(cluster: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {group["groupName"]: group for group in cluster["spec"]["workerGroupSpecs"]}
+
+
+@pytest.mark.parametrize("name", ["raycluster.yaml", "rayjob-pretrain.yaml"])
+def test_kuberay_takes_its_manifests(name: str):
+    manifest = read(name)
+    schema = KUBERAY[manifest["kind"]]
+    jsonschema.validate(manifest, schema)
+    spelled_wrong = copy.deepcopy(manifest)
+    spelled_wrong["spec"]["enableAutoscaling"] = True
+    with pytest.raises(jsonschema.ValidationError, match="enableAutoscaling"):
+        jsonschema.validate(spelled_wrong, schema)
+
+
+def test_the_cluster_s_pods_are_pods():
+    cluster = read("raycluster.yaml")
+    templates = [group["template"] for group in groups(cluster).values()]
+    for template in (cluster["spec"]["headGroupSpec"]["template"], *templates):
+        check_pod(template)
+    templates[0]["spec"]["containers"][0]["imagePolicy"] = "Always"
+    with pytest.raises(kubernetes_validate.ValidationError, match="imagePolicy"):
+        check_pod(templates[0])
+
+
+def test_the_head_does_no_work_and_workers_come_as_they_are_wanted():
+    cluster = read("raycluster.yaml")
+    assert cluster["spec"]["enableInTreeAutoscaling"] is True
+    assert cluster["spec"]["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+    assert {name: group["minReplicas"] for name, group in groups(cluster).items()} == {"cpu": 0, "gpu": 0}
+    assert all(group["maxReplicas"] > 0 for group in groups(cluster).values())
+    gpu = groups(cluster)["gpu"]["template"]["spec"]["containers"][0]
+    assert gpu["resources"]["limits"]["nvidia.com/gpu"] == "1"
+
+
+def test_the_daily_run_is_a_cron_job_of_this_cluster():
+    job = read("cronjob-featurize.yaml")
+    kubernetes_validate.validate(job, KUBERNETES, strict=True)
+    (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert (
+        f"--address=http://{read('raycluster.yaml')['metadata']['name']}-head-svc:8265"
+        in container["command"]
+    )
+    assert job["spec"]["concurrencyPolicy"] == "Forbid"
+
+
+def test_manifests_select_the_cluster_by_its_name():
+    name = read("raycluster.yaml")["metadata"]["name"]
+    assert read("rayjob-pretrain.yaml")["spec"]["clusterSelector"] == {"ray.io/cluster": name}
+    assert read("podmonitor.yaml")["spec"]["selector"]["matchLabels"] == {"ray.io/cluster": name}
+
+
+@pytest.mark.parametrize("name", ["aws.yaml", "gcp.yaml"])
+def test_ray_up_takes_its_files(name: str):
+    schema = json.loads((Path(ray.__file__).parent / "autoscaler" / "ray-schema.json").read_text())
+    config = read(name)
+    jsonschema.validate(config, schema)
+    whole = prepare_config(config)
+    jsonschema.validate(whole, schema)
+    assert whole["available_node_types"]["head"]["resources"] == {"CPU": 0}
+    assert sum(kind["max_workers"] for kind in whole["available_node_types"].values()) == whole["max_workers"]
+    assert "--num-cpus=0" in whole["head_start_ray_commands"][-1]
+
+
+def test_versions_are_those_of_the_lock():
+    lock = (ROOT / "requirements.lock").read_text()
+    (version,) = re.findall(r"^ray(?:\[[^\]]*\])?==(\S+)", lock, re.MULTILINE)
+    assert read("raycluster.yaml")["spec"]["rayVersion"] == version
+    (uv,) = set(
+        re.findall(r"uv==([\d.]+)", (CLUSTER / "Dockerfile").read_text() + (ROOT / "Makefile").read_text())
+    )
+    assert uv
+
+
+def test_the_images_copy_what_there_is():
+    lines = (CLUSTER / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+    stages = [line.split()[-1] for line in lines if line.startswith("FROM ")]
+    assert stages == ["cpu", "cuda"]
+    sources = [source for line in lines if line.startswith("COPY ") for source in shlex.split(line)[1:-1]]
+    assert {"requirements.lock", "vbert", "jobs"} <= set(sources)
+    assert all((ROOT / source).exists() for source in sources)
+    assert any("--require-hashes -r requirements.lock" in line for line in lines)
+
+
+def without_comments(lines: list[str]) -> list[str]:
+    return [line for line in lines if not line.lstrip().startswith("#")]
+
+
+def test_the_runtime_environment_installs_the_lock(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(ROOT)
+    environment = RuntimeEnv(**read("runtime-env.yaml"))
+    lock = (ROOT / "requirements.lock").read_text().splitlines()
+    # Ray leaves out lines that it has seen: comments, and none that installs or checks anything.
+    assert without_comments(environment["uv"]["packages"]) == without_comments(lock)
+    assert (ROOT / environment["working_dir"] / "jobs").is_dir()
+
+
+def test_the_entrypoints_are_jobs_with_options_that_they_have():
+    texts = [read("rayjob-pretrain.yaml")["spec"]["entrypoint"]]
+    (container,) = read("cronjob-featurize.yaml")["spec"]["jobTemplate"]["spec"]["template"]["spec"][
+        "containers"
+    ]
+    texts.append(" ".join(container["command"]))
+    for text in texts:
+        (job,) = re.findall(r"/jobs/(\w+\.py)", text)
+        source = (ROOT / "jobs" / job).read_text()
+        (module,) = re.findall(r"from vbert\.(ray_\w+) import", source)
+        options = (ROOT / "vbert" / f"{module}.py").read_text()
+        given = re.findall(r"--([a-z-]+)", text.split(job)[1])
+        assert given
+        assert all(f"    {name.replace('-', '_')}: " in options for name in given)
