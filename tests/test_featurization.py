@@ -1,8 +1,9 @@
 """One video's way without Ray: planned, decoded and featurized, what fails included."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pytest
 from tests.videos import Video, break_packets, write_video
 from vbert.corpus import list_corpus
 from vbert.features import Featurizer, FeaturizerConfig
-from vbert.featurization import featurize_segments
+from vbert.featurization import decode_segments, decoded_bytes, featurize_decoded, featurize_segments
 from vbert.ledger import DONE, ledger_row
 from vbert.planning import check_transcripts, plan_videos
 from vbert.schemas import FEATURES, unpack_vectors
@@ -129,3 +130,27 @@ def test_a_stream_that_ends_before_its_header_says_so_is_a_warning(folder: Path,
     (row,) = segments.to_pylist()
     assert (row["state"], row["num_clips"]) == ("done", 1)
     assert row["segment_warnings"] == ["segment 2: the stream ends 3 clips before the header's duration"]
+
+
+@pytest.mark.parametrize("decoder", ["pyav", "decord"])
+def test_clips_that_travel_to_another_node_give_the_same_features(
+    folder: Path, featurizer: Featurizer, decoder: Literal["pyav", "decord"]
+):
+    """A video whose file is gone since it was planned is among them, and a segment that is done already."""
+    write_video(folder / "b.mp4", Video(num_frames=30, fps=Fraction(10)))
+    write_video(folder / "gone.mp4", Video(num_frames=30, fps=Fraction(10)))
+    corpus = list_corpus(str(folder))
+    planned = plan(corpus, done_row(corpus.slice(0, 1), 1))
+    (folder / "gone.mp4").unlink()
+    config = replace(CONFIG, decoder=decoder)
+    together = featurize_segments(planned, featurizer, config=config)
+    decoded = list(decode_segments(planned, config=config))
+    assert [rows.num_rows for rows in decoded] == [1] * planned.num_rows
+    apart = featurize_decoded(pa.concat_tables(decoded), featurizer, config=config)
+    assert apart[0].equals(together[0])
+    assert apart[1].equals(together[1])
+    states = [row["state"] for row in apart[0].to_pylist()]
+    assert states == ["done", "done", "done", "done", "failed"]
+    assert apart[1].num_rows == 3
+    size = decoded[0]["frames"][0].as_buffer().size
+    assert size == decoded_bytes(config) * (2 if decoder == "decord" else 1)  # RGB is twice yuv420p

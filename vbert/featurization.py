@@ -1,5 +1,6 @@
 """Segments -> decoded, featurized rows: what one worker does for one segment, failures included."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,22 @@ import pyarrow as pa
 from vbert.decode import decode_clips
 from vbert.errors import VideoError
 from vbert.features import Featurizer, FeaturizerConfig, clip_spec, usable
-from vbert.frame_grid import Clip
+from vbert.frame_grid import Clip, ClipSpec, Color
 from vbert.media import Segment
 from vbert.planning import SEGMENTS
 from vbert.schemas import FEATURES, pack_vectors
+
+# A segment with its clips, between the nodes that decode and those that featurize. Frames are those of all
+# clips, one after the other, as `Clip.frames` has them.
+DECODED = pa.schema(
+    [
+        *SEGMENTS,
+        ("clip_index", pa.list_(pa.int32())),
+        ("frames", pa.large_binary()),
+        ("color_matrix", pa.list_(pa.string())),
+        ("full_range", pa.list_(pa.bool_())),
+    ]
+)
 
 
 def check_featurizer(config: FeaturizerConfig) -> None:
@@ -26,7 +39,7 @@ def check_featurizer(config: FeaturizerConfig) -> None:
 def featurize_segments(
     segments: pa.Table, featurizer: Featurizer, *, config: FeaturizerConfig
 ) -> tuple[pa.Table, pa.Table]:
-    """Decode and featurize the pending rows of SEGMENTS.
+    """Decode and featurize the pending rows of SEGMENTS, of which no more than one is in memory at a time.
 
     Returns the same rows, none of them pending any more, and the rows of FEATURES of those that are done.
     """
@@ -34,21 +47,90 @@ def featurize_segments(
     features: list[dict[str, Any]] = []
     vectors: list[np.ndarray] = []
     for row in rows:
-        if row["state"] != "pending":
-            continue
-        try:
-            clips, num_dropped = _clips_of(row, config)
-        except VideoError as error:
-            row |= {"state": "failed", "stage": error.stage, "reason": error.reason}
-            continue
-        warnings = _segment_warnings(row, num_clips=len(clips), num_dropped=num_dropped)
-        row |= {"state": "done", "num_clips": len(clips), "num_dropped_clips": num_dropped}
-        row |= {"segment_warnings": warnings}
-        vectors.append(featurizer.extract(clips))
-        starts = [clip.index * config.clip_seconds for clip in clips]
-        features.append(row | {"clip_seconds": config.clip_seconds, "clip_start_seconds": starts})
-        features[-1]["warnings"] = warnings
+        if row["state"] == "pending" and (clips := _decode(row, config)):
+            vectors.append(featurizer.extract(clips))
+            features.append(_feature_row(row, clips, config))
     return pa.Table.from_pylist(rows, schema=SEGMENTS), _feature_table(features, vectors)
+
+
+def decode_segments(segments: pa.Table, *, config: FeaturizerConfig) -> Iterator[pa.Table]:
+    """Decode the pending rows of SEGMENTS: for each a table of one row of DECODED, done or failed."""
+    for row in segments.to_pylist():
+        clips = _decode(row, config) if row["state"] == "pending" else []
+        yield pa.Table.from_pylist([row | _packed(clips)], schema=DECODED)
+
+
+def featurize_decoded(
+    decoded: pa.Table, featurizer: Featurizer, *, config: FeaturizerConfig
+) -> tuple[pa.Table, pa.Table]:
+    """Rows of DECODED -> what `featurize_segments` gives for their segments."""
+    segments = decoded.select(SEGMENTS.names)
+    features: list[dict[str, Any]] = []
+    vectors: list[np.ndarray] = []
+    for at, row in enumerate(segments.to_pylist()):
+        if clips := _unpacked(decoded.slice(at, 1), clip_spec(config)):
+            vectors.append(featurizer.extract(clips))
+            features.append(_feature_row(row, clips, config))
+    return segments, _feature_table(features, vectors)
+
+
+def decoded_bytes(config: FeaturizerConfig) -> int:
+    """What the frames of a whole segment take as yuv420p."""
+    spec = clip_spec(config)
+    num_clips = max(1, round(config.segment_seconds / config.clip_seconds))
+    return num_clips * spec.frames_per_clip * spec.yuv_bytes
+
+
+def _decode(row: dict[str, Any], config: FeaturizerConfig) -> list[Clip]:
+    """The usable clips of a row of SEGMENTS, whose state and warnings are set; [] where it has failed."""
+    try:
+        clips, num_dropped = _clips_of(row, config)
+    except VideoError as error:
+        row |= {"state": "failed", "stage": error.stage, "reason": error.reason}
+        return []
+    row |= {"state": "done", "num_clips": len(clips), "num_dropped_clips": num_dropped}
+    row["segment_warnings"] = _segment_warnings(row, num_clips=len(clips), num_dropped=num_dropped)
+    return clips
+
+
+def _packed(clips: Sequence[Clip]) -> dict[str, Any]:
+    return {
+        "clip_index": [clip.index for clip in clips],
+        "frames": b"".join(clip.frames.tobytes() for clip in clips),
+        "color_matrix": [clip.color.matrix for clip in clips],
+        "full_range": [clip.color.full_range for clip in clips],
+    }
+
+
+def _unpacked(decoded: pa.Table, spec: ClipSpec) -> list[Clip]:
+    """The clips of one row of DECODED; their frames are views of Arrow's memory."""
+    (indices,), (matrices,), (full_ranges,) = (
+        decoded[name].to_pylist() for name in ("clip_index", "color_matrix", "full_range")
+    )
+    if not indices:
+        return []
+    data = np.frombuffer(decoded["frames"][0].as_buffer(), np.uint8)
+    picture = (spec.size, spec.size, 3) if matrices[0] == "rgb" else (spec.yuv_bytes,)
+    frames = data.reshape(len(indices), spec.frames_per_clip, *picture)
+    return [
+        Clip(
+            index=index,
+            frames=frames[at],
+            color=Color(matrix=matrix, full_range=full_range),
+            num_corrupt_frames=0,  # what was too corrupt is gone, and counted
+            num_frames_seen=spec.frames_per_clip,
+        )
+        for at, (index, matrix, full_range) in enumerate(zip(indices, matrices, full_ranges, strict=True))
+    ]
+
+
+def _feature_row(row: dict[str, Any], clips: Sequence[Clip], config: FeaturizerConfig) -> dict[str, Any]:
+    starts = [clip.index * config.clip_seconds for clip in clips]
+    return row | {
+        "clip_seconds": config.clip_seconds,
+        "clip_start_seconds": starts,
+        "warnings": row["segment_warnings"],
+    }
 
 
 def _clips_of(row: dict[str, Any], config: FeaturizerConfig) -> tuple[list[Clip], int]:

@@ -14,7 +14,14 @@ from tyro.conf import OmitArgPrefixes
 from vbert.corpus import CORPUS, CorpusChanges, compare, list_corpus
 from vbert.errors import UserError
 from vbert.features import Featurizer, FeaturizerConfig, featurizer_id, save_config
-from vbert.featurization import check_featurizer, featurize_segments
+from vbert.featurization import (
+    DECODED,
+    check_featurizer,
+    decode_segments,
+    decoded_bytes,
+    featurize_decoded,
+    featurize_segments,
+)
 from vbert.files import with_absolute_paths
 from vbert.ledger import Ledger, MicroBatch
 from vbert.planning import SEGMENTS, check_transcripts, plan_videos
@@ -28,6 +35,7 @@ VIDEOS_PER_PROBE = 64  # one task: 64 headers, 16 at a time
 # Blocks are what actors take: small enough that four a worker balance, large enough that a file is worth it.
 BLOCKS_PER_WORKER = 4
 MAX_SEGMENTS_PER_FILE = 16
+DECODED_BYTES_PER_FILE = 256 * 2**20  # of frames that wait in a GPU's actor for a file to be whole
 FILE_COLUMNS = pa.schema(
     [
         ("path", pa.string()),  # null in a row of SEGMENTS; the other way round in a file's row
@@ -59,13 +67,17 @@ class FeaturizeConfig:
     content_hash: bool = False
     """Tell changed videos by content, not by size and time (or ETag); reads every file on every run."""
     num_workers: int | None = None
-    """Featurizing actors; default: one for each CPU of the cluster (each GPU, where there are GPUs)."""
+    """Featurizing actors; default: one for each CPU of the cluster, or as many as its GPUs take."""
+    gpus_per_worker: float = 1.0
+    """Of each actor on a cluster with GPUs; with 0.5 two share one."""
     commit_seconds: float = 20.0
     """Commit finished segments this often: a killed job loses this much, and what is in the actors."""
 
     def __post_init__(self) -> None:
         if self.num_workers is not None and self.num_workers < 1:
             raise UserError(f"--num-workers must be at least 1, got {self.num_workers}")
+        if not 0 < self.gpus_per_worker <= 1:
+            raise UserError(f"--gpus-per-worker must be above 0 and at most 1, got {self.gpus_per_worker}")
         if self.commit_seconds < 0:
             raise UserError(f"--commit-seconds must not be negative, got {self.commit_seconds}")
 
@@ -150,20 +162,7 @@ def _featurize_and_commit(
     config: FeaturizeConfig,
 ) -> None:
     num_segments = segments.count()
-    num_gpus = count_gpus()
-    num_workers = min(config.num_workers or num_gpus or count_cpus(), num_segments)
-    rows_per_block = min(MAX_SEGMENTS_PER_FILE, -(-num_segments // (BLOCKS_PER_WORKER * num_workers)))
-    # Cut into blocks before the actors take every CPU: a task of this pipeline would wait for one for ever.
-    blocks = segments.repartition(target_num_rows_per_block=rows_per_block).materialize()
-    outcomes = blocks.map_batches(
-        FeaturizeSegments,
-        fn_constructor_kwargs={"tables": config.tables, "config": config.featurizer},
-        batch_format="pyarrow",
-        batch_size=rows_per_block,
-        compute=ray.data.ActorPoolStrategy(size=num_workers),
-        num_cpus=1,
-        num_gpus=1 if num_gpus else 0,
-    )
+    outcomes = _outcomes(segments, num_segments=num_segments, config=config)
     progress = Progress("featurize", total=num_segments, unit="segments")
     micro_batch = MicroBatch(ledger, listed=_ids(changes.pending, changes=["changed", "retried"]))
     last_commit_seconds = time.monotonic()
@@ -176,6 +175,42 @@ def _featurize_and_commit(
     micro_batch.commit()
     summary.working_seconds = time.time() - (summary.working_since or time.time())
     progress.finish()
+
+
+def _outcomes(segments: ray.data.Dataset, *, num_segments: int, config: FeaturizeConfig) -> ray.data.Dataset:
+    """Rows of SEGMENTS -> of OUTCOMES.
+
+    Without GPUs a CPU's actor decodes and featurizes, and no frame leaves it. With GPUs the CPUs of all nodes
+    decode ahead of the GPUs' actors; how far ahead is for Ray Data to say, which keeps to the object store's
+    limit.
+    """
+    num_gpus = count_gpus()
+    fitting = int(num_gpus / config.gpus_per_worker) if num_gpus else count_cpus()
+    num_workers = min(config.num_workers or fitting, num_segments)
+    rows_per_block = min(MAX_SEGMENTS_PER_FILE, -(-num_segments // (BLOCKS_PER_WORKER * num_workers)))
+    # Cut into blocks before the actors take every CPU: a task of this pipeline would wait for one for ever.
+    rows = segments.repartition(target_num_rows_per_block=rows_per_block).materialize()
+    if num_gpus:
+        rows_per_block = max(
+            1, min(rows_per_block, DECODED_BYTES_PER_FILE // decoded_bytes(config.featurizer))
+        )
+        rows = rows.map_batches(
+            decode_segments,
+            fn_kwargs={"config": config.featurizer},
+            batch_format="pyarrow",
+            batch_size=None,
+            num_cpus=1,
+        )
+    outcomes: ray.data.Dataset = rows.map_batches(
+        FeaturizeSegments,
+        fn_constructor_kwargs={"tables": config.tables, "config": config.featurizer},
+        batch_format="pyarrow",
+        batch_size=rows_per_block,
+        compute=ray.data.ActorPoolStrategy(size=num_workers),
+        num_cpus=1,
+        num_gpus=config.gpus_per_worker if num_gpus else 0,
+    )
+    return outcomes
 
 
 def _collect(rows: Iterable[dict[str, Any]], micro_batch: MicroBatch, summary: FeaturizeSummary) -> None:
@@ -199,9 +234,10 @@ def _ids(pending: pa.Table, *, changes: Sequence[str]) -> set[str]:
 
 
 class FeaturizeSegments:
-    """An actor: rows of SEGMENTS in, the same rows done or failed out, and a row for each file it wrote.
+    """An actor: rows of SEGMENTS or DECODED in, the same segments done or failed out, and a row for each
+    file it wrote.
 
-    The model is loaded once; frames and features never leave the actor.
+    The model is loaded once; features never leave the actor.
     """
 
     def __init__(self, *, tables: str, config: FeaturizerConfig) -> None:
@@ -212,9 +248,12 @@ class FeaturizeSegments:
         self.featurizer = Featurizer(config, device="cuda" if torch.cuda.is_available() else "cpu")
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """Rows of SEGMENTS -> rows of OUTCOMES."""
+        """Rows of SEGMENTS or DECODED -> rows of OUTCOMES."""
         started_at = time.time()
-        segments, features = featurize_segments(batch.cast(SEGMENTS), self.featurizer, config=self.config)
+        if "frames" in batch.column_names:
+            segments, features = featurize_decoded(batch.cast(DECODED), self.featurizer, config=self.config)
+        else:
+            segments, features = featurize_segments(batch.cast(SEGMENTS), self.featurizer, config=self.config)
         yield pa.concat_tables(
             [segments, self._write(segments, features, started_at)], promote_options="default"
         ).cast(OUTCOMES)
