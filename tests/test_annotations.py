@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from vbert.annotations import ANNOTATIONS, SPLITS, match_videos, require_any, split_of
+from vbert.annotations import ANNOTATIONS, SPLITS, listed_videos, match_videos, require_any, split_of
 from vbert.datasets import read_annotations
 from vbert.errors import UserError
 
@@ -114,6 +114,18 @@ def test_an_id_goes_before_the_name_of_another_file():
     documents = pa.table({"video_id": ["a", "b"], "uri": ["/b.mp4", "/a.mp4"]})
     annotations = pa.Table.from_pylist([{"video_id": "a"}], schema=ANNOTATIONS)
     assert match_videos(annotations, documents).annotations["video_id"].to_pylist() == ["a"]
+
+
+def test_a_list_of_videos_names_them_by_id_or_file_or_is_refused(tmp_path: Path):
+    documents = pa.table({"video_id": ["0a1b", "2c3d"], "uri": ["/talks/one.mp4", "/talks/v_two.mkv"]})
+    listed = tmp_path / "held-out.csv"
+    listed.write_text("verb,video_id\ncut,one\ncut,two\ncut,gone\n")
+    assert listed_videos(str(listed), documents) == {"0a1b", "2c3d"}
+    listed.write_text("video_id\nthree\nfour\n")
+    with pytest.raises(UserError, match=r"held-out.csv: none of its 2 videos \(such as four\)"):
+        listed_videos(str(listed), documents)
+    listed.write_text("video_id\n")
+    assert listed_videos(str(listed), documents) == set()
 
 
 def test_a_column_that_a_task_needs_must_have_something():

@@ -229,7 +229,7 @@ def test_a_lost_node_leaves_fewer_workers_that_go_on(start: Job, tmp_path: Path,
     [
         ({"sequences": SequenceConfig(row_length=128)}, "--sequences.row-length 128: .* takes 64"),
         ({"lanes": 32, "rows_per_step": 32}, "48 videos to train on are too few for --lanes 32"),
-        ({"held_out": "{root}/nothing.csv"}, "nothing.csv: cannot be read as a .csv list of held-out videos"),
+        ({"held_out": "{root}/nothing.csv"}, "nothing.csv: cannot be read as a .csv list of videos"),
         ({"documents_version": 99}, "no version 99"),
         ({"tables": "{root}/elsewhere"}, "elsewhere"),
         ({"model": ModelConfig(bert="/no/such/bert")}, "--model.bert /no/such/bert"),

@@ -109,9 +109,25 @@ def match_videos(annotations: pa.Table, documents: pa.Table) -> Matched:
             known.setdefault(name, row["video_id"])
     known |= {video_id: video_id for video_id in documents["video_id"].to_pylist()}
     ids = [known.get(video_id) for video_id in annotations["video_id"].to_pylist()]
-    named = annotations.set_column(0, "video_id", pa.array(ids, pa.string()))
+    place = annotations.column_names.index("video_id")
+    named = annotations.set_column(place, "video_id", pa.array(ids, pa.string()))
     missing = {old for old, new in zip(annotations["video_id"].to_pylist(), ids, strict=True) if new is None}
     return Matched(annotations=named.filter(pc.is_valid(named["video_id"])), missing=sorted(missing))
+
+
+def listed_videos(source: str, documents: pa.Table) -> set[str]:
+    """The ids of the videos that a .csv, .jsonl or .parquet file lists, found as `match_videos` finds them.
+
+    UserError if none is among the documents.
+    """
+    rows = read_records(source, {"video_id": pa.string()}, kind="list of videos")
+    matched = match_videos(require(rows, source, "video_id"), documents)
+    if matched.missing and not matched.annotations.num_rows:
+        raise UserError(
+            f"{source}: none of its {len(matched.missing)} videos (such as {matched.missing[0]}) is in the "
+            "documents; are its video_id those of the table, or names of its files?"
+        )
+    return set(matched.annotations["video_id"].to_pylist())
 
 
 def require_any(annotations: pa.Table, source: str, columns: Sequence[str]) -> None:

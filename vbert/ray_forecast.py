@@ -10,6 +10,7 @@ import pyarrow as pa
 import ray
 import torch
 
+from vbert.annotations import listed_videos
 from vbert.checkpoint_files import CONFIG, read_json, visual_vocabulary_of
 from vbert.checkpoints import load_pretrained
 from vbert.errors import UserError
@@ -18,7 +19,6 @@ from vbert.margins import Comparison, Figures, compare
 from vbert.metrics import ranks, top_k
 from vbert.ray_cluster import connect, model_actors, rows_as_they_come
 from vbert.ray_examples import Videos
-from vbert.records import read_records, require
 from vbert.visual_prediction import forecast, most_frequent, next_clips
 
 CLIPS_A_TASK = 1024
@@ -63,8 +63,7 @@ def evaluate_forecast(config: ForecastConfig) -> ForecastSummary:
     start_seconds = time.monotonic()
     config = with_absolute_paths(config, "tables", "model")
     videos = Videos.latest(config.tables, vocabulary=visual_vocabulary_of(config.model))
-    listed = read_records(config.videos, {"video_id": pa.string()}, kind="list of videos")
-    asked = set(require(listed, config.videos, "video_id")["video_id"].to_pylist())
+    asked = listed_videos(config.videos, videos.read(["video_id", "uri"]))
     rows = videos.read(["video_id", "visual_tokens"]).to_pylist()
     others = most_frequent(
         (row["visual_tokens"] for row in rows if row["video_id"] not in asked),
@@ -81,8 +80,8 @@ def evaluate_forecast(config: ForecastConfig) -> ForecastSummary:
             owners += [row["video_id"]] * len(mine)
     if not seen:
         raise UserError(
-            f"{config.videos}: none of its {len(asked)} videos is in the documents of {config.tables} "
-            f"with more than {config.num_seen} clips"
+            f"{config.videos}: none of its {len(asked)} videos has more than {config.num_seen} clips; "
+            "give a smaller --num-seen"
         )
     places = _places(config.model, seen, followed, others)
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import pyarrow as pa
 from ray.train.torch import TorchTrainer
 
+from vbert.annotations import listed_videos
 from vbert.checkpoint_files import FEATURIZERS, VOCABULARIES
 from vbert.continuous import FeatureReader
 from vbert.encoders import ModelConfig, bert_config, joint_vocabulary
@@ -28,7 +28,6 @@ from vbert.ray_train_run import (
     run_config,
     scaling_config,
 )
-from vbert.records import read_records, require
 from vbert.schemas import DOCUMENTS, FEATURES
 from vbert.sequences import SequenceConfig, random_generator
 from vbert.tables import Table
@@ -227,6 +226,7 @@ def _plan(config: PretrainConfig) -> tuple[PretrainingJob, int]:
             f"{config.tables}: version {version} of documents has none of vocabulary {vocabulary.id}; "
             "run build_documents with it first"
         )
+    rows = documents.read(columns=["video_id", "uri"], partition=vocabulary.id, version=version)
     reader = WindowReader(
         table=documents,
         vocabulary=text,
@@ -235,10 +235,9 @@ def _plan(config: PretrainConfig) -> tuple[PretrainingJob, int]:
         rows_per_batch=config.rows_per_step // config.lanes,
         share_of_videos=config.share_of_videos,
         validation_share=config.validation_share,
-        held_out=_held_out(config),
+        held_out=frozenset(listed_videos(config.held_out, rows) if config.held_out else ()),
         features=_feature_reader(config, vocabulary.featurizer) if continuous else None,
     )
-    rows = documents.read(columns=["video_id"], partition=vocabulary.id, version=version)
     ids: list[str] = rows["video_id"].to_pylist()
     validation = sorted(filter(reader.is_validation, ids), key=lambda name: random_generator(name).random())
     num_training = sum(map(reader.is_training, ids))
@@ -264,13 +263,6 @@ def _plan(config: PretrainConfig) -> tuple[PretrainingJob, int]:
 def _feature_reader(config: PretrainConfig, featurizer: str) -> FeatureReader:
     features = Table(config.tables, FEATURES)
     return FeatureReader(table=features, featurizer=featurizer, version=features.version())
-
-
-def _held_out(config: PretrainConfig) -> frozenset[str]:
-    if config.held_out is None:
-        return frozenset()
-    rows = read_records(config.held_out, {"video_id": pa.string()}, kind="list of held-out videos")
-    return frozenset(require(rows, config.held_out, "video_id")["video_id"].to_pylist())
 
 
 def _same_as_before(config: PretrainConfig) -> PretrainConfig:

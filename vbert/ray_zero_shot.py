@@ -10,6 +10,7 @@ import pyarrow as pa
 import ray
 import torch
 
+from vbert.annotations import match_videos
 from vbert.checkpoint_files import visual_vocabulary_of
 from vbert.checkpoints import load_pretrained
 from vbert.errors import UserError
@@ -68,15 +69,17 @@ def evaluate_zero_shot(config: ZeroShotConfig) -> ZeroShotSummary:
     start_seconds = time.monotonic()
     config = with_absolute_paths(config, "tables", "model")
     vocabulary = visual_vocabulary_of(config.model)
-    clips = _clips(config.clips)
+    listed = _clips(config.clips)
+    known = Table(config.tables, DOCUMENTS).read(columns=["video_id", "uri"], partition=vocabulary)
+    clips = match_videos(listed, known).annotations
     documents = _documents(config, vocabulary, clips["video_id"].to_pylist())
-    rows = [row for row in clips.to_pylist() if row["video_id"] in documents]
+    rows = clips.to_pylist()
     tokens = visual_tokens_of(rows, documents)
     shown = [(row, mine) for row, mine in zip(rows, tokens, strict=True) if len(mine)]
     if not shown:
         raise UserError(
-            f"{config.clips}: none of its {clips.num_rows} clips is in the documents of {config.tables}; "
-            "are its video_id those of the table videos?"
+            f"{config.clips}: none of its {listed.num_rows} clips is in the documents of {config.tables}; "
+            "are its video_id those of the table, or names of its files?"
         )
     classes = Classes(
         verbs=tuple(sorted({row["verb"] for row, _ in shown})),
@@ -89,7 +92,7 @@ def evaluate_zero_shot(config: ZeroShotConfig) -> ZeroShotSummary:
     }
     summary = ZeroShotSummary(
         num_clips=len(shown),
-        num_missing=clips.num_rows - len(shown),
+        num_missing=listed.num_rows - len(shown),
         num_verbs=len(classes.verbs),
         num_objects=len(classes.objects),
         scores=scores,
