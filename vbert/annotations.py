@@ -122,7 +122,7 @@ def listed_videos(source: str, documents: pa.Table) -> set[str]:
     """
     rows = read_records(source, {"video_id": pa.string()}, kind="list of videos")
     matched = match_videos(require(rows, source, "video_id"), documents)
-    if matched.missing and not matched.annotations.num_rows:
+    if not matched.annotations.num_rows:
         raise UserError(
             f"{source}: none of its {len(matched.missing)} videos (such as {matched.missing[0]}) is in the "
             "documents; are its video_id those of the table, or names of its files?"
