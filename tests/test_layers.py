@@ -88,6 +88,7 @@ LAYERS = [
     "command_line",
     "ray_logging",
     "ray_cluster",
+    "ray_metrics",
     "ray_featurize",
     "ray_vocabulary",
     "ray_transcribe",

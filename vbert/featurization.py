@@ -1,10 +1,14 @@
 """Segments -> decoded, featurized rows: what one worker does for one segment, failures included."""
 
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vbert.decode import decode_clips
 from vbert.errors import VideoError
@@ -23,8 +27,31 @@ DECODED = pa.schema(
         ("frames", pa.large_binary()),
         ("color_matrix", pa.list_(pa.string())),
         ("full_range", pa.list_(pa.bool_())),
+        ("decode_seconds", pa.float64()),
     ]
 )
+
+
+@dataclass(slots=True)
+class Effort:
+    """Where the time went."""
+
+    decode_seconds: float = 0.0  # of this thread's CPU: what waits for a bucket is not decoding
+    backbone_seconds: float = 0.0
+
+    @contextmanager
+    def decoding(self) -> Iterator[None]:
+        """Around the decoder."""
+        start_seconds = time.thread_time()
+        yield
+        self.decode_seconds += time.thread_time() - start_seconds
+
+    @contextmanager
+    def in_backbone(self) -> Iterator[None]:
+        """Around the backbone."""
+        start_seconds = time.monotonic()
+        yield
+        self.backbone_seconds += time.monotonic() - start_seconds
 
 
 def check_featurizer(config: FeaturizerConfig) -> None:
@@ -37,18 +64,21 @@ def check_featurizer(config: FeaturizerConfig) -> None:
 
 
 def featurize_segments(
-    segments: pa.Table, featurizer: Featurizer, *, config: FeaturizerConfig
+    segments: pa.Table, featurizer: Featurizer, *, config: FeaturizerConfig, effort: Effort | None = None
 ) -> tuple[pa.Table, pa.Table]:
     """Decode and featurize the pending rows of SEGMENTS, of which no more than one is in memory at a time.
 
     Returns the same rows, none of them pending any more, and the rows of FEATURES of those that are done.
+    `effort` is added to.
     """
+    effort = effort or Effort()
     rows = segments.to_pylist()
     features: list[dict[str, Any]] = []
     vectors: list[np.ndarray] = []
     for row in rows:
-        if row["state"] == "pending" and (clips := _decode(row, config)):
-            vectors.append(featurizer.extract(clips))
+        if row["state"] == "pending" and (clips := _decode(row, config, effort)):
+            with effort.in_backbone():
+                vectors.append(featurizer.extract(clips))
             features.append(_feature_row(row, clips, config))
     return pa.Table.from_pylist(rows, schema=SEGMENTS), _feature_table(features, vectors)
 
@@ -56,20 +86,25 @@ def featurize_segments(
 def decode_segments(segments: pa.Table, *, config: FeaturizerConfig) -> Iterator[pa.Table]:
     """Decode the pending rows of SEGMENTS: for each a table of one row of DECODED, done or failed."""
     for row in segments.to_pylist():
-        clips = _decode(row, config) if row["state"] == "pending" else []
-        yield pa.Table.from_pylist([row | _packed(clips)], schema=DECODED)
+        effort = Effort()
+        clips = _decode(row, config, effort) if row["state"] == "pending" else []
+        packed = _packed(clips) | {"decode_seconds": effort.decode_seconds}
+        yield pa.Table.from_pylist([row | packed], schema=DECODED)
 
 
 def featurize_decoded(
-    decoded: pa.Table, featurizer: Featurizer, *, config: FeaturizerConfig
+    decoded: pa.Table, featurizer: Featurizer, *, config: FeaturizerConfig, effort: Effort | None = None
 ) -> tuple[pa.Table, pa.Table]:
     """Rows of DECODED -> what `featurize_segments` gives for their segments."""
+    effort = effort or Effort()
+    effort.decode_seconds += pc.sum(decoded["decode_seconds"]).as_py() or 0.0
     segments = decoded.select(SEGMENTS.names)
     features: list[dict[str, Any]] = []
     vectors: list[np.ndarray] = []
     for at, row in enumerate(segments.to_pylist()):
         if clips := _unpacked(decoded.slice(at, 1), clip_spec(config)):
-            vectors.append(featurizer.extract(clips))
+            with effort.in_backbone():
+                vectors.append(featurizer.extract(clips))
             features.append(_feature_row(row, clips, config))
     return segments, _feature_table(features, vectors)
 
@@ -81,10 +116,11 @@ def decoded_bytes(config: FeaturizerConfig) -> int:
     return num_clips * spec.frames_per_clip * spec.yuv_bytes
 
 
-def _decode(row: dict[str, Any], config: FeaturizerConfig) -> list[Clip]:
+def _decode(row: dict[str, Any], config: FeaturizerConfig, effort: Effort) -> list[Clip]:
     """The usable clips of a row of SEGMENTS, whose state and warnings are set; [] where it has failed."""
     try:
-        clips, num_dropped = _clips_of(row, config)
+        with effort.decoding():
+            clips, num_dropped = _clips_of(row, config)
     except VideoError as error:
         row |= {"state": "failed", "stage": error.stage, "reason": error.reason}
         return []

@@ -16,6 +16,7 @@ from vbert.errors import UserError
 from vbert.features import Featurizer, FeaturizerConfig, featurizer_id, save_config
 from vbert.featurization import (
     DECODED,
+    Effort,
     check_featurizer,
     decode_segments,
     decoded_bytes,
@@ -27,6 +28,7 @@ from vbert.ledger import Ledger, MicroBatch
 from vbert.planning import SEGMENTS, check_transcripts, plan_videos
 from vbert.progress import Progress
 from vbert.ray_cluster import RewriteOnWorkers, connect, count_cpus, count_gpus, rows_as_they_come
+from vbert.ray_metrics import DriverMetrics, WorkerMetrics
 from vbert.schemas import FEATURES
 from vbert.tables import NewFile, Table
 
@@ -149,6 +151,7 @@ def plan(pending: pa.Table, ledger: Ledger, *, config: FeaturizerConfig) -> ray.
     videos = pending.select(CORPUS.names)
     blocks = [videos.slice(at, VIDEOS_PER_PROBE) for at in range(0, videos.num_rows, VIDEOS_PER_PROBE)]
     planned = ray.data.from_arrow(blocks).map_batches(plan_batch, batch_format="pyarrow")
+    planned.set_name("vbert_probe")
     plan: ray.data.Dataset = planned.materialize()
     return plan
 
@@ -165,14 +168,17 @@ def _featurize_and_commit(
     outcomes = _outcomes(segments, num_segments=num_segments, config=config)
     progress = Progress("featurize", total=num_segments, unit="segments")
     micro_batch = MicroBatch(ledger, listed=_ids(changes.pending, changes=["changed", "retried"]))
+    metrics = DriverMetrics()
     last_commit_seconds = time.monotonic()
     for rows in rows_as_they_come(outcomes):
-        _collect(rows, micro_batch, summary)
+        _collect(rows, micro_batch, summary, metrics)
         progress.advance(sum(row["path"] is None for row in rows), note=f"{summary.num_failed} videos failed")
         if time.monotonic() - last_commit_seconds >= config.commit_seconds:
-            micro_batch.commit()
+            with metrics.commit():
+                micro_batch.commit()
             last_commit_seconds = time.monotonic()
-    micro_batch.commit()
+    with metrics.commit():
+        micro_batch.commit()
     summary.working_seconds = time.time() - (summary.working_since or time.time())
     progress.finish()
 
@@ -210,10 +216,13 @@ def _outcomes(segments: ray.data.Dataset, *, num_segments: int, config: Featuriz
         num_cpus=1,
         num_gpus=config.gpus_per_worker if num_gpus else 0,
     )
+    outcomes.set_name("vbert_featurize")  # the dashboard's, which shows the stages of each
     return outcomes
 
 
-def _collect(rows: Iterable[dict[str, Any]], micro_batch: MicroBatch, summary: FeaturizeSummary) -> None:
+def _collect(
+    rows: Iterable[dict[str, Any]], micro_batch: MicroBatch, summary: FeaturizeSummary, metrics: DriverMetrics
+) -> None:
     """Files before segments: a video's last segment releases its files."""
     for row in sorted(rows, key=lambda row: row["path"] is None):
         if row["path"] is not None:
@@ -226,6 +235,7 @@ def _collect(rows: Iterable[dict[str, Any]], micro_batch: MicroBatch, summary: F
         name = f"num_{video['status']}"
         setattr(summary, name, getattr(summary, name) + 1)
         if video["status"] != "ok":
+            metrics.add_failure(video)
             summary.failures.append(f"{video['uri']}: {video['stage']}: {video['reason']}")
 
 
@@ -244,16 +254,18 @@ class FeaturizeSegments:
         # One core an actor; more threads would fight the neighbours' and change the features' last bit.
         torch.set_num_threads(1)
         self.config = config
+        self.metrics = WorkerMetrics()
         self.features = Table(tables, FEATURES)
         self.featurizer = Featurizer(config, device="cuda" if torch.cuda.is_available() else "cpu")
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Rows of SEGMENTS or DECODED -> rows of OUTCOMES."""
         started_at = time.time()
-        if "frames" in batch.column_names:
-            segments, features = featurize_decoded(batch.cast(DECODED), self.featurizer, config=self.config)
-        else:
-            segments, features = featurize_segments(batch.cast(SEGMENTS), self.featurizer, config=self.config)
+        is_decoded = "frames" in batch.column_names
+        work, rows = (featurize_decoded, DECODED) if is_decoded else (featurize_segments, SEGMENTS)
+        effort = Effort()
+        segments, features = work(batch.cast(rows), self.featurizer, config=self.config, effort=effort)
+        self.metrics.add_segments(segments, effort)
         yield pa.concat_tables(
             [segments, self._write(segments, features, started_at)], promote_options="default"
         ).cast(OUTCOMES)
@@ -265,14 +277,13 @@ class FeaturizeSegments:
         is_changed = pc.is_in(features["video_id"], pa.array(changed, pa.string()))
         groups: list[tuple[str | None, pa.Table]] = [(None, features.filter(pc.invert(is_changed)))]
         groups += [(name, features.filter(pc.equal(features["video_id"], name))) for name in changed]
-        return pa.Table.from_pylist(
-            [
-                _row_of(self.features.write_file(rows), name) | {"started_at": started_at}
-                for name, rows in groups
-                if rows.num_rows
-            ],
-            schema=FILE_COLUMNS,
-        )
+        written = []
+        for name, rows in groups:
+            if rows.num_rows:
+                file = self.features.write_file(rows)
+                self.metrics.add_file(file)
+                written.append(_row_of(file, name) | {"started_at": started_at})
+        return pa.Table.from_pylist(written, schema=FILE_COLUMNS)
 
 
 def _row_of(file: NewFile, replaces_video: str | None) -> dict[str, Any]:
