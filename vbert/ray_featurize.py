@@ -261,14 +261,18 @@ class FeaturizeSegments:
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Rows of SEGMENTS or DECODED -> rows of OUTCOMES."""
         started_at = time.time()
-        is_decoded = "frames" in batch.column_names
-        work, rows = (featurize_decoded, DECODED) if is_decoded else (featurize_segments, SEGMENTS)
         effort = Effort()
-        segments, features = work(batch.cast(rows), self.featurizer, config=self.config, effort=effort)
+        segments, features = self.work(batch, effort)
         self.metrics.add_segments(segments, effort)
         yield pa.concat_tables(
             [segments, self._write(segments, features, started_at)], promote_options="default"
         ).cast(OUTCOMES)
+
+    def work(self, batch: pa.Table, effort: Effort) -> tuple[pa.Table, pa.Table]:
+        """Rows of SEGMENTS or DECODED -> rows of SEGMENTS, none of them pending, and of FEATURES."""
+        is_decoded = "frames" in batch.column_names
+        work, rows = (featurize_decoded, DECODED) if is_decoded else (featurize_segments, SEGMENTS)
+        return work(batch.cast(rows), self.featurizer, config=self.config, effort=effort)
 
     def _write(self, segments: pa.Table, features: pa.Table, started_at: float) -> pa.Table:
         """One file for all new videos, one for each changed one: these are committed when they are whole."""
