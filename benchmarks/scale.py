@@ -2,9 +2,9 @@
 
     python benchmarks/scale.py
 
-Each node is a Ray node of one CPU. Listing, probing, planning, Ray Data, files and commits are the job's own. In
-place of decoder and backbone an actor sleeps for as long as they would take, so that eight nodes fit on two
-cores: what grows with their number is what the job itself costs. Floor: the sleeps.
+Each node is a Ray node of one CPU. Listing, probing, planning, Ray Data, files and commits are the job's own.
+In place of decoder and backbone an actor sleeps for as long as they would take, so that eight nodes fit on
+two cores: what grows with their number is what the job itself costs. Floor: the sleeps.
 """
 
 import argparse
