@@ -1,4 +1,5 @@
 import os
+import sys
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
@@ -157,8 +158,9 @@ def test_an_unknown_protocol_is_refused_in_one_line():
 
 
 def test_a_missing_package_is_named_with_the_command_that_brings_it(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(__import__("sys").modules, "s3fs", None)
-    fsspec.registry  # noqa: B018 (loaded before the class is looked up)
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    for protocol in ("s3", "s3a"):  # where another test has had them loaded
+        monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, protocol, raising=False)
     with pytest.raises(UserError, match=r"^s3://b/x: .* not installed; pip install 'vbert\[s3\]'$"):
         list_files("s3://b/x", extensions={"mp4"})
 

@@ -150,6 +150,16 @@ def test_what_a_bucket_lacks_is_said(bucket: str):
     assert caught.value.stage == "probe"
 
 
+def test_without_credentials_the_user_hears_of_them(bucket: str, monkeypatch: pytest.MonkeyPatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(UserError, match=r"s3://corpus/videos: cannot be listed .*credentials"):
+        list_files(f"{bucket}/videos", extensions={"mp4"})
+    with pytest.raises(UserError, match="s3://elsewhere/tables/features: cannot make the table"):
+        Table("s3://elsewhere/tables", FEATURES).create()
+
+
 def test_a_password_in_a_url_is_refused_and_not_repeated():
     with pytest.raises(UserError, match="has a password in it") as caught:
         filesystem_of("https://me:secret@example.org/a.mp4")

@@ -33,6 +33,8 @@ CREDENTIALS = "give it in the environment, as the store's own tools want it"
 PASSING_CODES = {"ExpiredToken", "RequestTimeout", "InternalError", "ServiceUnavailable", "503", "500"}
 MAX_TRIES = 6
 
+STORES_PACKAGES = {"botocore", "aiobotocore", "aiohttp", "google", "gcsfs", "azure", "adlfs"}
+
 # What a read of a store's file asks for at least: a segment of a large video takes its own part of the file,
 # not the 50 MB that S3's file system takes by default.
 RANGE_BYTES = 4 * 2**20
@@ -100,6 +102,11 @@ def is_passing(error: Any) -> bool:
     if isinstance(response, dict):  # botocore's
         return response.get("Error", {}).get("Code") in PASSING_CODES
     return "ExpiredToken" in str(error)  # Rust's, in Delta
+
+
+def is_stores(error: Exception) -> bool:
+    """Whether it came from a store: no connection, no credentials, no permission. OSErrors often do."""
+    return isinstance(error, OSError) or type(error).__module__.split(".")[0] in STORES_PACKAGES
 
 
 def retry_seconds(attempt: int) -> float:

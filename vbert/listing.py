@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from vbert.errors import UserError
-from vbert.files import extension_of, filesystem_of, local_path, local_uri, open_file
+from vbert.files import extension_of, filesystem_of, is_stores, local_path, local_uri, open_file
 from vbert.schemas import short_hash
 
 if TYPE_CHECKING:
@@ -54,9 +54,11 @@ def list_files(
         if path is not None:
             return _list_local(path, frozenset(extensions), max_depth)
         return _list_store(folder, frozenset(extensions), max_depth)
-    except OSError as error:
+    except Exception as error:
+        if not is_stores(error):
+            raise
         raise UserError(
-            f"{folder}: cannot be listed ({error}); correct the path or its permissions"
+            f"{folder}: cannot be listed ({error}); correct the path, its permissions or the credentials"
         ) from error
 
 

@@ -20,7 +20,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from vbert.errors import UserError
-from vbert.files import arrow_filesystem, filesystem_of, patient
+from vbert.files import arrow_filesystem, filesystem_of, is_stores, patient
 from vbert.schemas import TableSchema
 
 # A segment of 40 clips x 1,280 float32 is 200 KB: 64 rows make row groups of 13 MB, so that one video is
@@ -61,7 +61,9 @@ class Table:
             DeltaTable.create(
                 self.uri, schema=self.layout.schema, mode="ignore", partition_by=[self.layout.partition]
             )
-        except OSError as error:
+        except Exception as error:
+            if not is_stores(error):
+                raise
             raise UserError(
                 f"{self.uri}: cannot make the table ({error}); give a writable --tables"
             ) from error
