@@ -1,12 +1,8 @@
 """The featurization job as its users run it: reruns, changes, failures and kills, on a local Ray cluster."""
 
 import os
-import random
-import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -22,7 +18,6 @@ from vbert.tables import Table
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
-NUM_KILLS = int(os.environ.get("VBERT_TEST_KILLS", "4"))
 
 
 @pytest.fixture
@@ -135,40 +130,6 @@ def test_another_configuration_makes_other_rows_and_the_old_stay(
     for name in ("videos", "features"):
         assert all(row in new[name] for row in old[name])
         assert len(new[name]) == 2 * len(old[name])
-
-
-@pytest.mark.timeout(1200)
-def test_killed_anywhere_and_run_again_the_tables_are_as_if_undisturbed(
-    featurize: Job, command: list[str], tmp_path: Path, ray_cluster: str
-):
-    start = time.monotonic()
-    assert featurize().returncode == 1
-    undisturbed_seconds = time.monotonic() - start
-    tables = tmp_path / "tables"
-    expected = rows_of(tables)
-    expected_keys = [(row["video_id"], row["segment_index"]) for row in expected["features"]]
-
-    chance = random.Random(20)
-    for number in range(NUM_KILLS):
-        if number % 2 == 0:  # every other kill hits a job that goes on with what the one before left
-            shutil.rmtree(tables)
-        job = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=os.environ | {"RAY_ADDRESS": ray_cluster},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        time.sleep(chance.uniform(0.25, 1.0) * undisturbed_seconds)  # before that it only imports
-        job.send_signal(signal.SIGKILL)
-        job.wait()
-        if (tables / "features" / "_delta_log").exists():
-            keys = [(row["video_id"], row["segment_index"]) for row in rows_of(tables)["features"]]
-            assert len(set(keys)) == len(keys), "nothing twice"
-            assert set(keys) <= set(expected_keys)
-        if number % 2 == 1:
-            assert featurize().returncode in (0, 1)
-            assert rows_of(tables) == expected
 
 
 def test_every_real_video_is_featurized_and_the_broken_one_has_its_reason(
