@@ -21,7 +21,7 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY)  ## the whole job on a rendered corpus, with real weights
 	$(BIN)/python demo/run.py
 
-tasks: $(READY)  ## fine-tune the demo's model for every task: after `make demo`, a quarter of an hour
+tasks: $(READY)  ## fine-tune the demo's model for every task: after `make demo`, twenty minutes
 	$(BIN)/python -m demo.tasks
 
 ablations: $(READY)  ## what the demo's model owes to its data and parts: after `make demo`, an hour

@@ -2,7 +2,7 @@
 
     make demo && make tasks
 
-Prints a table, and writes it to demo-output/tasks/tasks.md. About a quarter of an hour on 2 cores.
+Prints a table, and writes it to demo-output/tasks/tasks.md. About twenty minutes on 2 cores.
 """
 
 import argparse
