@@ -16,6 +16,7 @@ from ray.autoscaler._private.util import prepare_config
 from ray.runtime_env import RuntimeEnv
 
 from tests.kuberay_schema import KUBERAY
+from vbert.ray_metrics import BACKBONE_SECONDS, BYTES, CLIPS, COMMIT_SECONDS, DECODE_SECONDS, FAILURES
 
 ROOT = Path(__file__).parents[1]
 CLUSTER = ROOT / "cluster"
@@ -143,3 +144,12 @@ def test_the_entrypoints_are_jobs_with_options_that_they_have():
         given = re.findall(r"--([a-z-]+)", text.split(job)[1])
         assert given
         assert all(f"    {name.replace('-', '_')}: " in options for name in given)
+
+
+def test_grafana_draws_the_metrics_that_there_are():
+    text = (CLUSTER / "grafana-dashboard.json").read_text()
+    drawn = set(re.findall(r"ray_(vbert_\w+?)_(?:total|bucket)", text))
+    known = {CLIPS, DECODE_SECONDS, BACKBONE_SECONDS, BYTES, FAILURES, COMMIT_SECONDS}
+    assert drawn == known
+    panels = json.loads(text)["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)

@@ -2,13 +2,9 @@
 
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
-import time
-import urllib.request
-from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -83,8 +79,6 @@ def test_every_job_is_submitted_to_a_cluster(corpus: Path, tmp_path: Path):
             return run([*command, "--", "python", f"jobs/{job}.py", *map(str, options)], status=status)
 
         submit("featurize", *options_of(corpus, tables), status=1)  # one is broken
-        for name in names_in_dashboard():
-            wait_for_metric(name, cluster)
         submit("fit_vocabulary", "--tables", tables, "--branching", 4, "--depth", 1)
         (vocabulary,) = (tables / "vocabularies").iterdir()
         submit("build_documents", "--tables", tables, "--vocabulary", vocabulary)
@@ -93,24 +87,6 @@ def test_every_job_is_submitted_to_a_cluster(corpus: Path, tmp_path: Path):
         submit("pretrain", *inputs, *sizes, "--output", model)
         said = submit("evaluate_zero_shot", "--tables", tables, "--model", model / "model", "--clips", clips)
     assert "verb top-1" in said
-
-
-def names_in_dashboard() -> set[str]:
-    """Those of ours that cluster/grafana-dashboard.json draws."""
-    return set(re.findall(r"ray_vbert_\w+", (ROOT / "cluster" / "grafana-dashboard.json").read_text()))
-
-
-def wait_for_metric(name: str, cluster: Cluster) -> None:
-    """Until Prometheus would find it, not 0, on some node."""
-    ports = [node.metrics_export_port for node in cluster.list_all_nodes()]
-    deadline = time.monotonic() + 60
-    while True:
-        for port in ports:
-            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-                if re.search(rf"^{name}\{{.*\}} (?!0\.0$)", answer.read().decode(), re.MULTILINE):
-                    return
-        assert time.monotonic() < deadline, f"no node exports {name}"
-        time.sleep(1)
 
 
 def run(command: list[str], *, status: int) -> str:
