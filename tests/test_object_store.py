@@ -46,8 +46,8 @@ def faulty(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     with object_store(share_of_faults=SHARE_OF_FAULTS) as there:
         yield make_bucket(there, monkeypatch)
         counts = there.counts()
-        # All kinds of faults were made, and about as many as said.
-        assert set(FAULTS) <= set(counts)
+        num_faults = sum(counts.get(kind, 0) for kind in FAULTS)
+        assert num_faults > 0.02 * counts["well"], counts
 
 
 def make_bucket(store: ObjectStore, patch: pytest.MonkeyPatch) -> str:

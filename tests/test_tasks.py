@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_config, cooking, vocabulary
+from vbert.annotations import ANNOTATIONS
 from vbert.configuration_videobert import from_bert_config
 from vbert.errors import UserError
 from vbert.examples import Row, example_of
@@ -174,20 +175,21 @@ def test_only_the_most_frequent_answers_are_known():
 @pytest.mark.parametrize(
     ("name", "asked"),
     [
-        ("classification", [True, False, False]),
-        ("captioning", [True, False, False]),
-        ("summarization", [True, False, False]),
-        ("question_answering", [False, True, True]),
-        ("multiple_choice", [False, False, True]),
+        ("classification", [True, False, False, True]),
+        ("captioning", [True, False, False, True]),
+        ("summarization", [True, False, False, True]),
+        ("question_answering", [False, True, True, True]),
+        ("multiple_choice", [False, False, True, True]),
     ],
 )
 def test_a_file_of_annotations_for_several_tasks_asks_each_its_own(name: str, asked: list[bool]):
-    """A step that nothing is known of, an open question, and one with options; answers are not there."""
-    rows = [
-        {"question": None, "options": None, "labels": None},
-        {"question": "what is cut?", "options": None},
-        {"question": "what is cut?", "options": ["apple", "leek"]},
-    ]
+    """A step that nothing is known of, an open question, one with options, and a row with everything."""
+    nothing: dict[str, Any] = dict.fromkeys(ANNOTATIONS.names)
+    question = nothing | {"question": "what is cut?"}
+    choice = question | {"options": ["apple", "leek"]}
+    everything = choice | {"labels": ["apple"], "captions": ["cut the apple"], "importance": 1.0}
+    everything |= {"start_seconds": 0.0, "end_seconds": 4.0}
+    rows = [nothing, question, choice, everything]
     assert [TASKS[name].is_asked(row) for row in rows] == asked
 
 

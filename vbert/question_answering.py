@@ -59,8 +59,8 @@ class QuestionAnswering(QuestionTask):
         """Whether it asks and answers."""
         return row["question"] is not None and row["answer"] is not None
 
-    @staticmethod
-    def is_asked(row: Row) -> bool:
+    @classmethod
+    def is_asked(cls, row: Row) -> bool:
         """Any question is."""
         return bool(row["question"])
 
@@ -128,8 +128,8 @@ class MultipleChoice(QuestionTask):
         """Whether there is something to choose, and the answer among it."""
         return row["question"] is not None and row["answer"] in (row["options"] or ())
 
-    @staticmethod
-    def is_asked(row: Row) -> bool:
+    @classmethod
+    def is_asked(cls, row: Row) -> bool:
         """A question with options is."""
         return bool(row["question"] and row["options"])
 

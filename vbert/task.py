@@ -71,10 +71,10 @@ class Task(ABC):
         """Whether this model can learn an example, or be right about it."""
         return self.has_target(row)
 
-    @staticmethod
-    def is_asked(row: Row) -> bool:
-        """Whether an annotation, with its answer or without, is this task's: a question is another's."""
-        return not row["question"]
+    @classmethod
+    def is_asked(cls, row: Row) -> bool:
+        """Whether an annotation is this task's: it has the target, or no question, which is another's."""
+        return cls.has_target(row) or not row["question"]
 
     def check_question(self, row: Row) -> None:
         """UserError if what is asked about is lacking."""
