@@ -200,7 +200,7 @@ def test_what_comes_next_is_ranked_against_the_same_again(corpus: Path, joined: 
     assert found.comparison.scores["the same again"]["top-1"] == pytest.approx(np.mean(same))
     assert json.loads((tmp_path / "forecast.json").read_text())["scores"] == found.comparison.scores
     (tmp_path / "asked.csv").write_text("video_id\ngone\n")
-    with pytest.raises(UserError, match="none of its 1 videos .* is in the documents"):
+    with pytest.raises(UserError, match=r"none of its 1 videos .* is in the documents"):
         evaluate_forecast(config)
 
 
