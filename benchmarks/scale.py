@@ -25,11 +25,11 @@ from ray.cluster_utils import Cluster
 
 from vbert import ray_featurize
 from vbert.features import FeaturizerConfig
-from vbert.featurization import Effort
+from vbert.featurization import Effort, feature_table
 from vbert.planning import SEGMENTS
 from vbert.ray_featurize import FeaturizeConfig, FeaturizeSegments, featurize
 from vbert.ray_metrics import WorkerMetrics
-from vbert.schemas import FEATURES, pack_vectors
+from vbert.schemas import FEATURES
 from vbert.tables import Table
 
 FEATURE_DIM = 1280
@@ -74,11 +74,9 @@ def sleeping_for(seconds: float) -> type[FeaturizeSegments]:
 
 def noise(rows: list[dict[str, Any]]) -> pa.Table:
     """Rows of FEATURES, one clip a segment."""
-    scalars = pa.schema([field for field in FEATURES.schema if field.name != "features"])
     columns = {"clip_seconds": 1.5, "clip_start_seconds": [0.0], "warnings": []}
-    table = pa.Table.from_pylist([row | columns for row in rows], schema=scalars)
     vectors = [np.random.default_rng(0).normal(size=(1, FEATURE_DIM)).astype(np.float32) for _ in rows]
-    return table.append_column("features", pack_vectors(vectors)).select(FEATURES.schema.names)
+    return feature_table([row | columns for row in rows], vectors)
 
 
 def working_seconds(num_nodes: int, num_segments: int) -> float:

@@ -120,10 +120,10 @@ def test_a_list_of_videos_names_them_by_id_or_file_or_is_refused(tmp_path: Path)
     documents = pa.table({"video_id": ["0a1b", "2c3d"], "uri": ["/talks/one.mp4", "/talks/v_two.mkv"]})
     listed = tmp_path / "held-out.csv"
     listed.write_text("verb,video_id\ncut,one\ncut,two\ncut,gone\n")
-    assert listed_videos(str(listed), documents) == {"0a1b", "2c3d"}
+    assert listed_videos(str(listed), documents, tables="tables") == {"0a1b", "2c3d"}
     listed.write_text("video_id\nthree\nfour\n")
     with pytest.raises(UserError, match=r"held-out.csv: none of its 2 videos \(such as four\)"):
-        listed_videos(str(listed), documents)
+        listed_videos(str(listed), documents, tables="tables")
 
 
 def test_a_column_that_a_task_needs_must_have_something():

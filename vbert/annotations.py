@@ -115,18 +115,24 @@ def match_videos(annotations: pa.Table, documents: pa.Table) -> Matched:
     return Matched(annotations=named.filter(pc.is_valid(named["video_id"])), missing=sorted(missing))
 
 
-def listed_videos(source: str, documents: pa.Table) -> set[str]:
-    """The ids of the videos that a .csv, .jsonl or .parquet file lists, found as `match_videos` finds them.
-
-    UserError if none is among the documents.
-    """
-    rows = read_records(source, {"video_id": pa.string()}, kind="list of videos")
-    matched = match_videos(require(rows, source, "video_id"), documents)
-    if not matched.annotations.num_rows:
+def match_some(annotations: pa.Table, documents: pa.Table, *, source: str, tables: str) -> Matched:
+    """`match_videos`; UserError, which names the file and the tables, if it finds none."""
+    matched = match_videos(annotations, documents)
+    if matched.annotations.num_rows == 0:
         raise UserError(
             f"{source}: none of its {len(matched.missing)} videos (such as {matched.missing[0]}) is in the "
-            "documents; are its video_id those of the table, or names of its files?"
+            f"documents of {tables}; are its video_id those of the table, or names of its files?"
         )
+    return matched
+
+
+def listed_videos(source: str, documents: pa.Table, *, tables: str) -> set[str]:
+    """The ids of the videos that a .csv, .jsonl or .parquet file lists, found as `match_videos` finds them.
+
+    UserError if none is among the documents of `tables`.
+    """
+    rows = read_records(source, {"video_id": pa.string()}, kind="list of videos")
+    matched = match_some(require(rows, source, "video_id"), documents, source=source, tables=tables)
     return set(matched.annotations["video_id"].to_pylist())
 
 

@@ -92,8 +92,8 @@ class Committer:
                 if attempt == MAX_TRIES:
                     raise
                 time.sleep(retry_seconds(attempt))
-                continue
-            break
+            else:
+                break
         return self.table.version()
 
     def _refuse_company(self, delta: DeltaTable) -> None:

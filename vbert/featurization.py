@@ -1,7 +1,7 @@
 """Segments -> decoded, featurized rows: what one worker does for one segment, failures included."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -73,14 +73,9 @@ def featurize_segments(
     """
     effort = effort or Effort()
     rows = segments.to_pylist()
-    features: list[dict[str, Any]] = []
-    vectors: list[np.ndarray] = []
-    for row in rows:
-        if row["state"] == "pending" and (clips := _decode(row, config, effort)):
-            with effort.in_backbone():
-                vectors.append(featurizer.extract(clips))
-            features.append(_feature_row(row, clips, config))
-    return pa.Table.from_pylist(rows, schema=SEGMENTS), _feature_table(features, vectors)
+    decoded = ((row, _decode(row, config, effort)) for row in rows if row["state"] == "pending")
+    features = _features_of(decoded, featurizer, config, effort)  # sets the rows' states as it goes
+    return pa.Table.from_pylist(rows, schema=SEGMENTS), features
 
 
 def decode_segments(segments: pa.Table, *, config: FeaturizerConfig) -> Iterator[pa.Table]:
@@ -99,14 +94,9 @@ def featurize_decoded(
     effort = effort or Effort()
     effort.decode_seconds += pc.sum(decoded["decode_seconds"]).as_py() or 0.0
     segments = decoded.select(SEGMENTS.names)
-    features: list[dict[str, Any]] = []
-    vectors: list[np.ndarray] = []
-    for at, row in enumerate(segments.to_pylist()):
-        if clips := _unpacked(decoded.slice(at, 1), clip_spec(config)):
-            with effort.in_backbone():
-                vectors.append(featurizer.extract(clips))
-            features.append(_feature_row(row, clips, config))
-    return segments, _feature_table(features, vectors)
+    spec = clip_spec(config)
+    unpacked = ((row, _unpacked(decoded.slice(at, 1), spec)) for at, row in enumerate(segments.to_pylist()))
+    return segments, _features_of(unpacked, featurizer, config, effort)
 
 
 def decoded_bytes(config: FeaturizerConfig) -> int:
@@ -160,13 +150,26 @@ def _unpacked(decoded: pa.Table, spec: ClipSpec) -> list[Clip]:
     ]
 
 
-def _feature_row(row: dict[str, Any], clips: Sequence[Clip], config: FeaturizerConfig) -> dict[str, Any]:
-    starts = [clip.index * config.clip_seconds for clip in clips]
-    return row | {
-        "clip_seconds": config.clip_seconds,
-        "clip_start_seconds": starts,
-        "warnings": row["segment_warnings"],
-    }
+def _features_of(
+    decoded: Iterable[tuple[dict[str, Any], list[Clip]]],
+    featurizer: Featurizer,
+    config: FeaturizerConfig,
+    effort: Effort,
+) -> pa.Table:
+    """Rows of SEGMENTS with their clips, taken one after the other -> rows of FEATURES of those with any."""
+    rows: list[dict[str, Any]] = []
+    vectors: list[np.ndarray] = []
+    for row, clips in decoded:
+        if clips:
+            with effort.in_backbone():
+                vectors.append(featurizer.extract(clips))
+            columns = {
+                "clip_seconds": config.clip_seconds,
+                "clip_start_seconds": [clip.index * config.clip_seconds for clip in clips],
+                "warnings": row["segment_warnings"],
+            }
+            rows.append(row | columns)
+    return feature_table(rows, vectors)
 
 
 def _clips_of(row: dict[str, Any], config: FeaturizerConfig) -> tuple[list[Clip], int]:
@@ -211,7 +214,8 @@ def _segment_warnings(row: dict[str, Any], *, num_clips: int, num_dropped: int) 
     ]
 
 
-def _feature_table(rows: list[dict[str, Any]], vectors: list[np.ndarray]) -> pa.Table:
+def feature_table(rows: list[dict[str, Any]], vectors: list[np.ndarray]) -> pa.Table:
+    """Rows of FEATURES, from their other columns and the float32 [num_clips, dim] of each."""
     schema = FEATURES.schema
     scalars = pa.schema([field for field in schema if field.name != "features"])
     table = pa.Table.from_pylist(rows, schema=scalars)

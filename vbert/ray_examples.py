@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
-from vbert.annotations import ANNOTATIONS, match_videos, require_any
+from vbert.annotations import ANNOTATIONS, match_some, require_any
 from vbert.datasets import read_annotations
 from vbert.errors import UserError
 from vbert.examples import DOCUMENT_COLUMNS, EXAMPLES, example_of, windows_of
@@ -64,13 +64,8 @@ def annotations_of(
     """The annotations of some splits whose video is there. UserError if none is, or a column is lacking."""
     found = read_annotations(source, dataset=dataset)
     require_any(found, source, columns)
-    matched = match_videos(found, videos.read(["video_id", "uri"]))
+    matched = match_some(found, videos.read(["video_id", "uri"]), source=source, tables=videos.tables)
     here = matched.annotations
-    if here.num_rows == 0:
-        raise UserError(
-            f"{source}: none of its {len(matched.missing)} videos (such as {matched.missing[0]}) is in the "
-            f"documents of {videos.tables}; are its video_id those of the table, or names of its files?"
-        )
     accounting = Accounting(
         num_annotations=found.num_rows,
         num_without_video=found.num_rows - here.num_rows,

@@ -63,8 +63,9 @@ def evaluate_forecast(config: ForecastConfig) -> ForecastSummary:
     start_seconds = time.monotonic()
     config = with_absolute_paths(config, "tables", "model")
     videos = Videos.latest(config.tables, vocabulary=visual_vocabulary_of(config.model))
-    asked = listed_videos(config.videos, videos.read(["video_id", "uri"]))
-    rows = videos.read(["video_id", "visual_tokens"]).to_pylist()
+    documents = videos.read(["video_id", "uri", "visual_tokens"])
+    asked = listed_videos(config.videos, documents.select(["video_id", "uri"]), tables=config.tables)
+    rows = documents.to_pylist()
     others = most_frequent(
         (row["visual_tokens"] for row in rows if row["video_id"] not in asked),
         num_visual_tokens=read_json(config.model, CONFIG)["num_visual_tokens"],

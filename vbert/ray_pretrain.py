@@ -235,7 +235,9 @@ def _plan(config: PretrainConfig) -> tuple[PretrainingJob, int]:
         rows_per_batch=config.rows_per_step // config.lanes,
         share_of_videos=config.share_of_videos,
         validation_share=config.validation_share,
-        held_out=frozenset(listed_videos(config.held_out, rows) if config.held_out else ()),
+        held_out=frozenset(
+            listed_videos(config.held_out, rows, tables=config.tables) if config.held_out else ()
+        ),
         features=_feature_reader(config, vocabulary.featurizer) if continuous else None,
     )
     ids: list[str] = rows["video_id"].to_pylist()

@@ -95,15 +95,13 @@ class Table:
                 raise
             raise UserError(f"{self.uri}: has no version {version}, or no longer ({error})") from error
 
-    @patient
     def version(self) -> int:
         """The number of the newest commit."""
         return self.open().version()
 
-    @patient
     def partitions(self) -> list[str]:
         """The values of the partition column that have files, sorted."""
-        return sorted({p[self.layout.partition] for p in self.open().partitions()})
+        return sorted({p[self.layout.partition] for p in patient(self.open().partitions)()})
 
     def read(
         self,
@@ -191,13 +189,12 @@ class Table:
             group_bytes += action["size_bytes"]
         return [group for group in groups if len(group) > 1]
 
-    @patient
     def vacuum(self, *, retention_hours: int) -> list[str]:
         """Delete files that no version of the last `retention_hours` names; return their paths.
 
         A running job's uncommitted files are younger than any sensible retention and stay.
         """
-        return self.open().vacuum(
+        return patient(self.open().vacuum)(
             retention_hours=retention_hours, dry_run=False, enforce_retention_duration=False, full=True
         )
 
@@ -226,10 +223,9 @@ class Table:
             stats=json.dumps(stats),
         )
 
-    @patient
     def _actions(self, partition: str, version: int | None = None) -> pa.Table:
         """What Delta knows of the files of a partition."""
-        actions = pa.table(self.open(version).get_add_actions(flatten=True))
+        actions = pa.table(patient(self.open(version).get_add_actions)(flatten=True))
         return actions.filter(pc.equal(actions[f"partition.{self.layout.partition}"], partition))
 
     @patient
