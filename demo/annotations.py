@@ -2,7 +2,8 @@
 
     python -m demo.annotations --corpus demo-output/corpus
 
-Reads manifest.csv, writes annotations.jsonl. The videos that pretraining holds out are the test split.
+Reads manifest.csv, writes annotations.jsonl, and order.jsonl: what comes first in two steps. The videos that
+pretraining holds out are the test split.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import csv
 import json
 import random
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +32,12 @@ def main() -> None:
     )
     parser.add_argument("--corpus", type=Path, required=True, help="folder that demo.render_corpus wrote")
     corpus: Path = parser.parse_args().corpus
-    rows = [row for video in videos_of(corpus) for row in annotations_of(video)]
-    (corpus / "annotations.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    print(f"{len(rows)} annotations in {corpus / 'annotations.jsonl'}")
+    videos = list(videos_of(corpus))
+    for name, annotate in (("annotations", annotations_of), ("order", orders_of)):
+        rows = [row for video in videos for row in annotate(video)]
+        file = corpus / f"{name}.jsonl"
+        file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        print(f"{len(rows)} annotations in {file}")
 
 
 def videos_of(corpus: Path) -> Iterator[dict[str, Any]]:
@@ -45,10 +50,7 @@ def videos_of(corpus: Path) -> Iterator[dict[str, Any]]:
 def annotations_of(video: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Of each step: its verb and object as labels, two captions, how important it is, and three questions."""
     chance = random.Random(video["video_id"])
-    split = "test" if video["split"] == "heldout" else "train"
-    if split == "train" and chance.random() < VALIDATION_SHARE:
-        split = "validation"
-    about = {"video_id": video["video_id"], "split": split}
+    about = _video_and_split(video)
     first = video["steps"][0]["start"]
     yield about | {"start_seconds": 0.0, "end_seconds": first, "importance": 0.05}
     for step in video["steps"]:
@@ -68,6 +70,20 @@ def annotations_of(video: dict[str, Any]) -> Iterator[dict[str, Any]]:
         options = [*chance.sample(others, NUM_OPTIONS - 1), thing]
         chance.shuffle(options)
         yield here | {**what, "options": options}
+
+
+def orders_of(video: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Of each two steps that follow each other: the verb of the first. What is in them does not tell."""
+    for first, second in pairwise(video["steps"]):
+        times = {"start_seconds": first["start"], "end_seconds": second["end"]}
+        yield _video_and_split(video) | times | {"labels": [f"{first['verb']} first"]}
+
+
+def _video_and_split(video: dict[str, Any]) -> dict[str, Any]:
+    split = "test" if video["split"] == "heldout" else "train"
+    if split == "train" and random.Random(f"split {video['video_id']}").random() < VALIDATION_SHARE:
+        split = "validation"
+    return {"video_id": video["video_id"], "split": split}
 
 
 if __name__ == "__main__":

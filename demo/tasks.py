@@ -27,14 +27,18 @@ class Trial:
     baseline: str
     """One that the task has of itself, or another entry of TRIALS or OTHERS."""
     options: tuple[object, ...] = ()
+    annotations: str = "annotations.jsonl"
+    """In the demo's corpus."""
 
 
 QUESTIONS = Trial("question_answering", "accuracy", "majority of the type")
 CHOICES = Trial("multiple_choice", "accuracy", "chance")
-LABELS = Trial("classification", "mAP", "mean-pooled features", ("--options.multi-label",))
+LABELS = Trial("classification", "mAP", "majority", ("--options.multi-label",))
+ORDER = Trial("classification", "top-1", "mean-pooled features by order", annotations="order.jsonl")
 TRIALS = {
     "classification": LABELS,
-    "linear probe": replace(LABELS, baseline="majority", options=(*LABELS.options, "--freeze-encoder")),
+    "linear probe": replace(LABELS, options=(*LABELS.options, "--freeze-encoder")),
+    "classification by order": ORDER,
     "language only": replace(QUESTIONS, options=("--options.hide-video",)),
     "question answering": replace(QUESTIONS, baseline="language only"),
     "options only": replace(CHOICES, options=("--options.hide-video",)),
@@ -45,11 +49,12 @@ TRIALS = {
 }
 # Without fine-tuning, or without VideoBERT.
 OTHERS = {
-    "mean-pooled features": Trial("pooled_features", "mAP", ""),
+    "mean-pooled features": replace(LABELS, task="pooled_features"),
+    "mean-pooled features by order": replace(ORDER, task="pooled_features"),
     "forecasting": Trial("evaluate_forecast", "top-1", "most frequent"),
     "retrieval by alignment": Trial("evaluate_retrieval", "text to video R@5", "chance"),
 }
-BASELINES = ("language only", "options only", "mean-pooled features")
+BASELINES = ("language only", "options only", "mean-pooled features by order")
 
 
 def main() -> None:
@@ -62,13 +67,15 @@ def main() -> None:
     for name, trial in TRIALS.items():
         say(name)
         run(*finetune_command(demo, folder(demo, name), trial))
-        run(*predict_command(demo, folder(demo, name)))
+        run(*predict_command(demo, folder(demo, name), trial))
     say("without fine-tuning, and without VideoBERT")
     run(*pretrained_command("evaluate_forecast", demo, "forecasting", "--videos", "heldout.csv"))
     alignment = ("--annotations", "annotations.jsonl")
     run(*pretrained_command("evaluate_retrieval", demo, "retrieval by alignment", *alignment))
-    pooled = folder(demo, "mean-pooled features") / "test"
-    run("-m", "demo.pooled_features", "--demo", demo, "--output", pooled)
+    for name, trial in OTHERS.items():
+        if trial.task == "pooled_features":
+            places = ("--annotations", trial.annotations, "--output", folder(demo, name) / "test")
+            run("-m", "demo.pooled_features", "--demo", demo, *places)
     text = "\n".join(table(demo))
     (demo / "tasks" / "tasks.md").write_text(f"{text}\n")
     print(f"\n{text}")
@@ -83,17 +90,17 @@ def finetune_command(demo: Path, output: Path, trial: Trial) -> list[object]:
     """Some minutes at most: a model this small takes a high rate."""
     return [
         *("jobs/finetune.py", "--task", trial.task, "--tables", demo / "tables"),
-        *("--model", demo / "run" / "model", "--annotations", demo / "corpus" / "annotations.jsonl"),
+        *("--model", demo / "run" / "model", "--annotations", demo / "corpus" / trial.annotations),
         *("--output", output, "--num-epochs", EPOCHS, "--optimizer.learning-rate", RATE),
         *("--lanes", 1, "--precision", "bf16", *trial.options),
     ]
 
 
-def predict_command(demo: Path, output: Path) -> list[object]:
+def predict_command(demo: Path, output: Path, trial: Trial) -> list[object]:
     """About the test split: the videos that neither pretraining nor fine-tuning has seen."""
     return [
         *("jobs/predict.py", "--tables", demo / "tables", "--model", output / "model"),
-        *("--annotations", demo / "corpus" / "annotations.jsonl", "--output", output / "test"),
+        *("--annotations", demo / "corpus" / trial.annotations, "--output", output / "test"),
     ]
 
 

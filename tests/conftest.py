@@ -32,11 +32,10 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[str]:
     """The address of a Ray cluster of one node with two CPUs, up until the last test."""
-    from ray.cluster_utils import Cluster  # takes a second, and few tests want it
+    from tests.ray_nodes import QUIET, cluster_of  # takes a second, and few tests want it
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-    yield cluster.address
-    cluster.shutdown()
+    with cluster_of(head={**QUIET, "num_cpus": 2}) as cluster:
+        yield cluster.address
 
 
 @pytest.fixture

@@ -1,3 +1,4 @@
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,7 @@ def test_a_hub_out_of_reach_is_one_line_with_the_way_out(tmp_path: Path, monkeyp
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     for scheme in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(scheme, "http://127.0.0.1:9")  # nothing listens on the discard port
+    monkeypatch.setattr(urllib.request, "_opener", None)  # it keeps the proxies of its first use for ever
     with pytest.raises(
         UserError, match=r"weights of s3d could not be downloaded .*; give --featurizer\.weights PATH"
     ):

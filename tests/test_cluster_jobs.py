@@ -13,7 +13,7 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from tests.job_process import start_job
-from tests.ray_nodes import cluster_of, workers_of
+from tests.ray_nodes import WITH_DASHBOARD, cluster_of, workers_of
 from tests.table_rows import rows_of
 from tests.videos import Video, write_video
 
@@ -70,8 +70,7 @@ def test_every_job_is_submitted_to_a_cluster(corpus: Path, tmp_path: Path):
     clips = tmp_path / "clips.csv"
     rows = [f"v{index},0,4,cut,{food}" for index, food in enumerate(("apple", "leek"))]
     clips.write_text("\n".join(["video_id,start_seconds,end_seconds,verb,object", *rows]))
-    dashboard = {"include_dashboard": True, "dashboard_port": 0}
-    with cluster_of({"num_cpus": 1}, {"num_cpus": 1}, head=dashboard) as cluster:
+    with cluster_of({"num_cpus": 1}, {"num_cpus": 1}, head=WITH_DASHBOARD) as cluster:
         address = f"http://{cluster.webui_url}"
 
         def submit(job: str, *options: object, status: int = 0) -> str:

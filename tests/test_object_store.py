@@ -11,7 +11,8 @@ import pytest
 import s3fs
 
 from tests.job_process import start_job
-from tests.object_store import FAULTS, ObjectStore, object_store
+from tests.object_store import ObjectStore, make_bucket, object_store
+from tests.store_proxy import FAULTS
 from tests.table_rows import feature_rows, keys_of, rows_of
 from tests.videos import Video, write_video
 from vbert.commits import Committer
@@ -48,18 +49,6 @@ def faulty(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         counts = there.counts()
         num_faults = sum(counts.get(kind, 0) for kind in FAULTS)
         assert num_faults > 0.02 * counts["well"], counts
-
-
-def make_bucket(store: ObjectStore, patch: pytest.MonkeyPatch) -> str:
-    """An empty bucket, and the store in this process's environment."""
-    for name, value in store.environment.items():
-        patch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()
-    filesystem, _ = filesystem_of("s3://corpus")
-    if filesystem.exists("s3://corpus"):
-        filesystem.rm("s3://corpus", recursive=True)
-    filesystem.mkdir("s3://corpus")
-    return "s3://corpus"
 
 
 def table_in(bucket: str) -> Table:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import ray
 
-from tests.ray_nodes import cluster_of
+from tests.ray_nodes import WITH_DASHBOARD, cluster_of
 from vbert.featurization import Effort
 from vbert.planning import SEGMENTS
 from vbert.ray_metrics import DriverMetrics, WorkerMetrics
@@ -39,7 +39,7 @@ class Worker:
 
 def test_a_node_exports_what_its_processes_have_done():
     often = {"metrics_report_interval_ms": 500}
-    head = {"include_dashboard": True, "dashboard_port": 0, "_system_config": often}
+    head = {**WITH_DASHBOARD, "_system_config": often}
     with cluster_of({"num_cpus": 1}, head=head) as cluster:
         ray.init(address=cluster.address)
         try:

@@ -9,16 +9,14 @@ import ray.train
 
 from vbert.checkpoint_files import OPTIMIZER, read_progress
 from vbert.errors import UserError
-from vbert.files import absolute_uri, filesystem_of
+from vbert.files import absolute_uri, arrow_filesystem, filesystem_of
 from vbert.ray_cluster import count_gpus
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 MODEL = "model"
-# Ray's number only counts. A little less than half, so that a node of up to 48 CPUs that is full of workers
-# still has 0.01 for the tasks that build batches (25 CPUs: 51 workers, 24.99 CPUs).
-CPUS_A_WORKER = 0.49
+CPUS_A_WORKER = 0.5  # by Ray's count: what a worker uses are all cores that its neighbours leave
 
 
 def scaling_config(
@@ -38,10 +36,13 @@ def scaling_config(
 def run_config(output: str, *, keep_checkpoints: int, max_failures: int) -> Any:
     """Checkpoints into `output`, the best by validation loss kept; lost workers replaced."""
     root, _, name = absolute_uri(output).rpartition("/")
+    # Ours, since it asks again for what a store refuses for a moment.
+    filesystem, path = arrow_filesystem(root)
     make: Any = ray.train.RunConfig  # mypy sees Ray Train's first version
     return make(
         name=name,
-        storage_path=root,
+        storage_path=path,
+        storage_filesystem=filesystem,
         logging_config=ray.train.LoggingConfig(log_level="WARNING"),
         failure_config=ray.train.FailureConfig(max_failures=max_failures),
         checkpoint_config=ray.train.CheckpointConfig(

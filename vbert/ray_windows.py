@@ -1,4 +1,4 @@
-"""Ray Data builds micro-batches from windows of documents, on the cluster's CPUs, ahead of the training."""
+"""Ray Data builds micro-batches from windows of documents, on the CPUs of each worker's node, ahead of it."""
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
@@ -10,15 +10,14 @@ from threading import Event, Thread
 import numpy as np
 import pyarrow as pa
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vbert.lanes import MicroBatch, Window
 from vbert.windows import WindowReader
 
 WINDOWS_A_DATASET = 16
-# A task builds 6,000 sequences a second. It asks for what training workers leave of a node
-# (ray_train_run.CPUS_A_WORKER); a head node without CPUs has nothing for it.
+# A task builds 6,000 sequences a second.
 TASKS = 2
-CPUS_A_TASK = 0.01
 
 Built = tuple[Window, list[MicroBatch]]
 
@@ -79,13 +78,18 @@ def _blocks(
     chunk: Sequence[Window], reader: "ray.ObjectRef[WindowReader]"
 ) -> list["ray.ObjectRef[pa.Table]"]:
     """The micro-batches of some windows, in order, built on the cluster."""
-    numbers = ray.data.range(len(chunk), override_num_blocks=len(chunk))
+    numbers = ray.data.from_items(list(range(len(chunk))), override_num_blocks=len(chunk))
     numbers.context.execution_options.preserve_order = True
+    # Where the batches are used: a task that asks for no CPU might be put on the head.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    numbers.context.scheduling_strategy = numbers.context.scheduling_strategy_large_args = here
+    # And none asks: Ray Data deals out what workers leave of a node to all datasets that run, in whole CPUs
+    # (DefaultAutoscalingCoordinator). With more workers than CPUs none would ever get one.
     built = numbers.map_batches(
         _builder(reader, ray.put(chunk)),
         batch_size=None,
         batch_format="pyarrow",
-        num_cpus=CPUS_A_TASK,
+        num_cpus=0,
         compute=ray.data.TaskPoolStrategy(size=TASKS),
     )
     refs: list[ray.ObjectRef[pa.Table]] = built.materialize().to_arrow_refs()
@@ -99,7 +103,7 @@ def _builder(
 
     def build(numbers: pa.Table) -> pa.Table:
         mine, chunk = ray.get([reader, windows])
-        tables = [_table(number, mine.micro_batches(chunk[number])) for number in numbers["id"].to_pylist()]
+        tables = [_table(number, mine.micro_batches(chunk[number])) for number in numbers["item"].to_pylist()]
         return pa.concat_tables(tables, promote_options="default")
 
     return build
