@@ -24,6 +24,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from vbert import ray_featurize
+from vbert.decode_child import DecodeLimits
 from vbert.features import FeaturizerConfig
 from vbert.featurization import Effort, feature_table
 from vbert.planning import SEGMENTS
@@ -59,7 +60,7 @@ def sleeping_for(seconds: float) -> type[FeaturizeSegments]:
     """The job's actor without its decoder and its model."""
 
     class SleepingFeaturizer(FeaturizeSegments):
-        def __init__(self, *, tables: str, config: FeaturizerConfig) -> None:
+        def __init__(self, *, tables: str, config: FeaturizerConfig, limits: DecodeLimits) -> None:
             self.metrics = WorkerMetrics()
             self.features = Table(tables, FEATURES)
 

@@ -23,6 +23,8 @@ LAYERS = [
     "decode_decord",
     "decode_torchcodec",
     "decode",
+    "decode_child",
+    "isolation",
     "preprocess",
     "weights",
     "backbones",

@@ -185,6 +185,8 @@ class StreamDecoder:
             try:
                 frames = self._codec.decode(packet)
             except FFmpegError as error:
+                if isinstance(error, MemoryError):  # nothing is wrong with the packet
+                    raise
                 self.last_error = reason_of(error)
                 self._damaged_until = self._newest_pts
                 continue

@@ -1,7 +1,7 @@
 """Segments -> decoded, featurized rows: what one worker does for one segment, failures included."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ from vbert.decode import decode_clips
 from vbert.errors import VideoError
 from vbert.features import Featurizer, FeaturizerConfig, clip_spec, usable
 from vbert.frame_grid import Clip, ClipSpec, Color
+from vbert.isolation import DecoderProcess
 from vbert.media import Segment
 from vbert.planning import SEGMENTS
 from vbert.schemas import FEATURES, pack_vectors
@@ -36,15 +37,15 @@ DECODED = pa.schema(
 class Effort:
     """Where the time went."""
 
-    decode_seconds: float = 0.0  # of this thread's CPU: what waits for a bucket is not decoding
+    decode_seconds: float = 0.0  # of the CPU: what waits for a bucket is not decoding
     backbone_seconds: float = 0.0
 
     @contextmanager
-    def decoding(self) -> Iterator[None]:
-        """Around the decoder."""
-        start_seconds = time.thread_time()
+    def decoding(self, cpu_seconds: Callable[[], float]) -> Iterator[None]:
+        """Around the decoder, with the clock of what it runs on."""
+        start_seconds = cpu_seconds()
         yield
-        self.decode_seconds += time.thread_time() - start_seconds
+        self.decode_seconds += cpu_seconds() - start_seconds
 
     @contextmanager
     def in_backbone(self) -> Iterator[None]:
@@ -64,25 +65,35 @@ def check_featurizer(config: FeaturizerConfig) -> None:
 
 
 def featurize_segments(
-    segments: pa.Table, featurizer: Featurizer, *, config: FeaturizerConfig, effort: Effort | None = None
+    segments: pa.Table,
+    featurizer: Featurizer,
+    *,
+    config: FeaturizerConfig,
+    effort: Effort | None = None,
+    process: DecoderProcess | None = None,
 ) -> tuple[pa.Table, pa.Table]:
     """Decode and featurize the pending rows of SEGMENTS, of which no more than one is in memory at a time.
 
     Returns the same rows, none of them pending any more, and the rows of FEATURES of those that are done.
-    `effort` is added to.
+    `effort` is added to. `process` decodes; None: this process does.
     """
     effort = effort or Effort()
     rows = segments.to_pylist()
-    decoded = ((row, _decode(row, config, effort)) for row in rows if row["state"] == "pending")
+    decoded = ((row, _decode(row, config, effort, process)) for row in rows if row["state"] == "pending")
     features = _features_of(decoded, featurizer, config, effort)  # sets the rows' states as it goes
     return pa.Table.from_pylist(rows, schema=SEGMENTS), features
 
 
-def decode_segments(segments: pa.Table, *, config: FeaturizerConfig) -> Iterator[pa.Table]:
-    """Decode the pending rows of SEGMENTS: for each a table of one row of DECODED, done or failed."""
+def decode_segments(
+    segments: pa.Table, *, config: FeaturizerConfig, process: DecoderProcess | None = None
+) -> Iterator[pa.Table]:
+    """Decode the pending rows of SEGMENTS: for each a table of one row of DECODED, done or failed.
+
+    `process` decodes; None: this process does.
+    """
     for row in segments.to_pylist():
         effort = Effort()
-        clips = _decode(row, config, effort) if row["state"] == "pending" else []
+        clips = _decode(row, config, effort, process) if row["state"] == "pending" else []
         packed = _packed(clips) | {"decode_seconds": effort.decode_seconds}
         yield pa.Table.from_pylist([row | packed], schema=DECODED)
 
@@ -106,11 +117,13 @@ def decoded_bytes(config: FeaturizerConfig) -> int:
     return num_clips * spec.frames_per_clip * spec.yuv_bytes
 
 
-def _decode(row: dict[str, Any], config: FeaturizerConfig, effort: Effort) -> list[Clip]:
+def _decode(
+    row: dict[str, Any], config: FeaturizerConfig, effort: Effort, process: DecoderProcess | None
+) -> list[Clip]:
     """The usable clips of a row of SEGMENTS, whose state and warnings are set; [] where it has failed."""
     try:
-        with effort.decoding():
-            clips, num_dropped = _clips_of(row, config)
+        with effort.decoding(process.cpu_seconds if process else time.thread_time):
+            clips, num_dropped = _clips_of(row, config, process)
     except VideoError as error:
         row |= {"state": "failed", "stage": error.stage, "reason": error.reason}
         return []
@@ -172,22 +185,27 @@ def _features_of(
     return feature_table(rows, vectors)
 
 
-def _clips_of(row: dict[str, Any], config: FeaturizerConfig) -> tuple[list[Clip], int]:
+def _clips_of(
+    row: dict[str, Any], config: FeaturizerConfig, process: DecoderProcess | None
+) -> tuple[list[Clip], int]:
     segment = Segment(
         index=row["segment_index"], first_clip=row["first_clip"], num_clips=row["num_planned_clips"]
     )
-    clips, num_dropped = usable_clips(row["uri"], segment, config)
+    clips, num_dropped = usable_clips(row["uri"], segment, config, process=process)
     if not clips:
         raise VideoError("decode", f"all {num_dropped} clips have {_too_corrupt(config)}")
     return clips, num_dropped
 
 
-def usable_clips(uri: str, segment: Segment, config: FeaturizerConfig) -> tuple[list[Clip], int]:
+def usable_clips(
+    uri: str, segment: Segment, config: FeaturizerConfig, *, process: DecoderProcess | None = None
+) -> tuple[list[Clip], int]:
     """The clips of a segment that are not too corrupt, and how many are. Raises VideoError("decode",
     reason)."""
+    decode = process.decode_clips if process else decode_clips
     clips: list[Clip] = []
     num_dropped = 0
-    for clip in decode_clips(
+    for clip in decode(
         uri,
         segment,
         clip_spec(config),

@@ -1,7 +1,7 @@
 """Open a video wherever it lies, read its header, and cut it into segments."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, islice
@@ -236,9 +236,12 @@ def _warnings_on_time(container: InputContainer, first: "Packet[VideoStream]") -
 
 def _first_frame(stream: VideoStream, packets: Iterable["Packet[VideoStream]"]) -> VideoFrame | None:
     for packet in packets:
-        with suppress(FFmpegError):  # a damaged packet; the next may do
+        try:
             for frame in stream.codec_context.decode(packet):
                 return frame
+        except FFmpegError as error:  # a damaged packet; the next may do
+            if isinstance(error, MemoryError):
+                raise
     return None
 
 

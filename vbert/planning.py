@@ -10,8 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from vbert.decode_child import DecodeLimits
 from vbert.errors import VideoError
-from vbert.media import Segment, VideoProbe, plan_segments, probe_video
+from vbert.isolation import worker_process
+from vbert.media import Segment, VideoProbe, plan_segments
 from vbert.schemas import VIDEOS
 from vbert.transcripts import read_transcript
 
@@ -40,16 +42,21 @@ SEGMENTS = pa.schema(
         ("reason", pa.string()),
     ]
 )
-# Opening a file in a bucket is waiting: 16 headers at a time keep one core busy at 50 ms a round trip.
-PROBES_AT_ONCE = 16
+TRANSCRIPTS_AT_ONCE = 16  # opening a file in a bucket is waiting, as it is for headers
 PROBE_COLUMNS = ("duration_seconds", "fps", "width", "height", "codec", "pixel_format", "rotation")
 NO_PROBE = dict.fromkeys(PROBE_COLUMNS) | {"warnings": []}
 
 
 def plan_videos(
-    pending: pa.Table, done: pa.Table, *, featurizer: str, clip_seconds: float, segment_seconds: float
+    pending: pa.Table,
+    done: pa.Table,
+    *,
+    featurizer: str,
+    clip_seconds: float,
+    segment_seconds: float,
+    limits: DecodeLimits | None = None,
 ) -> pa.Table:
-    """Probe videos and plan their segments: rows of SEGMENTS.
+    """Probe videos in a child process, and plan their segments: rows of SEGMENTS.
 
     `pending` has the columns of `corpus.CORPUS`; `done` is what an earlier, unfinished run has committed of
     them (video_id, fingerprint, segment_index, num_clips, num_dropped_clips, warnings): these segments are
@@ -59,27 +66,31 @@ def plan_videos(
     done_rows: dict[str, list[dict[str, Any]]] = {}
     for row in done.to_pylist():
         done_rows.setdefault(row["video_id"], []).append(row)
-    with ThreadPoolExecutor(PROBES_AT_ONCE) as threads:
-        planned = threads.map(
-            lambda row: _plan_video(
-                row | {"featurizer": featurizer}, done_rows.get(row["video_id"], []), cut
-            ),
-            pending.to_pylist(),
-        )
-        return pa.Table.from_pylist([row for rows in planned for row in rows], schema=SEGMENTS)
+    with ThreadPoolExecutor(TRANSCRIPTS_AT_ONCE) as threads:
+        problems = threads.map(_transcript_problem, pending["transcript_uri"].to_pylist())
+        probes = worker_process(limits or DecodeLimits()).probe(pending["uri"].to_pylist())
+        planned = [
+            row
+            for entry, probe, problem in zip(pending.to_pylist(), probes, problems, strict=True)
+            for row in _plan_video(
+                entry | {"featurizer": featurizer, "transcript_reason": problem},
+                probe,
+                done_rows.get(entry["video_id"], []),
+                cut,
+            )
+        ]
+    return pa.Table.from_pylist(planned, schema=SEGMENTS)
 
 
 def _plan_video(
-    entry: dict[str, Any], done: list[dict[str, Any]], cut: Callable[[float], list[Segment]]
+    entry: dict[str, Any],
+    probe: VideoProbe | VideoError,
+    done: list[dict[str, Any]],
+    cut: Callable[[float], list[Segment]],
 ) -> list[dict[str, Any]]:
-    video = entry | {
-        "replaces": any(row["fingerprint"] != entry["fingerprint"] for row in done),
-        "transcript_reason": _transcript_problem(entry["transcript_uri"]),
-    }
-    try:
-        probe = probe_video(entry["uri"])
-    except VideoError as error:
-        failed = {"num_segments": 0, "state": "failed", "stage": error.stage, "reason": error.reason}
+    video = entry | {"replaces": any(row["fingerprint"] != entry["fingerprint"] for row in done)}
+    if isinstance(probe, VideoError):
+        failed = {"num_segments": 0, "state": "failed", "stage": probe.stage, "reason": probe.reason}
         return [video | NO_PROBE | failed]
     segments = cut(probe.duration_seconds)
     finished = {row["segment_index"]: row for row in done if row["fingerprint"] == entry["fingerprint"]}
@@ -120,6 +131,6 @@ def _transcript_problem(uri: str | None) -> str | None:
 
 def check_transcripts(changed: pa.Table) -> pa.Table:
     """Append the column `reason` to rows of `corpus.CORPUS`: why a transcript cannot be used, else null."""
-    with ThreadPoolExecutor(PROBES_AT_ONCE) as threads:
+    with ThreadPoolExecutor(TRANSCRIPTS_AT_ONCE) as threads:
         reasons = list(threads.map(_transcript_problem, changed["transcript_uri"].to_pylist()))
     return changed.append_column("reason", pa.array(reasons, pa.string()))

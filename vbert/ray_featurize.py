@@ -12,6 +12,7 @@ import torch
 from tyro.conf import OmitArgPrefixes
 
 from vbert.corpus import CORPUS, CorpusChanges, compare, list_corpus
+from vbert.decode_child import DecodeLimits
 from vbert.errors import UserError
 from vbert.features import Featurizer, FeaturizerConfig, featurizer_id, save_config
 from vbert.featurization import (
@@ -24,6 +25,7 @@ from vbert.featurization import (
     featurize_segments,
 )
 from vbert.files import with_absolute_paths
+from vbert.isolation import worker_process
 from vbert.ledger import Ledger, MicroBatch
 from vbert.planning import SEGMENTS, check_transcripts, plan_videos
 from vbert.progress import Progress
@@ -62,6 +64,7 @@ class FeaturizeConfig:
     tables: str
     """Folder or bucket URL of the tables; made if it is not there."""
     featurizer: OmitArgPrefixes[FeaturizerConfig] = field(default_factory=FeaturizerConfig)
+    limits: OmitArgPrefixes[DecodeLimits] = field(default_factory=DecodeLimits)
     prune: bool = False
     """Drop the rows of videos that are no longer in the corpus."""
     retry_failed: bool = False
@@ -129,24 +132,27 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
     if changes.pending.num_rows:
         check_featurizer(config.featurizer)
         connect()
-        segments = plan(changes.pending, ledger, config=config.featurizer)
+        segments = plan(changes.pending, ledger, config=config)
         _featurize_and_commit(segments, ledger, changes, summary, config=config)
     summary.seconds = time.monotonic() - start_seconds
     return summary
 
 
-def plan(pending: pa.Table, ledger: Ledger, *, config: FeaturizerConfig) -> ray.data.Dataset:
+def plan(pending: pa.Table, ledger: Ledger, *, config: FeaturizeConfig) -> ray.data.Dataset:
     """Probe the videos on all CPUs: rows of SEGMENTS, kept in the object store."""
     done = ray.put(ledger.done_segments(pending["video_id"].to_pylist()))
-    # Plain values: the config's class would make every worker that probes import torch.
-    featurizer, clip_seconds, segment_seconds = ledger.featurizer, config.clip_seconds, config.segment_seconds
+    # Not the config, whose class would make every worker that probes import torch.
+    options: dict[str, Any] = {
+        "featurizer": ledger.featurizer,
+        "clip_seconds": config.featurizer.clip_seconds,
+        "segment_seconds": config.featurizer.segment_seconds,
+        "limits": config.limits,
+    }
 
     def plan_batch(batch: pa.Table) -> pa.Table:
         here = ray.get(done)
         mine = here.filter(pc.is_in(here["video_id"], batch["video_id"].combine_chunks()))
-        return plan_videos(
-            batch, mine, featurizer=featurizer, clip_seconds=clip_seconds, segment_seconds=segment_seconds
-        )
+        return plan_videos(batch, mine, **options)
 
     videos = pending.select(CORPUS.names)
     blocks = [videos.slice(at, VIDEOS_PER_PROBE) for at in range(0, videos.num_rows, VIDEOS_PER_PROBE)]
@@ -201,15 +207,19 @@ def _outcomes(segments: ray.data.Dataset, *, num_segments: int, config: Featuriz
             1, min(rows_per_block, DECODED_BYTES_PER_FILE // decoded_bytes(config.featurizer))
         )
         rows = rows.map_batches(
-            decode_segments,
-            fn_kwargs={"config": config.featurizer},
+            decode_in_child,
+            fn_kwargs={"config": config.featurizer, "limits": config.limits},
             batch_format="pyarrow",
             batch_size=None,
             num_cpus=1,
         )
     outcomes: ray.data.Dataset = rows.map_batches(
         FeaturizeSegments,
-        fn_constructor_kwargs={"tables": config.tables, "config": config.featurizer},
+        fn_constructor_kwargs={
+            "tables": config.tables,
+            "config": config.featurizer,
+            "limits": config.limits,
+        },
         batch_format="pyarrow",
         batch_size=rows_per_block,
         compute=ray.data.ActorPoolStrategy(size=num_workers),
@@ -218,6 +228,13 @@ def _outcomes(segments: ray.data.Dataset, *, num_segments: int, config: Featuriz
     )
     outcomes.set_name("vbert_featurize")  # the dashboard's, which shows the stages of each
     return outcomes
+
+
+def decode_in_child(
+    segments: pa.Table, *, config: FeaturizerConfig, limits: DecodeLimits
+) -> Iterator[pa.Table]:
+    """Rows of SEGMENTS -> of DECODED."""
+    yield from decode_segments(segments, config=config, process=worker_process(limits))
 
 
 def _collect(
@@ -250,10 +267,11 @@ class FeaturizeSegments:
     The model is loaded once; features never leave the actor.
     """
 
-    def __init__(self, *, tables: str, config: FeaturizerConfig) -> None:
+    def __init__(self, *, tables: str, config: FeaturizerConfig, limits: DecodeLimits) -> None:
         # One core an actor; more threads would fight the neighbours' and change the features' last bit.
         torch.set_num_threads(1)
         self.config = config
+        self.process = worker_process(limits)
         self.metrics = WorkerMetrics()
         self.features = Table(tables, FEATURES)
         self.featurizer = Featurizer(config, device="cuda" if torch.cuda.is_available() else "cpu")
@@ -270,9 +288,11 @@ class FeaturizeSegments:
 
     def work(self, batch: pa.Table, effort: Effort) -> tuple[pa.Table, pa.Table]:
         """Rows of SEGMENTS or DECODED -> rows of SEGMENTS, none of them pending, and of FEATURES."""
-        is_decoded = "frames" in batch.column_names
-        work, rows = (featurize_decoded, DECODED) if is_decoded else (featurize_segments, SEGMENTS)
-        return work(batch.cast(rows), self.featurizer, config=self.config, effort=effort)
+        if "frames" in batch.column_names:
+            return featurize_decoded(batch.cast(DECODED), self.featurizer, config=self.config, effort=effort)
+        return featurize_segments(
+            batch.cast(SEGMENTS), self.featurizer, config=self.config, effort=effort, process=self.process
+        )
 
     def _write(self, segments: pa.Table, features: pa.Table, started_at: float) -> pa.Table:
         """One file for all new videos, one for each changed one: these are committed when they are whole."""
