@@ -287,7 +287,7 @@ def _turns(frame: VideoFrame) -> list[tuple[str, ...]]:
     matrix = cast("SideDataContainer", frame.side_data).get("DISPLAYMATRIX")
     if matrix is None:
         return []
-    a, b, _, c, d = np.frombuffer(memoryview(matrix), np.int32)[:5]
+    a, b, _, c, d = np.frombuffer(memoryview(matrix), np.int32)[:5].tolist()  # abs(-2**31) fits no int32
     if abs(b) > abs(a):
         directions = {(True, True): "cclock_flip", (False, True): "clock"}
         directions |= {(True, False): "cclock", (False, False): "clock_flip"}

@@ -248,7 +248,12 @@ class ClipBuilder(Generic[Frame]):
 
     def _count_lost(self, last_ticks: int, next_ticks: int) -> None:
         """Count the frames missing between two that are there, each in the clip that it belongs to."""
-        for number in range(1, round((next_ticks - last_ticks) / self._one_frame_ticks)):
+        begin, end = (
+            (self._grid.slot_ticks(clip * self._grid.frames_per_clip) - last_ticks) // self._one_frame_ticks
+            for clip in (self._clips.start, self._clips.stop)
+        )
+        num_lost = round((next_ticks - last_ticks) / self._one_frame_ticks) - 1
+        for number in range(max(1, begin), min(num_lost, end + 1) + 1):  # a jump may be of years
             clip = self._grid.clip_at(last_ticks + number * self._one_frame_ticks)
             if clip in self._clips:
                 self._num_seen[clip] += 1

@@ -33,6 +33,15 @@ MAX_PACKETS_TO_FIRST_FRAME = 64  # more than any codec's reordering depth (16 in
 # Rounding of a header's duration: milliseconds in Matroska, and several of them may add up.
 DURATION_TOLERANCE = Fraction(1, 100)
 
+# Formats that name other files, which may be none of the corpus.
+PLAYLISTS = {"concat", "dash", "hls", "imf", "rtsp", "sdp"}
+
+# What a header or packets may claim before it is a lie: a week, and at least what a still picture takes. Each
+# minute of a lie would be a segment that fails.
+MAX_HOURS = 200
+MIN_BYTES_A_SECOND = 16
+MAX_RATE = 10_000  # frames a second
+
 # A float that somebody typed or divided stands for the simple fraction next to it: 0.1 for 1/10,
 # 1.0666666666666667 for 16/15.
 LARGEST_DENOMINATOR = 1_000_000
@@ -101,8 +110,11 @@ def reason_of(error: FFmpegError | OSError) -> str:
 def select_video_stream(container: InputContainer, *, stage: str) -> VideoStream:
     """The first video stream that is not a cover picture; all other streams are left unread from here on.
 
-    Raises VideoError(stage, reason) where there is none, or FFmpeg has no decoder for it.
+    Raises VideoError(stage, reason) where there is none, FFmpeg has no decoder for it, or the file only names
+    others.
     """
+    if container.format.name in PLAYLISTS:
+        raise VideoError(stage, f"a playlist ({container.format.name}), not a video")
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
         raise VideoError(stage, "no video stream")
@@ -143,7 +155,7 @@ def is_bare(container: InputContainer) -> bool:
 
 def frame_ticks(container: InputContainer, stream: VideoStream) -> int:
     """The duration of a frame at the average rate, in ticks; at 25 frames a second where no rate is known."""
-    rate = _average_rate(container, stream) or Fraction(25)
+    rate = min(_average_rate(container, stream) or Fraction(25), Fraction(MAX_RATE))
     return max(1, round(1 / (rate * time_base(stream))))
 
 
@@ -187,14 +199,23 @@ def probe_video(uri: str) -> VideoProbe:
     try:
         with open_video(uri) as container:
             probe = _probe(container, select_video_stream(container, stage="probe"))
-        if probe.duration_seconds > 0:
+            size_bytes = container.size
+        if 0 < probe.duration_seconds <= _credible_seconds(size_bytes):
             return probe
         with open_video(uri) as container:
             seconds = _scan_seconds(container, select_video_stream(container, stage="probe"))
     except (FFmpegError, OSError) as error:
         raise VideoError("probe", reason_of(error)) from error
-    warning = "no duration in the header: taken from the packets"
+    if seconds > MAX_HOURS * 3600:
+        raise VideoError("probe", f"lasts {seconds / 3600:,.0f} hours by its packets, more than {MAX_HOURS}")
+    kind = "credible duration" if probe.duration_seconds > 0 else "duration"
+    warning = f"no {kind} in the header: taken from the packets"
     return replace(probe, duration_seconds=seconds, warnings=(*probe.warnings, warning))
+
+
+def _credible_seconds(size_bytes: int) -> float:
+    """The longest that a file may say it is; what is longer is small enough to count its packets."""
+    return min(MAX_HOURS * 3600, size_bytes / MIN_BYTES_A_SECOND if size_bytes > 0 else float("inf"))
 
 
 def _probe(container: InputContainer, stream: VideoStream) -> VideoProbe:

@@ -8,9 +8,10 @@ into the next.
 import html
 import json
 import re
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 from vbert.errors import VideoError
@@ -18,10 +19,18 @@ from vbert.files import open_file
 from vbert.sentences import Word, split_sentences
 
 MAX_BYTES = 64 << 20  # ten hours of speech with a time for each word are 10 MB
+# Words, tags and entities: fifty hours of speech with a time for each word. A word of one letter takes 140 times its
+# bytes of memory.
+MAX_PIECES = 2_000_000
+MAX_SECONDS = 10_000 * 3600  # more than a time with four digits of hours
+
+# Threads that parse wait for each other anyway, and so no more than one large transcript is in memory.
+PARSING = threading.Lock()
 
 # Bounded repetitions throughout: a hostile file takes time in proportion to its length.
 CLOCK = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
 TIMING = re.compile(rf"\s{{0,9}}(-?){CLOCK}\s{{1,9}}-->\s{{1,9}}(-?){CLOCK}")
+PIECE = re.compile(r"[^\s<&]+|[<&]")  # a word, a tag, an entity
 INLINE_TIME = re.compile(rf"<{CLOCK}>")
 TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>|</?>|\{\\[^{}]{0,80}\}")  # <i>, <c.colorE5E5E5>, <v Ann>, {\an8}
 NOT_SPEECH = re.compile(r"\[[^\[\]]{0,80}\]|[♪♫]|>>")  # [Music], [__], >> for another speaker
@@ -50,7 +59,7 @@ def read_transcript(uri: str) -> list[Sentence]:
     """The sentences of a local file or fsspec URL, in time order; an empty file has none.
 
     Text is UTF-8, or UTF-16 with a byte order mark, or else Windows-1252. Raises VideoError("transcript",
-    reason) for what cannot be read, is larger than 64 MB, or is none of the three formats.
+    reason) for what cannot be read, is larger than 64 MB or MAX_PIECES, or is none of the three formats.
     """
     try:
         with open_file(uri) as file:
@@ -59,7 +68,8 @@ def read_transcript(uri: str) -> list[Sentence]:
         raise VideoError("transcript", error.strerror or str(error)) from error
     if len(content) > MAX_BYTES:
         raise VideoError("transcript", f"larger than {MAX_BYTES >> 20} MB")
-    return parse_transcript(decode_text(content))
+    with PARSING:
+        return parse_transcript(decode_text(content))
 
 
 def parse_transcript(text: str) -> list[Sentence]:
@@ -69,10 +79,17 @@ def parse_transcript(text: str) -> list[Sentence]:
     if text.lstrip().startswith("{"):
         words = parse_json3(text)
     elif "-->" in text or text.startswith("WEBVTT"):
+        _check_length([text])
         words = parse_cues(text)
     else:
         raise VideoError("transcript", "neither WebVTT, SRT nor json3: no line with a time, no JSON object")
     return to_sentences(words)
+
+
+def _check_length(texts: Iterable[str]) -> None:
+    pieces = (piece for text in texts for piece in PIECE.finditer(text))
+    if next(islice(pieces, MAX_PIECES, None), None):
+        raise VideoError("transcript", f"more than {MAX_PIECES:,} words, tags and entities")
 
 
 def to_sentences(words: Sequence[Word]) -> list[Sentence]:
@@ -191,6 +208,7 @@ def parse_json3(text: str) -> list[Word]:
     """
     try:
         events = json.loads(text, parse_constant=_refuse)["events"]
+        _check_length(str(segment["utf8"]) for event in events for segment in event.get("segs", ()))
         pieces = [piece for event in events if "segs" in event for piece in _event_pieces(event)]
     except (ValueError, OverflowError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise VideoError("transcript", f"not json3: {type(error).__name__} {error}") from error
@@ -209,13 +227,20 @@ def _refuse(constant: str) -> float:
 
 def _event_pieces(event: dict[str, Any]) -> list[tuple[list[str], float, float]]:
     """Words, start and end of each segment that says something."""
-    start = float(event["tStartMs"]) / 1000
-    end = start + float(event.get("dDurationMs", 0)) / 1000
+    start = _from_milliseconds(event["tStartMs"])
+    end = start + _from_milliseconds(event.get("dDurationMs", 0))
     segments = [
-        (_plain(str(segment["utf8"])).split(), start + float(segment.get("tOffsetMs", 0)) / 1000)
+        (_plain(str(segment["utf8"])).split(), start + _from_milliseconds(segment.get("tOffsetMs", 0)))
         for segment in event["segs"]
     ]
     return [(texts, at, end) for texts, at in segments if texts]
+
+
+def _from_milliseconds(value: Any) -> float:
+    seconds = float(value) / 1000
+    if not abs(seconds) < MAX_SECONDS:  # as 1e999, which JSON reads as infinity
+        raise ValueError(f"{value} is no time")
+    return seconds
 
 
 def _in_order(words: Sequence[Word]) -> list[Word]:
