@@ -1,18 +1,24 @@
 """What every job does around its work: options from a dataclass, errors in one line, an exit status."""
 
+import contextlib
+import io
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import tyro
 
 from vbert.errors import UserError
+from vbert.files import FIXES, refusal
 
 Config = TypeVar("Config")
 
 OK = 0
 SOME_FAILED = 1  # the job went to its end; the ledger says which videos failed
-USER_ERROR = 2  # nothing was changed; also what the option parser exits with
+USER_ERROR = 2  # nothing was changed, or a disk filled up: tables are as their last commit left them
+
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def run_job(config_type: type[Config], job: Callable[[Config], int]) -> None:
@@ -21,8 +27,52 @@ def run_job(config_type: type[Config], job: Callable[[Config], int]) -> None:
     The dataclass is the documentation: its docstring and those under its fields make the --help text.
     """
     try:
-        status = job(tyro.cli(config_type))
-    except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        status = job(_options(config_type))
+    except Exception as error:
+        mistake = _mistake(error)
+        if mistake is None:
+            raise
+        print(f"error: {' '.join(str(mistake).split())}", file=sys.stderr)
         status = USER_ERROR
     raise SystemExit(status)
+
+
+def _options(config_type: type[Config]) -> Config:
+    """The parser's box about a wrong option becomes a line: what stands above its first rule."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(config_type)
+    except SystemExit as stop:
+        if stop.code != USER_ERROR:
+            raise
+        lines = [line.strip("│ ") for line in COLOURS.sub("", said.getvalue()).splitlines()]
+        ends = [at for at, line in enumerate(lines) if at and line.startswith(("─", "╰"))]
+        text = " ".join(lines[1 : ends[0]] if ends else lines)
+        raise UserError(f"{text.rstrip('.')}; see --help") from None
+
+
+def _mistake(error: Exception) -> UserError | None:
+    """What a user can mend: said by us, here or on a worker, or by the operating system about a file."""
+    found = None
+    for part in _causes(error):
+        if isinstance(part, UserError):
+            found = part  # the innermost, whose text is our own: Ray's copy of it holds a traceback
+        elif found is None and isinstance(part, OSError) and part.errno in FIXES and part.filename:
+            found = refusal(str(part.filename), part, cannot="be used")
+    return found
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what led to it; of a worker's error Ray keeps it in `cause` or `worker_failures`."""
+    seen: set[int] = set()
+    pending = [error]
+    while pending:
+        part = pending.pop(0)
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        yield part
+        workers = getattr(part, "worker_failures", {}).values()
+        led = [getattr(part, "cause", None), part.__cause__, *workers]
+        pending += [cause for cause in led if isinstance(cause, BaseException)]

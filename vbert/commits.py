@@ -11,7 +11,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
 from vbert.errors import UserError
-from vbert.files import MAX_TRIES, patient, retry_seconds
+from vbert.files import FIXES, MAX_TRIES, errno_of, patient, refusal, retry_seconds
 from vbert.schemas import TableSchema
 from vbert.tables import NewFile, Table
 
@@ -89,6 +89,8 @@ class Committer:
                         f"{self.table.uri}: changed by another job at the same time ({error}); run this one "
                         "again"
                     ) from error
+                if errno_of(error) in FIXES:  # a full disk does not pass
+                    raise refusal(self.table.uri, error, cannot="be committed to") from error
                 if attempt == MAX_TRIES:
                     raise
                 time.sleep(retry_seconds(attempt))

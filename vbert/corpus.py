@@ -74,6 +74,8 @@ def list_corpus(source: str, *, content_hash: bool = False) -> pa.Table:
     A fingerprint is the hash of size and modification time, or ETag; with `content_hash`, of the content, for
     which every file is read. UserError for a source that does not exist, cannot be read or has no video.
     """
+    if not source:
+        raise UserError("--corpus is empty; give a folder, a glob, a video or a manifest")
     match _kind_of(source):
         case "manifest":
             videos = read_manifest(source)

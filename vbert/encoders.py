@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from transformers import AutoConfig, AutoTokenizer, BertConfig
 from transformers.utils import logging
 
+from vbert.checkpoint_files import TENSORS, check_tensors
 from vbert.configuration_videobert import VideoBertConfig, from_bert_config
 from vbert.errors import UserError
 from vbert.text import JointVocabulary
@@ -56,6 +58,13 @@ def bert_config(name: str) -> BertConfig:
     if not isinstance(found, BertConfig):
         raise UserError(f"--model.bert {name}: a {found.model_type} checkpoint, and not BERT's")
     return found
+
+
+def check_weights(config: ModelConfig) -> None:
+    """UserError if the weights of a checkpoint in a folder are not whole: before workers open them."""
+    file = Path(bert_checkpoint(config.bert)) / TENSORS
+    if not config.random_init and file.is_file():
+        check_tensors(str(file))
 
 
 def joint_vocabulary(name: str, *, num_visual_tokens: int) -> JointVocabulary:

@@ -5,6 +5,15 @@ class UserError(Exception):
     """A wrong path, option or combination. The message is one line: file, value, fix. Jobs exit with 2."""
 
 
+def require_at_least(options: object, least: float, *names: str) -> None:
+    """UserError for the first of a job's options, by their names there, that is below `least` or not a
+    number; None is an option that was left out."""
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and not value >= least:
+            raise UserError(f"--{name.replace('_', '-')} must be at least {least:g}, got {value}")
+
+
 class VideoError(Exception):
     """A video, or a segment of one, that cannot be used: a row in the ledger, and the job goes on."""
 

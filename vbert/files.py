@@ -4,14 +4,18 @@ A file is named by its uri: the plain absolute path of a local file, or the fssp
 local path that is not UTF-8 (it cannot stand in a table) is a file:// URL with its bytes percent-encoded.
 """
 
+import errno
 import functools
 import json
 import os
+import re
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
 import fsspec
@@ -34,6 +38,24 @@ PASSING_CODES = {"ExpiredToken", "RequestTimeout", "InternalError", "ServiceUnav
 MAX_TRIES = 6
 
 STORES_PACKAGES = {"botocore", "aiobotocore", "aiohttp", "google", "gcsfs", "azure", "adlfs"}
+
+# What a user can mend about a disk, and how.
+SPACE = "the disk is full: free some space, or name another place"
+RIGHTS = "give this user the right to it, or name another place"
+FIXES = {
+    errno.ENOSPC: SPACE,
+    errno.EDQUOT: SPACE,
+    errno.EROFS: "name a place that is not read-only",
+    errno.EACCES: RIGHTS,
+    errno.EPERM: RIGHTS,
+    errno.ENOENT: "correct the path",
+    errno.ENOTDIR: "correct the path: a file stands where a folder should",
+    errno.EEXIST: "correct the path: a file stands where a folder should",
+    errno.EISDIR: "correct the path: a folder stands where a file should",
+    errno.ENAMETOOLONG: "shorten the path",
+}
+# As Python and Rust name an error's number, also within what Ray tells of a worker's error.
+ERROR_NUMBER = re.compile(r"\[Errno (\d+)\]|\(os error (\d+)\)")
 
 # What a read of a store's file asks for at least: a segment of a large video takes its own part of the file,
 # not the 50 MB that S3's file system takes by default.
@@ -65,6 +87,9 @@ def absolute_uri(uri: str) -> str:
 def with_absolute_paths(config: Config, *names: str) -> Config:
     """A job's options with its paths made absolute, since workers may run in another folder; None stays."""
     given = {name: getattr(config, name) for name in names}
+    for name, path in given.items():
+        if path == "":  # an unset variable of a shell: the folder that we are in is never meant
+            raise UserError(f"--{name.replace('_', '-')} is empty; give a path or a URL")
     return replace(config, **{name: absolute_uri(path) for name, path in given.items() if path is not None})
 
 
@@ -107,6 +132,62 @@ def is_passing(error: Any) -> bool:
 def is_stores(error: Exception) -> bool:
     """Whether it came from a store: no connection, no credentials, no permission. OSErrors often do."""
     return isinstance(error, OSError) or type(error).__module__.split(".")[0] in STORES_PACKAGES
+
+
+def errno_of(error: BaseException) -> int | None:
+    """The operating system's number of an error of Python, Rust or a worker of Ray; None: it has none."""
+    number = getattr(error, "errno", None)
+    if isinstance(number, int):
+        return number
+    found = ERROR_NUMBER.search(str(error))
+    return int(found[1] or found[2]) if found else None
+
+
+def refusal(uri: str, error: BaseException, *, cannot: str = "be written") -> UserError:
+    """What a user is told of a disk or store that refuses: the place, the reason, the fix."""
+    number = errno_of(error)
+    reason = os.strerror(number) if number is not None else " ".join(str(error).split())
+    place = getattr(error, "filename", None)  # the file in the way, which may be another
+    if place and str(place) != uri:
+        reason += f": {place}"
+    fix = FIXES.get(number or 0, "correct the path, its permissions or the credentials")
+    return UserError(f"{uri}: cannot {cannot} ({reason}); {fix}")
+
+
+@contextmanager
+def writing(uri: str) -> Iterator[None]:
+    """Around what writes to `uri`: what a user can mend about it (FIXES, or a store's refusal) is a UserError
+    that names it."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, UserError) or not (is_stores(error) or errno_of(error) in FIXES):
+            raise
+        raise refusal(uri, error) from error
+
+
+def check_output(uri: str, *, kind: Literal["file", "folder"]) -> None:
+    """UserError unless the file can be written, or files into the folder: known before hours of work.
+
+    Something is written beside it, and removed with the folders that had to be made for it.
+    """
+    if not uri:
+        raise UserError(f"--output is empty; give a {kind}")
+    filesystem, path = filesystem_of(uri.rstrip("/"))
+    if kind == "file" and filesystem.isdir(path):
+        raise UserError(f"{uri}: is a folder; name a file in it")
+    folder = path if kind == "folder" else path.rpartition("/")[0]
+    made = []
+    with writing(uri):
+        if isinstance(filesystem, LocalFileSystem):  # stores have no folders
+            made = [part for part in (Path(folder), *Path(folder).parents) if not part.exists()]
+            filesystem.makedirs(folder, exist_ok=True)
+        trial = f"{folder}/.vbert-{uuid.uuid4().hex}"
+        filesystem.pipe_file(trial, b"whether this can be written")
+        filesystem.rm_file(trial)
+    for part in made:
+        with suppress(OSError):  # another job has put something there meanwhile
+            part.rmdir()
 
 
 def retry_seconds(attempt: int) -> float:
@@ -160,8 +241,21 @@ def arrow_filesystem(uri: str) -> tuple[pyarrow.fs.FileSystem, str]:
 def write_json(uri: str, value: Any) -> None:
     """Write a file and, if need be, its folder."""
     filesystem, path = filesystem_of(uri)
-    filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-    filesystem.pipe_file(path, json.dumps(value, indent=2).encode())
+    with writing(uri):
+        filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        filesystem.pipe_file(path, json.dumps(value, indent=2).encode())
+
+
+def read_object(uri: str, *, fix: str) -> dict[str, Any]:
+    """The JSON object in a file that is there. UserError, with the fix, for one that is broken."""
+    filesystem, path = filesystem_of(uri)
+    try:
+        found = json.loads(filesystem.cat_file(path))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{uri}: broken JSON ({error}); {fix}") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{uri}: broken (a {type(found).__name__} and not an object); {fix}")
+    return found
 
 
 def extension_of(name: str) -> str:

@@ -28,6 +28,14 @@ DONE = pa.schema(
 RewriteFor = Callable[[Collection[str]], Rewrite]
 
 
+def listed_before(root: str, *, featurizer: str, columns: Sequence[str]) -> pa.Table:
+    """A featurizer's rows of the table `videos`, none where it has not been made yet. Makes nothing."""
+    videos = Table(root, VIDEOS)
+    if not videos.exists():
+        return VIDEOS.schema.empty_table().select(columns)
+    return videos.read(columns=columns, partition=featurizer)
+
+
 class Ledger:
     """The tables `videos` and `features` of one featurizer, as one run sees and changes them."""
 
@@ -36,6 +44,8 @@ class Ledger:
         self.features = Table(root, FEATURES)
         self.featurizer = featurizer
         self._rewrite = rewrite
+        for table in (self.videos, self.features):
+            table.refuse_others()  # before one of them is made
         for table in (self.videos, self.features):
             table.create()
         self._video_commits = Committer(self.videos, partition=featurizer)

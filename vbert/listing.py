@@ -1,5 +1,6 @@
 """Which files lie where, how large, and which version: from listings and stats, no file opened."""
 
+import errno
 import hashlib
 import heapq
 import os
@@ -39,6 +40,7 @@ class FileStamp(NamedTuple):
 
 
 MISSING = FileStamp(None, "missing")
+NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 def list_files(
@@ -100,7 +102,9 @@ def _content_hash(uri: str) -> str:
 def _stat_local(path: str) -> FileStamp:
     try:
         stat = os.stat(path)  # noqa: PTH116 (a Path a file makes a walk of 100,000 files twice as slow)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError as error:
+        if error.errno not in NOT_THERE:
+            raise
         return MISSING
     return FileStamp(stat.st_size, short_hash(str(stat.st_size), str(stat.st_mtime_ns)))
 

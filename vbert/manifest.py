@@ -18,8 +18,11 @@ def read_manifest(source: str) -> pa.Table:
     """The manifest's videos in its order, schema MANIFEST, without a look at the files it names.
 
     `video` is required, `transcript` and `video_id` are not; other columns are left alone. A path is
-    absolute, a URL, or relative to the manifest's folder. UserError for a manifest that cannot be read, that
-    names no video in some row, or that names a video or an id twice.
+    absolute, a URL, or relative to the manifest's folder, where `..` goes up as in a shell: a manifest may
+    name whatever the job may read, so it comes from whom the job's owner trusts with that.
+
+    UserError for a manifest that cannot be read, that names no video in some row, or that names a video or an
+    id twice.
     """
     rows = read_records(source, COLUMNS, kind="manifest")
     folder = (local_path(source) or source).rpartition("/")[0]
@@ -34,6 +37,9 @@ def read_manifest(source: str) -> pa.Table:
     ids = [
         given or video_id_of(str(uri)) for given, uri in zip(rows["video_id"].to_pylist(), uris, strict=True)
     ]
+    for number, named in enumerate(zip(uris, transcript_uris, strict=True), start=1):
+        if any("\0" in uri for uri in named if uri):
+            raise UserError(f"{source}: row {number} holds a zero byte, which no path has; write it again")
     for column, values in (("video", uris), ("video_id", ids)):
         twice = _first_duplicate(values)
         if twice is not None:

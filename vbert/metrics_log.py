@@ -6,7 +6,8 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from vbert.files import filesystem_of
+from vbert.errors import UserError
+from vbert.files import filesystem_of, writing
 
 METRICS = "metrics.jsonl"
 
@@ -29,10 +30,11 @@ class MetricsLog:
         rounded = {name: float(f"{value:.6g}") for name, value in metrics.items()}
         self._lines.append({"step": step, **rounded})
         text = "".join(f"{json.dumps(line)}\n" for line in self._lines)
-        self._filesystem.pipe_file(self._path, text.encode())
-        for name, value in metrics.items():
-            self._board.add_scalar(name, value, step)
-        self._board.flush()
+        with writing(self._path):
+            self._filesystem.pipe_file(self._path, text.encode())
+            for name, value in metrics.items():
+                self._board.add_scalar(name, value, step)
+            self._board.flush()
 
     def close(self) -> None:
         """Close TensorBoard's file."""
@@ -40,8 +42,21 @@ class MetricsLog:
 
 
 def read_metrics(root: str) -> list[dict[str, Any]]:
-    """The lines of a run's metrics.jsonl; none if there is no such file."""
+    """The lines of a run's metrics.jsonl; none if there is no such file. UserError for a broken one."""
     filesystem, path = filesystem_of(f"{root.rstrip('/')}/{METRICS}")
     if not filesystem.exists(path):
         return []
-    return [json.loads(line) for line in filesystem.cat_file(path).decode().splitlines()]
+    return [
+        _read_line(line, f"{root}/{METRICS}: line {number}")
+        for number, line in enumerate(filesystem.cat_file(path).decode().splitlines(), start=1)
+    ]
+
+
+def _read_line(line: str, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError as error:
+        raise UserError(f"{where}: broken JSON ({error}); remove it") from error
+    if not isinstance(found, dict) or "step" not in found:
+        raise UserError(f"{where}: has no `step`; remove it")
+    return found

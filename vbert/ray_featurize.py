@@ -12,8 +12,12 @@ import torch
 from tyro.conf import OmitArgPrefixes
 
 from vbert.corpus import CORPUS, CorpusChanges, compare, list_corpus
+<<<<<<< HEAD
 from vbert.decode_child import DecodeLimits
 from vbert.errors import UserError
+=======
+from vbert.errors import UserError, require_at_least
+>>>>>>> ae2ef30 (Bad input to every job is told in one line before anything begins)
 from vbert.features import Featurizer, FeaturizerConfig, featurizer_id, save_config
 from vbert.featurization import (
     DECODED,
@@ -25,8 +29,12 @@ from vbert.featurization import (
     featurize_segments,
 )
 from vbert.files import with_absolute_paths
+<<<<<<< HEAD
 from vbert.isolation import worker_process
 from vbert.ledger import Ledger, MicroBatch
+=======
+from vbert.ledger import Ledger, MicroBatch, listed_before
+>>>>>>> ae2ef30 (Bad input to every job is told in one line before anything begins)
 from vbert.planning import SEGMENTS, check_transcripts, plan_videos
 from vbert.progress import Progress
 from vbert.ray_cluster import RewriteOnWorkers, connect, count_cpus, count_gpus, rows_as_they_come
@@ -79,12 +87,10 @@ class FeaturizeConfig:
     """Commit finished segments this often: a killed job loses this much, and what is in the actors."""
 
     def __post_init__(self) -> None:
-        if self.num_workers is not None and self.num_workers < 1:
-            raise UserError(f"--num-workers must be at least 1, got {self.num_workers}")
+        require_at_least(self, 1, "num_workers")
+        require_at_least(self, 0, "commit_seconds")
         if not 0 < self.gpus_per_worker <= 1:
             raise UserError(f"--gpus-per-worker must be above 0 and at most 1, got {self.gpus_per_worker}")
-        if self.commit_seconds < 0:
-            raise UserError(f"--commit-seconds must not be negative, got {self.commit_seconds}")
 
 
 @dataclass(kw_only=True)
@@ -114,10 +120,13 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
     config = replace(config, featurizer=with_absolute_paths(config.featurizer, "weights"))
     featurizer = featurizer_id(config.featurizer)
     corpus = list_corpus(config.corpus, content_hash=config.content_hash)
+    before = listed_before(config.tables, featurizer=featurizer, columns=LEDGER_COLUMNS)
+    changes = compare(corpus, before, retry_failed=config.retry_failed)
+    if changes.pending.num_rows:
+        check_featurizer(config.featurizer)  # before a table is made
     rewrite = RewriteOnWorkers(config.tables, FEATURES, partition=featurizer)
     ledger = Ledger(config.tables, featurizer=featurizer, rewrite=rewrite)
     save_config(config.featurizer, config.tables)
-    changes = compare(corpus, ledger.read(columns=LEDGER_COLUMNS), retry_failed=config.retry_failed)
     summary = FeaturizeSummary(
         featurizer=featurizer,
         num_listed=corpus.num_rows,
@@ -130,7 +139,6 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
     if config.prune:
         ledger.prune(changes.removed.to_pylist())
     if changes.pending.num_rows:
-        check_featurizer(config.featurizer)
         connect()
         segments = plan(changes.pending, ledger, config=config)
         _featurize_and_commit(segments, ledger, changes, summary, config=config)

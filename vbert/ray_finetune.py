@@ -1,6 +1,5 @@
 """Ray Train fine-tunes a pretrained model for a task."""
 
-import json
 import pickle
 import time
 from collections.abc import Mapping
@@ -8,18 +7,29 @@ from dataclasses import asdict, dataclass, field
 
 from ray.train.torch import TorchTrainer
 
-from vbert.checkpoint_files import CONFIG, FEATURIZERS, PROGRESS, VOCABULARIES, read_json
-from vbert.errors import UserError
+from vbert.checkpoint_files import CONFIG, FEATURIZERS, PROGRESS, VOCABULARIES, check_pretrained, read_json
+from vbert.errors import UserError, require_at_least
 from vbert.example_store import ExampleStore
-from vbert.files import absolute_uri, filesystem_of, with_absolute_paths, write_json
+from vbert.files import (
+    absolute_uri,
+    check_output,
+    filesystem_of,
+    read_object,
+    with_absolute_paths,
+    write_json,
+    writing,
+)
 from vbert.ray_cluster import connect
 from vbert.ray_examples import Accounting, Videos, annotations_of, examples_of
 from vbert.ray_train_run import (
+    FINETUNE_OPTIONS,
     MODEL,
+    PRETRAIN_OPTIONS,
     best_checkpoint,
     copy_beside,
     copy_model,
     options_of,
+    refuse_other_job,
     refuse_other_options,
     run_config,
     scaling_config,
@@ -30,7 +40,6 @@ from vbert.training import OptimizerConfig, Precision, Strategy
 from vbert.training_job import FinetuningJob
 
 EXAMPLES_FOLDER = "examples"
-OPTIONS = "finetune.json"
 JOB_OPTIONS = (
     "output",
     "optimizer",
@@ -114,9 +123,11 @@ class FinetuneConfig:
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(learning_rate=5e-5))
 
     def __post_init__(self) -> None:
-        for name in ("num_epochs", "lanes", "keep_checkpoints", "log_every"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
+        require_at_least(self, 1, "num_epochs", "lanes", "keep_checkpoints", "log_every")
+        require_at_least(self, 0, "max_failures")
+        require_at_least(self, 16, "row_length")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"--dropout {self.dropout} must be in [0, 1)")
         if self.batch_size < self.lanes:
             raise UserError(
                 f"--batch-size {self.batch_size} must be at least --lanes {self.lanes}: each has an example"
@@ -184,6 +195,7 @@ def finetune_worker(settings: Mapping[str, bytes]) -> None:
 
 
 def _check_model(config: FinetuneConfig) -> None:
+    check_pretrained(config.model)
     found = read_json(config.model, CONFIG)
     if found.get("visual_feature_dim") is not None or found.get("model_type") != "videobert":
         raise UserError(
@@ -200,17 +212,16 @@ def _examples(config: FinetuneConfig) -> Accounting:
     The options are written when the examples are whole.
     """
     root = config.output.rstrip("/")
-    filesystem, path = filesystem_of(f"{root}/{OPTIONS}")
+    refuse_other_job(root, options=PRETRAIN_OPTIONS, job="pretrain")
+    filesystem, path = filesystem_of(f"{root}/{FINETUNE_OPTIONS}")
     now = options_of(config, leave_out=OPTIONS_THAT_MAY_CHANGE)
     if filesystem.exists(path):
-        saved = json.loads(filesystem.cat_file(path))
+        saved = read_object(f"{root}/{FINETUNE_OPTIONS}", fix="give another --output")
         before = dict.fromkeys(now) | saved["options"]  # an option that it did not have is another, too
         refuse_other_options(config.output, before=before, now=now)
         return Accounting(**saved["accounting"])
     examples = f"{root}/{EXAMPLES_FOLDER}"
     _, folder = filesystem_of(examples)
-    if filesystem.exists(folder):
-        filesystem.rm(folder, recursive=True)
     videos = Videos.latest(config.tables, vocabulary=read_json(config.model, PROGRESS)["vocabulary"])
     annotations, accounting = annotations_of(
         videos,
@@ -219,10 +230,24 @@ def _examples(config: FinetuneConfig) -> Accounting:
         columns=TASKS[config.task].columns,
         splits=["train", "validation"],
     )
+    _refuse_others(examples)
+    check_output(root, kind="folder")
     _connect()
-    examples_of(annotations, videos).write_parquet(absolute_uri(examples))
-    write_json(f"{root}/{OPTIONS}", {"options": now, "accounting": asdict(accounting)})
+    if filesystem.exists(folder):
+        filesystem.rm(folder, recursive=True)
+    with writing(examples):
+        examples_of(annotations, videos).write_parquet(absolute_uri(examples))
+    write_json(f"{root}/{FINETUNE_OPTIONS}", {"options": now, "accounting": asdict(accounting)})
     return accounting
+
+
+def _refuse_others(examples: str) -> None:
+    """UserError if the folder holds more than a run that was cut off leaves there: it will be emptied."""
+    filesystem, folder = filesystem_of(examples)
+    for file in filesystem.find(folder):
+        if not file.endswith(".parquet"):
+            name = file.rsplit("/", 1)[-1]
+            raise UserError(f"{examples}: holds {name}, which is not this job's; give another --output")
 
 
 def _connect() -> None:

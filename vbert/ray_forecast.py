@@ -13,8 +13,8 @@ import torch
 from vbert.annotations import listed_videos
 from vbert.checkpoint_files import CONFIG, read_json, visual_vocabulary_of
 from vbert.checkpoints import load_pretrained
-from vbert.errors import UserError
-from vbert.files import with_absolute_paths, write_json
+from vbert.errors import UserError, require_at_least
+from vbert.files import check_output, with_absolute_paths, write_json
 from vbert.margins import Comparison, Figures, compare
 from vbert.metrics import ranks, top_k
 from vbert.ray_cluster import connect, model_actors, rows_as_they_come
@@ -44,8 +44,8 @@ class ForecastConfig:
     """File to write the figures to, as JSON."""
 
     def __post_init__(self) -> None:
-        if self.num_seen < 1:
-            raise UserError(f"--num-seen must be at least 1, got {self.num_seen}")
+        require_at_least(self, 1, "num_seen")
+        require_at_least(self, 0, "num_resamples")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +84,8 @@ def evaluate_forecast(config: ForecastConfig) -> ForecastSummary:
             f"{config.videos}: none of its {len(asked)} videos has more than {config.num_seen} clips; "
             "give a smaller --num-seen"
         )
+    if config.output:
+        check_output(config.output, kind="file")
     places = _places(config.model, seen, followed, others)
 
     def figures(rows: Sequence[int]) -> Figures:

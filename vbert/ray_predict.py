@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from vbert.checkpoint_files import PROGRESS, read_json
-from vbert.errors import UserError
+from vbert.checkpoint_files import check_model
+from vbert.errors import UserError, require_at_least
 from vbert.examples import EXAMPLES, Row
-from vbert.files import filesystem_of, with_absolute_paths, write_json
+from vbert.files import check_output, filesystem_of, with_absolute_paths, write_json
 from vbert.margins import Comparison, Figures, compare
 from vbert.progress import Progress
 from vbert.ray_cluster import connect, model_actors, rows_as_they_come
@@ -47,7 +47,8 @@ class PredictConfig:
     """Samples of the videos, drawn to tell by how many standard errors the model is ahead; 0: do not."""
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or (self.window_seconds is not None and self.window_seconds <= 0):
+        require_at_least(self, 0, "num_resamples")
+        if self.batch_size < 1 or not (self.window_seconds is None or self.window_seconds > 0):
             raise UserError(
                 f"--batch-size {self.batch_size} must be at least 1, --window-seconds {self.window_seconds} "
                 "above 0"
@@ -73,7 +74,7 @@ def predict(config: PredictConfig) -> PredictSummary:
     """Write an answer for each example, and the figures over those whose answer is known."""
     start_seconds = time.monotonic()
     config = with_absolute_paths(config, "tables", "model")
-    facts = read_json(config.model, PROGRESS)
+    facts = check_model(config.model)
     if "task" not in facts:
         raise only_pretrained(config.model)
     task = open_task(facts["task"])
@@ -96,6 +97,7 @@ def predict(config: PredictConfig) -> PredictSummary:
     known: list[tuple[Row, Row]] = []
     if config.annotations is None:
         task.check_question({"question": None, "options": None})
+    check_output(config.output, kind="folder")
     num_answers = num_without_clips = 0
     filesystem, path = filesystem_of(root)
     filesystem.makedirs(path, exist_ok=True)

@@ -1,6 +1,5 @@
 """Ray Train pretrains VideoBERT on the documents of one version of the table."""
 
-import json
 import pickle
 import time
 from collections.abc import Mapping
@@ -13,17 +12,20 @@ from ray.train.torch import TorchTrainer
 from vbert.annotations import listed_videos
 from vbert.checkpoint_files import FEATURIZERS, VOCABULARIES
 from vbert.continuous import FeatureReader
-from vbert.encoders import ModelConfig, bert_config, joint_vocabulary
-from vbert.errors import UserError
-from vbert.files import filesystem_of, with_absolute_paths, write_json
+from vbert.encoders import ModelConfig, bert_config, check_weights, joint_vocabulary
+from vbert.errors import UserError, require_at_least
+from vbert.files import check_output, filesystem_of, read_object, with_absolute_paths, write_json
 from vbert.lanes import cut_runs
 from vbert.ray_cluster import connect
 from vbert.ray_train_run import (
+    FINETUNE_OPTIONS,
     MODEL,
+    PRETRAIN_OPTIONS,
     best_checkpoint,
     copy_beside,
     copy_model,
     options_of,
+    refuse_other_job,
     refuse_other_options,
     run_config,
     scaling_config,
@@ -36,7 +38,6 @@ from vbert.training_job import PretrainingJob
 from vbert.vocabulary import load, save
 from vbert.windows import WindowReader
 
-OPTIONS = "options.json"
 JOB_OPTIONS = (
     "output",
     "vocabulary",
@@ -124,9 +125,8 @@ class PretrainConfig:
     sequences: SequenceConfig = field(default_factory=SequenceConfig)
 
     def __post_init__(self) -> None:
-        for name in ("num_steps", "lanes", "checkpoint_every", "keep_checkpoints", "log_every"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(self, name)}")
+        require_at_least(self, 1, "num_steps", "lanes", "checkpoint_every", "keep_checkpoints", "log_every")
+        require_at_least(self, 0, "max_failures", "documents_version")
         if self.rows_per_step < self.lanes or self.rows_per_step % self.lanes:
             raise UserError(
                 f"--rows-per-step {self.rows_per_step} must be a multiple of --lanes {self.lanes}"
@@ -166,9 +166,10 @@ def pretrain(config: PretrainConfig) -> PretrainSummary:
         config = replace(config, model=with_absolute_paths(config.model, "bert"))
     config = _same_as_before(config)
     job, num_training = _plan(config)
+    check_output(config.output, kind="folder")
     connect(worker_setup="vbert.ray_logging.quiet_worker")
     options = options_of(config, leave_out=OPTIONS_THAT_MAY_CHANGE)
-    write_json(f"{config.output.rstrip('/')}/{OPTIONS}", options)
+    write_json(f"{config.output.rstrip('/')}/{PRETRAIN_OPTIONS}", options)
     result = TorchTrainer(
         train_worker,
         train_loop_config={"job": pickle.dumps(job)},  # opened by workers alone
@@ -214,6 +215,7 @@ def _plan(config: PretrainConfig) -> tuple[PretrainingJob, int]:
     continuous = config.visual_input == "features"
     text = joint_vocabulary(config.model.bert, num_visual_tokens=1 if continuous else vocabulary.num_leaves)
     longest = bert_config(config.model.bert).max_position_embeddings
+    check_weights(config.model)
     if config.sequences.row_length > longest:
         raise UserError(
             f"--sequences.row-length {config.sequences.row_length}: {config.model.bert} takes {longest}"
@@ -269,12 +271,14 @@ def _feature_reader(config: PretrainConfig, featurizer: str) -> FeatureReader:
 
 def _same_as_before(config: PretrainConfig) -> PretrainConfig:
     """Go on with the version of the documents that the run began with; UserError if an option has changed."""
-    filesystem, path = filesystem_of(f"{config.output.rstrip('/')}/{OPTIONS}")
+    refuse_other_job(config.output, options=FINETUNE_OPTIONS, job="finetune")
+    uri = f"{config.output.rstrip('/')}/{PRETRAIN_OPTIONS}"
+    filesystem, path = filesystem_of(uri)
     if not filesystem.exists(path):
         return config
-    before = json.loads(filesystem.cat_file(path))
+    before = read_object(uri, fix="give another --output")
     if config.documents_version is None:
-        config = replace(config, documents_version=before["documents_version"])
+        config = replace(config, documents_version=before.get("documents_version"))
     now = options_of(config, leave_out=OPTIONS_THAT_MAY_CHANGE)
     refuse_other_options(config.output, before=before, now=now)
     return config

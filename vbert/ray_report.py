@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
+from vbert.checkpoint_files import check_pretrained
 from vbert.checkpoints import load_pretrained
-from vbert.errors import UserError, VideoError
+from vbert.errors import UserError, VideoError, require_at_least
 from vbert.examples import evenly_spaced
-from vbert.files import filesystem_of, with_absolute_paths
+from vbert.files import check_output, filesystem_of, with_absolute_paths, writing
 from vbert.metrics_log import read_metrics
 from vbert.progress import Progress
 from vbert.ray_cluster import connect, rows_as_they_come
@@ -69,6 +70,9 @@ class ReportConfig:
     num_sampled: int = 2000
     """Documents from which the words of tokens are counted."""
 
+    def __post_init__(self) -> None:
+        require_at_least(self, 0, "num_videos", "num_tokens", "num_queries", "num_sampled")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReportSummary:
@@ -88,6 +92,7 @@ def report(config: ReportConfig) -> ReportSummary:
     start_seconds = time.monotonic()
     config = with_absolute_paths(config, "tables", "vocabulary")
     vocabulary = load(config.vocabulary)
+    lines = _check_run(config.run, vocabulary) if config.run else []
     evaluations = [_evaluation(uri) for uri in config.evaluations]
     table = Table(config.tables, DOCUMENTS)
     ids = table.read(columns=["video_id"], partition=vocabulary.id)["video_id"].to_pylist()
@@ -99,6 +104,7 @@ def report(config: ReportConfig) -> ReportSummary:
     documents = table.read(columns=READ_COLUMNS, partition=vocabulary.id, video_ids=sampled).to_pylist()
     videos = Table(config.tables, VIDEOS).read(columns=LEDGER_COLUMNS, partition=vocabulary.featurizer)
     ledger = videos.to_pylist()
+    check_output(config.output, kind="file")
     connect()
     counts = count_tokens(table, vocabulary)
     order = np.argsort(-counts, kind="stable").tolist()
@@ -120,14 +126,16 @@ def report(config: ReportConfig) -> ReportSummary:
             "images": [numbers.get(_first_exemplar(vocabulary, token)) for token in order],
         },
         "documents": [_time_line(document, numbers) for document in shown],
-        "curves": curves(read_metrics(config.run)) if config.run else [],
+        "curves": curves(lines),
         "evaluations": evaluations,
         "ledger": problems(ledger),
         **model,
     }
     page = render(facts).encode()
     filesystem, path = filesystem_of(config.output)
-    filesystem.pipe_file(path, page)
+    with writing(config.output):
+        filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        filesystem.pipe_file(path, page)
     return ReportSummary(
         output=config.output,
         num_bytes=len(page),
@@ -137,6 +145,17 @@ def report(config: ReportConfig) -> ReportSummary:
         num_problems=len(facts["ledger"]),
         seconds=time.monotonic() - start_seconds,
     )
+
+
+def _check_run(run: str, vocabulary: Vocabulary) -> list[dict[str, Any]]:
+    """The run's lines of metrics. UserError unless it has a model, and that of these visual words."""
+    model = f"{run.rstrip('/')}/model"
+    known = check_pretrained(model)["vocabulary"]
+    if known != vocabulary.id:
+        raise UserError(
+            f"{model}: knows the visual vocabulary {known}, and not {vocabulary.id}; give its own"
+        )
+    return read_metrics(run)
 
 
 def count_tokens(table: Table, vocabulary: Vocabulary) -> np.ndarray:

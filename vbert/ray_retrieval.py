@@ -13,17 +13,17 @@ import ray
 import torch
 
 from vbert.alignment import alignment_scores
-from vbert.checkpoint_files import visual_vocabulary_of
+from vbert.checkpoint_files import check_model, visual_vocabulary_of
 from vbert.checkpoints import load_pretrained
-from vbert.errors import UserError
+from vbert.errors import UserError, require_at_least
 from vbert.examples import Row
-from vbert.files import with_absolute_paths, write_json
+from vbert.files import check_output, with_absolute_paths, write_json
 from vbert.margins import Comparison, Figures, compare
 from vbert.progress import Progress
 from vbert.ray_cluster import connect, model_actors, rows_as_they_come
 from vbert.ray_examples import Accounting, Videos, annotations_of, examples_of
 from vbert.retrieval import Retrieval, figures_of
-from vbert.tasks import TunedModel
+from vbert.tasks import TunedModel, only_pretrained, open_task
 from vbert.text_embeddings import SentenceEmbedder, TextEmbedder, WordVectors
 
 TEXTS_A_TASK = 8
@@ -57,6 +57,10 @@ class RetrievalConfig:
     output: str | None = None
     """File to write the figures to, as JSON."""
 
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "num_candidates")
+        require_at_least(self, 0, "num_resamples")
+
 
 @dataclass(frozen=True, kw_only=True)
 class RetrievalSummary:
@@ -72,7 +76,10 @@ def evaluate_retrieval(config: RetrievalConfig) -> RetrievalSummary:
     """Score every text with every video, or with the nearest of a first stage, and rank."""
     start_seconds = time.monotonic()
     config = with_absolute_paths(config, "tables", "model", "first_stage")
-    videos = Videos.latest(config.tables, vocabulary=visual_vocabulary_of(config.model))
+    vocabulary = visual_vocabulary_of(config.model)
+    if config.first_stage:
+        _check_first_stage(config.first_stage, vocabulary)
+    videos = Videos.latest(config.tables, vocabulary=vocabulary)
     annotations, accounting = annotations_of(
         videos,
         source=config.annotations,
@@ -81,6 +88,8 @@ def evaluate_retrieval(config: RetrievalConfig) -> RetrievalSummary:
         splits=[config.split],
     )
     embedders = _embedders(config)
+    if config.output:
+        check_output(config.output, kind="file")
     connect()
     rows = [
         row
@@ -106,6 +115,21 @@ def evaluate_retrieval(config: RetrievalConfig) -> RetrievalSummary:
     if config.output:
         write_json(config.output, {**asdict(comparison), **asdict(accounting)})
     return summary
+
+
+def _check_first_stage(model: str, vocabulary: str) -> None:
+    """UserError unless it is a model for retrieval, of the same visual words."""
+    facts = check_model(model)
+    if "task" not in facts:
+        raise only_pretrained(model)
+    task = open_task(facts["task"])
+    if not isinstance(task, Retrieval):
+        raise UserError(f"{model}: was fine-tuned for {task.name}, and not for retrieval")
+    if facts["vocabulary"] != vocabulary:
+        raise UserError(
+            f"{model}: knows the visual vocabulary {facts['vocabulary']}, and --model {vocabulary}; give "
+            "models of one vocabulary"
+        )
 
 
 def _embedders(config: RetrievalConfig) -> dict[str, TextEmbedder]:
@@ -145,8 +169,6 @@ def first_stage(model: str, rows: Sequence[Row], *, num_candidates: int) -> tupl
     """Products of the vectors of a model fine-tuned for retrieval, float32 [num_texts, num_videos]; and bool,
     whether one is among the other's nearest, found by an index."""
     tuned = TunedModel(model)
-    if not isinstance(tuned.task, Retrieval):
-        raise UserError(f"{model}: was fine-tuned for {tuned.task.name}, and not for retrieval")
     answers = tuned.answers(rows, batch_size=64)
     texts, shown = (
         np.array([answer[f"_{kind}_vector"] for answer in answers], np.float32) for kind in ("text", "video")

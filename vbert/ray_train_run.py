@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 MODEL = "model"
+# What a run began with, in its output: which of the two is there says whose run it is.
+PRETRAIN_OPTIONS, FINETUNE_OPTIONS = "options.json", "finetune.json"
 CPUS_A_WORKER = 0.5  # by Ray's count: what a worker uses are all cores that its neighbours leave
 
 
@@ -75,6 +77,14 @@ def refuse_other_options(output: str, *, before: Mapping[str, Any], now: Mapping
             f"{output}: holds a run with --{name.replace('_', '-')} {before[name]}, and not "
             f"{now.get(name)}; give another --output, or the options it began with"
         )
+
+
+def refuse_other_job(output: str, *, options: str, job: str) -> None:
+    """UserError if `output` holds a run of another job, `options` being the file that it leaves: its
+    checkpoints would be gone on from, and its model written over."""
+    filesystem, path = filesystem_of(f"{output.rstrip('/')}/{options}")
+    if filesystem.exists(path):
+        raise UserError(f"{output}: holds a run of {job}; give another --output")
 
 
 def best_checkpoint(result: ray.train.Result) -> tuple[ray.train.Checkpoint, dict[str, float]]:

@@ -17,6 +17,7 @@ from torch import nn
 from vbert.checkpoint_files import read_progress
 from vbert.checkpoints import load_optimizer, save_checkpoint
 from vbert.encoders import quiet_transformers
+from vbert.files import writing
 from vbert.lanes import lanes_of_worker
 from vbert.metrics_log import MetricsLog
 from vbert.objective import Batch, Objective, Tally, evaluate_batches, train_step
@@ -175,12 +176,14 @@ class TrainingLoop(ABC):
         self._log({f"validation/{name}": value for name, value in figures.items()})
         tokenizer_json, facts = self.facts()
         with tempfile.TemporaryDirectory() as name:
-            save_checkpoint(
-                Path(name),
-                self.model,
-                self.optimizer,
-                tokenizer_json=tokenizer_json,
-                progress={"step": self.step, "validation": figures, **facts},
-            )
+            with writing(name):
+                save_checkpoint(
+                    Path(name),
+                    self.model,
+                    self.optimizer,
+                    tokenizer_json=tokenizer_json,
+                    progress={"step": self.step, "validation": figures, **facts},
+                )
             saved = train.Checkpoint.from_directory(name) if self.rank == 0 else None
-            train.report({"step": self.step, "validation_loss": figures["loss"]}, checkpoint=saved)
+            with writing(self.job.output):
+                train.report({"step": self.step, "validation_loss": figures["loss"]}, checkpoint=saved)

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import ray
 
 from vbert.commits import Committer
-from vbert.errors import UserError, VideoError
+from vbert.errors import UserError, VideoError, require_at_least
 from vbert.files import with_absolute_paths
 from vbert.progress import Progress
 from vbert.ray_cluster import RewriteOnWorkers, connect, file_of, model_actors, rows_to_commit
@@ -50,6 +50,9 @@ class TranscribeConfig:
     num_workers: int | None = None
     """Recognising actors; default: one a GPU of the cluster, or one a CPU."""
 
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "num_workers")
+
 
 @dataclass(kw_only=True)
 class TranscribeSummary:
@@ -73,7 +76,9 @@ def transcribe(config: TranscribeConfig) -> TranscribeSummary:
     summary = TranscribeSummary(recognizer=identity)
     videos = _videos(config)
     table = Table(config.tables, TRANSCRIPTS)
-    table.create()
+    if not table.exists():
+        make_recognizer(config.recognizer)  # before the table is made
+        table.create()
     here = table.read(columns=["video_id", "fingerprint"], partition=identity)
     pending = _without(videos, here)
     summary.num_unchanged = videos.num_rows - pending.num_rows

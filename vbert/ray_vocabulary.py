@@ -16,7 +16,7 @@ import torch
 from tyro.conf import OmitArgPrefixes
 
 from vbert.errors import UserError
-from vbert.files import with_absolute_paths
+from vbert.files import check_output, with_absolute_paths
 from vbert.ray_cluster import connect, count_cpus
 from vbert.sampling import priorities, threshold_of
 from vbert.schemas import FEATURES, unpack_vectors
@@ -54,6 +54,8 @@ def fit(config: FitConfig) -> FitSummary:
     config = with_absolute_paths(config, "tables")
     features = Table(config.tables, FEATURES)
     featurizer = _choose(config.featurizer, features)
+    folder = f"{config.tables.rstrip('/')}/vocabularies"
+    check_output(folder, kind="folder")
     sample = draw_sample(
         features, featurizer=featurizer, size=config.vocabulary.sample_size, seed=config.vocabulary.seed
     )
@@ -61,7 +63,7 @@ def fit(config: FitConfig) -> FitSummary:
     vocabulary = fit_vocabulary(sample, config=config.vocabulary, featurizer=featurizer, device=device)
     assert vocabulary.quality is not None, "fit_vocabulary measures it"
     return FitSummary(
-        uri=save(vocabulary, f"{config.tables.rstrip('/')}/vocabularies"),
+        uri=save(vocabulary, folder),
         featurizer=featurizer,
         num_leaves=vocabulary.num_leaves,
         quality=vocabulary.quality,

@@ -15,13 +15,14 @@ from vbert.checkpoint_files import visual_vocabulary_of
 from vbert.checkpoints import load_pretrained
 from vbert.errors import UserError
 from vbert.examples import stretch
-from vbert.files import with_absolute_paths, write_json
+from vbert.files import check_output, with_absolute_paths, write_json
 from vbert.metrics import ranks, top_k
 from vbert.ray_cluster import connect, model_actors, rows_as_they_come
+from vbert.ray_examples import Videos
 from vbert.records import read_records, require
 from vbert.schemas import DOCUMENTS
 from vbert.tables import Table
-from vbert.zero_shot import KINDS, TEMPLATE, Classes, ZeroShotClassifier, word_counts
+from vbert.zero_shot import KINDS, TEMPLATE, Classes, ZeroShotClassifier, check_template, word_counts
 
 CLIP_COLUMNS = {
     "video_id": pa.string(),
@@ -70,7 +71,8 @@ def evaluate_zero_shot(config: ZeroShotConfig) -> ZeroShotSummary:
     config = with_absolute_paths(config, "tables", "model")
     vocabulary = visual_vocabulary_of(config.model)
     listed = _clips(config.clips)
-    known = Table(config.tables, DOCUMENTS).read(columns=["video_id", "uri"], partition=vocabulary)
+    check_template(config.template)
+    known = Videos.latest(config.tables, vocabulary=vocabulary).read(["video_id", "uri"])
     clips = match_videos(listed, known).annotations
     documents = _documents(config, vocabulary, clips["video_id"].to_pylist())
     rows = clips.to_pylist()
@@ -85,6 +87,8 @@ def evaluate_zero_shot(config: ZeroShotConfig) -> ZeroShotSummary:
         verbs=tuple(sorted({row["verb"] for row, _ in shown})),
         objects=tuple(sorted({row["object"] for row, _ in shown})),
     )
+    if config.output:
+        check_output(config.output, kind="file")
     places = _ranks(config, classes, shown) | _frequency_ranks(config, vocabulary, classes, shown, clips)
     scores = {
         method: {f"{kind} top-{k}": top_k(places[method, kind], k) for kind in KINDS for k in (1, 5)}

@@ -25,7 +25,7 @@ def read_records(source: str, columns: Columns, *, kind: str) -> pa.Table:
     try:
         with open_file(source) as file:
             return READERS[extension](file, columns)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:  # KeyError: a column comes twice
         reason = " ".join(str(error).split())
         raise UserError(f"{source}: cannot be read as a .{extension} {kind} ({reason})") from error
 

@@ -5,6 +5,7 @@ transcripts count them. A clip is named by its start; all clips of a table row h
 """
 
 import hashlib
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,6 +149,12 @@ def _offsets(lengths: list[int]) -> pa.Array:
 def short_hash(*parts: str) -> str:
     """16 hexadecimal digits that name `parts` (64 bits: 10 M ids collide with a chance of 3e-6)."""
     return hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+
+
+def is_id(name: object) -> bool:
+    """Whether it is an id as we make them, of a featurizer or a vocabulary: those become names of files, so
+    that one read from a file may hold no path."""
+    return isinstance(name, str) and re.fullmatch(r"[\w-]+", name) is not None
 
 
 def video_id_of(uri: str) -> str:

@@ -54,7 +54,7 @@ class SequenceConfig:
 
     def __post_init__(self) -> None:
         weights = (self.joint_weight, self.text_weight, self.video_weight)
-        if min(weights) < 0 or sum(weights) == 0:
+        if not (min(weights) >= 0 and sum(weights) > 0):
             raise UserError(f"regime weights {weights}: none may be negative, and one must be above 0")
         if not 0 < self.mask_share < 1 or not 0 <= self.negative_share < 1:
             raise UserError(
@@ -67,6 +67,8 @@ class SequenceConfig:
                 f"{self.max_joined_sentences} and max-subsampling-step {self.max_subsampling_step} "
                 "(at least 1): too small"
             )
+        if not self.window_seconds > 0:
+            raise UserError(f"--sequences.window-seconds {self.window_seconds}: must be above 0")
 
 
 @dataclass(frozen=True, slots=True)

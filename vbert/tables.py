@@ -5,9 +5,11 @@ last commit left them; what it had written beside them goes with `vacuum`.
 """
 
 import json
+import re
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,12 +22,13 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from vbert.errors import UserError
-from vbert.files import arrow_filesystem, filesystem_of, is_stores, patient
+from vbert.files import arrow_filesystem, filesystem_of, is_passing, is_stores, patient, refusal, writing
 from vbert.schemas import TableSchema
 
 # A segment of 40 clips x 1,280 float32 is 200 KB: 64 rows make row groups of 13 MB, so that one video is
 # read without the rest of a 512 MB shard.
 ROWS_PER_GROUP = 64
+OUR_FILE = re.compile(r"[a-z]+=[^/]+/part-[0-9a-f]{32}\.parquet")
 VECTORS = "features.list.element.list.element"  # the vectors' column as Parquet names it
 
 
@@ -54,7 +57,8 @@ class Table:
 
     @patient
     def create(self) -> None:
-        """Make the table if it is not there."""
+        """Make the table if it is not there. UserError if it cannot be made, or something else is there."""
+        self.refuse_others()
         filesystem, path = filesystem_of(self.uri)
         try:
             filesystem.makedirs(path, exist_ok=True)
@@ -64,9 +68,20 @@ class Table:
         except Exception as error:
             if not is_stores(error):
                 raise
+            raise refusal(self.uri, error, cannot="make the table") from error
+
+    @patient
+    def refuse_others(self) -> None:
+        """UserError if the folder holds files and no table: upkeep would delete them as no version's."""
+        filesystem, path = filesystem_of(self.uri)
+        if not filesystem.isdir(path) or DeltaTable.is_deltatable(self.uri):
+            return
+        names = sorted(name.rstrip("/").rsplit("/", 1)[-1] for name in filesystem.ls(path, detail=False))
+        others = [name for name in names if name and name != "_delta_log"]
+        if others:
             raise UserError(
-                f"{self.uri}: cannot make the table ({error}); give a writable --tables"
-            ) from error
+                f"{self.uri}: holds {others[0]} and no table; give --tables a folder of their own"
+            )
 
     @patient
     def exists(self) -> bool:
@@ -84,16 +99,30 @@ class Table:
             if version is not None:
                 return DeltaTable(self.uri, version=version)
             if self._newest is None:
-                self._newest = DeltaTable(self.uri)
+                self._newest = self._with_our_columns(DeltaTable(self.uri))
             else:
                 self._newest.update_incremental()
             return self._newest
         except TableNotFoundError as error:
             raise UserError(f"{self.uri}: no such table; give the --tables that featurize wrote") from error
-        except DeltaError as error:
-            if version is None:
+        except (DeltaError, OSError) as error:
+            if is_passing(error):
                 raise
+            if version is None:
+                raise UserError(
+                    f"{self.uri}: cannot be read as a table ({error}); correct --tables, or restore its "
+                    "_delta_log"
+                ) from error
             raise UserError(f"{self.uri}: has no version {version}, or no longer ({error})") from error
+
+    def _with_our_columns(self, delta: DeltaTable) -> DeltaTable:
+        there = {field.name for field in delta.schema().fields}
+        lacking = [name for name in self.layout.schema.names if name not in there]
+        if lacking:
+            raise UserError(
+                f"{self.uri}: is another's table (without {lacking[0]}); give --tables a folder of their own"
+            )
+        return delta
 
     def version(self) -> int:
         """The number of the newest commit."""
@@ -192,28 +221,37 @@ class Table:
     def vacuum(self, *, retention_hours: int) -> list[str]:
         """Delete files that no version of the last `retention_hours` names; return their paths.
 
-        A running job's uncommitted files are younger than any sensible retention and stay.
+        A running job's uncommitted files are younger than any sensible retention and stay. UserError, and
+        nothing deleted, if one of the files is none that we write: somebody may want it.
         """
-        return patient(self.open().vacuum)(
-            retention_hours=retention_hours, dry_run=False, enforce_retention_duration=False, full=True
+        vacuum = partial(
+            patient(self.open().vacuum),
+            retention_hours=retention_hours,
+            enforce_retention_duration=False,
+            full=True,
         )
+        others = [path for path in vacuum(dry_run=True) if not OUR_FILE.fullmatch(path)]
+        if others:
+            raise UserError(f"{self.uri}: holds {others[0]}, which is not the table's; move it elsewhere")
+        return vacuum(dry_run=False)
 
     def _write(self, parts: Iterable[pa.Table], *, partition: str) -> NewFile:
         """Stream `parts`, without the partition's column, into a new file."""
         column = self.layout.partition
         relative = f"{column}={partition}/part-{uuid.uuid4().hex}.parquet"
         filesystem, path = filesystem_of(f"{self.uri}/{relative}")
-        filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
         schema = pa.schema([field for field in self.layout.schema if field.name != column])
         key = [name for name in self.layout.key if name != column]
         keys = []
-        with (
-            filesystem.open(path, "wb") as file,
-            pq.ParquetWriter(file, schema, compression="zstd", **_vector_encoding(schema)) as writer,
-        ):
-            for rows in parts:
-                writer.write_table(rows.select(schema.names).cast(schema), row_group_size=ROWS_PER_GROUP)
-                keys.append(rows.select(key))
+        with writing(f"{self.uri}/{relative}"):
+            filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+            with (
+                filesystem.open(path, "wb") as file,
+                pq.ParquetWriter(file, schema, compression="zstd", **_vector_encoding(schema)) as writer,
+            ):
+                for rows in parts:
+                    writer.write_table(rows.select(schema.names).cast(schema), row_group_size=ROWS_PER_GROUP)
+                    keys.append(rows.select(key))
         stats = _stats(pa.concat_tables(keys))
         return NewFile(
             path=relative,

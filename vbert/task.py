@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vbert.encoders import quiet_transformers
+from vbert.errors import UserError
 from vbert.examples import Row, sequence_of
 from vbert.objective import Batch, Objective, Tally, sums
 from vbert.text import JointVocabulary
@@ -29,6 +30,13 @@ class TaskOptions:
     """Give the model no clips: how far language alone gets, the baseline of a task with text."""
     decoder_layers: int = 2
     """Captioning: layers of the decoder."""
+
+    def __post_init__(self) -> None:
+        if self.num_answers < 1 or self.decoder_layers < 1:
+            raise UserError(
+                f"--options.num-answers {self.num_answers} and --options.decoder-layers "
+                f"{self.decoder_layers} must be at least 1"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

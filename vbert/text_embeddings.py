@@ -70,7 +70,7 @@ class WordVectors:
         rows = [line.rstrip().split(" ") for line in lines if line.strip()]
         if rows and len(rows[0]) == 2:  # word2vec's: how many, and how long
             rows = rows[1:]
-        if not rows or len({len(row) for row in rows}) != 1:
+        if not rows or len({len(row) for row in rows}) != 1 or len(rows[0]) == 1:
             raise UserError(f"{uri}: is no text file of word vectors (a word and its numbers a line)")
         try:
             self._vectors = np.array([row[1:] for row in rows], np.float32)

@@ -29,10 +29,15 @@ class OptimizerConfig:
     """Longer gradients are cut to this length."""
 
     def __post_init__(self) -> None:
-        if self.learning_rate <= 0 or self.max_gradient_norm <= 0 or not 0 <= self.warmup_share < 1:
+        if not (self.learning_rate > 0 and self.max_gradient_norm > 0 and 0 <= self.warmup_share < 1):
             raise UserError(
                 f"--optimizer.learning-rate {self.learning_rate} and max-gradient-norm "
                 f"{self.max_gradient_norm} must be above 0, warmup-share {self.warmup_share} in [0, 1)"
+            )
+        if not (self.weight_decay >= 0 and 0 <= self.beta2 < 1):
+            raise UserError(
+                f"--optimizer.weight-decay {self.weight_decay} must not be negative, beta2 {self.beta2} "
+                "in [0, 1)"
             )
 
 

@@ -23,9 +23,10 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from vbert.errors import UserError
-from vbert.files import filesystem_of
+from vbert.files import filesystem_of, writing
 from vbert.kmeans import blocks, kmeans, nearest, squared_errors
 from vbert.sampling import priorities
+from vbert.schemas import is_id
 
 TENSORS, FACTS = "vocabulary.safetensors", "vocabulary.json"
 NUM_EXEMPLARS = 3
@@ -55,10 +56,8 @@ class VocabularyConfig:
         for name, least in (("branching", 2), ("depth", 1), ("sample_size", 1), ("num_iterations", 1)):
             if getattr(self, name) < least:
                 raise UserError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        if self.branching**self.depth > 2**31:
-            raise UserError(
-                f"branching {self.branching} ** depth {self.depth} leaves do not fit int32 tokens"
-            )
+        if self.depth * math.log2(self.branching) > 31:
+            raise UserError(f"branching {self.branching} ** depth {self.depth} leaves do not fit int32")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -307,7 +306,6 @@ def save(vocabulary: Vocabulary, root: str) -> str:
         load(uri)
         return uri
     filesystem, path = filesystem_of(uri)
-    filesystem.makedirs(path, exist_ok=True)
     facts: dict[str, Any] = {
         "id": vocabulary.id,
         "featurizer": vocabulary.featurizer,
@@ -319,8 +317,10 @@ def save(vocabulary: Vocabulary, root: str) -> str:
         "exemplars": {leaf: [asdict(clip) for clip in clips] for leaf, clips in vocabulary.exemplars.items()},
     }
     tensors = {f"level{index}": level.contiguous() for index, level in enumerate(vocabulary.centroids)}
-    filesystem.pipe_file(f"{path}/{TENSORS}", save_tensors(tensors))
-    filesystem.pipe_file(f"{path}/{FACTS}", json.dumps(facts, indent=1).encode())
+    with writing(uri):
+        filesystem.makedirs(path, exist_ok=True)
+        filesystem.pipe_file(f"{path}/{TENSORS}", save_tensors(tensors))
+        filesystem.pipe_file(f"{path}/{FACTS}", json.dumps(facts, indent=1).encode())
     return uri
 
 
@@ -341,8 +341,10 @@ def load(uri: str) -> Vocabulary:
         )
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(f"{uri}: no vocabulary there; give the folder that fit_vocabulary printed") from error
-    except (ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
         raise UserError(f"{uri}: not a whole vocabulary ({error}); fit the vocabulary again") from error
+    if not is_id(vocabulary.featurizer):
+        raise UserError(f"{uri}: {vocabulary.featurizer!r} is no featurizer's id; fit it again")
     if vocabulary.id != facts["id"]:
         raise UserError(
             f"{uri}: its content is of {vocabulary.id}, not {facts['id']}; fit the vocabulary again"

@@ -35,6 +35,13 @@ class Classes:
     objects: tuple[str, ...]
 
 
+def check_template(template: str) -> None:
+    """UserError unless the sentence has a place for each kind of word."""
+    for kind in KINDS:
+        if template.count(f"{{{kind}}}") != 1:
+            raise UserError(f"template {template!r}: needs one {{{kind}}}")
+
+
 class ZeroShotClassifier:
     """A pretrained model that tells which verb and which object a clip shows."""
 
@@ -46,9 +53,7 @@ class ZeroShotClassifier:
         *,
         template: str = TEMPLATE,
     ) -> None:
-        for kind in KINDS:
-            if template.count(f"{{{kind}}}") != 1:
-                raise UserError(f"template {template!r}: needs one {{{kind}}}")
+        check_template(template)
         untyped: Any = model
         self.model: Any = untyped.eval()
         self.vocabulary = vocabulary
