@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help install demo tasks ablations test lint check format lock
+.PHONY: help install demo tasks ablations test lint check audit format lock
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,13 +30,17 @@ ablations: $(READY)  ## what the demo's model owes to its data and parts: after 
 test: $(READY)  ## every test, with coverage (at least 90 %)
 	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
 
-lint: $(READY)  ## format, lint and types
+lint: $(READY)  ## format, lint, types and bandit
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml vbert jobs demo benchmarks tools
 
 check: lint  ## the same and the fast tests, in under two minutes
 	$(BIN)/python -m pytest -q -m "not slow"
+
+audit: $(READY)  ## known vulnerabilities of the versions in requirements.lock
+	$(BIN)/python tools/audit.py
 
 format: $(READY)  ## rewrite the sources as ruff wants them
 	$(BIN)/ruff format .

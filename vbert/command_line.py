@@ -57,7 +57,8 @@ def _mistake(error: Exception) -> UserError | None:
     found = None
     for part in _causes(error):
         if isinstance(part, UserError):
-            found = part  # the innermost, whose text is our own: Ray's copy of it holds a traceback
+            # The innermost is our own, where Ray's copy of it holds a traceback; Ray adds lines to both.
+            found = part if part is error else UserError(str(part).partition("\n")[0])
         elif found is None and isinstance(part, OSError) and part.errno in FIXES and part.filename:
             found = refusal(str(part.filename), part, cannot="be used")
     return found

@@ -12,7 +12,7 @@ import torch
 from vbert.backbones import find_backbone
 from vbert.decode import Decoder
 from vbert.errors import UserError
-from vbert.files import filesystem_of, write_json
+from vbert.files import filesystem_of, read_object, write_json
 from vbert.frame_grid import Clip, ClipSpec
 from vbert.preprocess import clips_to_rgb, normalize
 from vbert.schemas import short_hash
@@ -120,7 +120,10 @@ def load_config(tables: str, featurizer: str) -> FeaturizerConfig:
     filesystem, path = filesystem_of(uri)
     if not filesystem.exists(path):
         raise UserError(f"{uri}: is not there; run featurize once more with the options of {featurizer}")
-    return FeaturizerConfig(**json.loads(filesystem.cat_file(path)))
+    try:
+        return FeaturizerConfig(**read_object(uri, fix="run featurize once more"))
+    except TypeError as error:
+        raise UserError(f"{uri}: not a featurizer's options ({error}); run featurize once more") from error
 
 
 def _config_uri(tables: str, featurizer: str) -> str:

@@ -1,5 +1,6 @@
 """Manifests: a .parquet, .csv or .jsonl file that names videos, their transcripts and ids."""
 
+import posixpath
 from typing import Any
 
 import pyarrow as pa
@@ -51,9 +52,17 @@ def _resolve(value: str | None, folder: str) -> str | None:
     """The uri of a manifest's entry; an empty one is none."""
     if not value:
         return None
-    uri = value if "://" in value or value.startswith("/") else f"{folder}/{value}"
-    path = local_path(uri)
-    return uri if path is None else local_uri(path)
+    if "://" in value or "://" not in folder or value.startswith("/"):
+        uri = value if "://" in value or value.startswith("/") else f"{folder}/{value}"
+        path = local_path(uri)
+        return uri if path is None else local_uri(path)
+    protocol, _, place = folder.partition("://")
+    path = posixpath.normpath(f"{place}/{value}")
+    if path.split("/")[0] != place.split("/")[0]:
+        raise UserError(
+            f"{folder}/{value}: leads out of {protocol}://{place.split('/')[0]}; correct the manifest"
+        )
+    return f"{protocol}://{path}"
 
 
 def _first_duplicate(values: list[Any]) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vbert.checkpoint_files import PROGRESS, VOCABULARIES, read_json
+from vbert.checkpoint_files import VOCABULARIES, check_model
 from vbert.checkpoints import load_pretrained
 from vbert.documents import build_document
 from vbert.errors import UserError, VideoError
@@ -47,7 +47,7 @@ class VideoPipeline:
     ) -> None:
         """`model` is the folder that the job printed; `featurizer` is needed only where the tables did not
         say how their features were made. UserError if something is not there, or is another's."""
-        facts = read_json(model, PROGRESS)
+        facts = check_model(model)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.vocabulary = load(f"{model.rstrip('/')}/{VOCABULARIES}/{facts['vocabulary']}")
         self.config = featurizer or load_config(model, self.vocabulary.featurizer)

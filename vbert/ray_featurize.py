@@ -12,12 +12,8 @@ import torch
 from tyro.conf import OmitArgPrefixes
 
 from vbert.corpus import CORPUS, CorpusChanges, compare, list_corpus
-<<<<<<< HEAD
 from vbert.decode_child import DecodeLimits
-from vbert.errors import UserError
-=======
 from vbert.errors import UserError, require_at_least
->>>>>>> ae2ef30 (Bad input to every job is told in one line before anything begins)
 from vbert.features import Featurizer, FeaturizerConfig, featurizer_id, save_config
 from vbert.featurization import (
     DECODED,
@@ -29,12 +25,8 @@ from vbert.featurization import (
     featurize_segments,
 )
 from vbert.files import with_absolute_paths
-<<<<<<< HEAD
 from vbert.isolation import worker_process
-from vbert.ledger import Ledger, MicroBatch
-=======
 from vbert.ledger import Ledger, MicroBatch, listed_before
->>>>>>> ae2ef30 (Bad input to every job is told in one line before anything begins)
 from vbert.planning import SEGMENTS, check_transcripts, plan_videos
 from vbert.progress import Progress
 from vbert.ray_cluster import RewriteOnWorkers, connect, count_cpus, count_gpus, rows_as_they_come

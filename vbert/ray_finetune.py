@@ -191,7 +191,7 @@ def finetune_worker(settings: Mapping[str, bytes]) -> None:
     """Ray Train calls it once on each worker, and again on all of them after one was lost."""
     from vbert.ray_finetune_worker import FinetuningLoop
 
-    FinetuningLoop(pickle.loads(settings["job"])).train()  # our own driver's
+    FinetuningLoop(pickle.loads(settings["job"])).train()  # nosec B301 (our own driver's)
 
 
 def _check_model(config: FinetuneConfig) -> None:

@@ -206,7 +206,7 @@ def train_worker(settings: Mapping[str, bytes]) -> None:
     """
     from vbert.ray_pretrain_worker import PretrainingLoop
 
-    PretrainingLoop(pickle.loads(settings["job"])).train()  # our own driver's
+    PretrainingLoop(pickle.loads(settings["job"])).train()  # nosec B301 (our own driver's)
 
 
 def _plan(config: PretrainConfig) -> tuple[PretrainingJob, int]:

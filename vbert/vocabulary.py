@@ -345,8 +345,6 @@ def load(uri: str) -> Vocabulary:
         raise UserError(f"{uri}: not a whole vocabulary ({error}); fit the vocabulary again") from error
     if not is_id(vocabulary.featurizer):
         raise UserError(f"{uri}: {vocabulary.featurizer!r} is no featurizer's id; fit it again")
-    if vocabulary.id != facts["id"]:
-        raise UserError(
-            f"{uri}: its content is of {vocabulary.id}, not {facts['id']}; fit the vocabulary again"
-        )
+    if vocabulary.id != (said := facts.get("id")):
+        raise UserError(f"{uri}: its content is of {vocabulary.id}, not {said}; fit the vocabulary again")
     return vocabulary
