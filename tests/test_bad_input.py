@@ -1,6 +1,8 @@
 """What a user can get wrong, job by job: one line with a fix, status 2, nothing changed, no Ray started."""
 
 import runpy
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -287,3 +289,12 @@ def test_the_command_lines_that_are_spoilt_here_are_right(run: Run, job: str):
         pytest.skip("reads and needs no Ray where there is nothing to join")
     with pytest.raises(RayStarted):
         run(job)
+
+
+def test_a_job_in_a_process_of_its_own_ends_with_status_2_and_no_traceback(places: Mapping[str, str]):
+    command = [sys.executable, str(JOBS / "compact_tables.py"), "--tables", f"{places['root']}/broken-log"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {places['root']}/broken-log/videos: cannot be read as a table (")
+    assert done.stdout == ""

@@ -206,3 +206,9 @@ class HostStore:
 
     def unstrip_protocol(self, path: str) -> str:
         return "abfs://" + path
+
+
+def test_a_path_that_no_file_can_have_is_a_missing_file(tmp_path: Path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    uris = [f"{tmp_path}/{'x' * 300}.mp4", f"{tmp_path}/loop/a.mp4"]
+    assert stat_files(uris) == dict.fromkeys(uris, MISSING)

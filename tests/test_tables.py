@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -181,3 +182,42 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(UserError, match="cannot make the table"):
         Table(str(tmp_path / "file"), FEATURES).create()
+
+
+def test_a_folder_of_other_files_becomes_no_table(tmp_path: Path):
+    """Upkeep deletes what no version names: of `--corpus data/videos --tables data`, the videos."""
+    video = tmp_path / "features" / "deep" / "a.mp4"
+    video.parent.mkdir(parents=True)
+    video.write_bytes(b"x")
+    with pytest.raises(
+        UserError, match="features: holds deep and no table; give --tables a folder of their own"
+    ):
+        Table(str(tmp_path), FEATURES).create()
+    assert list((tmp_path / "features").rglob("*")) == [video.parent, video]
+
+
+def test_a_creation_that_was_cut_off_is_done_again(tmp_path: Path):
+    (tmp_path / "features" / "_delta_log").mkdir(parents=True)
+    Table(str(tmp_path), FEATURES).create()
+
+
+def test_vacuum_deletes_no_file_that_is_not_ours(table: Table):
+    orphan = table.write_file(feature_rows("a"))
+    folder = Path(table.uri)
+    video = folder / "a.mp4"
+    video.write_bytes(b"x")
+    for path in (video, folder / orphan.path):
+        os.utime(path, (0, 0))
+    with pytest.raises(UserError, match=r"holds a\.mp4, which is not the table's; move it elsewhere"):
+        table.vacuum(retention_hours=1)
+    assert video.exists()
+    assert (folder / orphan.path).exists()
+    video.unlink()
+    assert table.vacuum(retention_hours=1) == [orphan.path]
+
+
+def test_another_s_table_is_told_from_ours(tmp_path: Path):
+    odd = replace(FEATURES, schema=FEATURES.schema.remove(0))
+    Table(str(tmp_path), odd).create()
+    with pytest.raises(UserError, match=r"features: is another's table \(without video_id\)"):
+        Table(str(tmp_path), FEATURES).version()

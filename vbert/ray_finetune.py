@@ -191,7 +191,8 @@ def finetune_worker(settings: Mapping[str, bytes]) -> None:
     """Ray Train calls it once on each worker, and again on all of them after one was lost."""
     from vbert.ray_finetune_worker import FinetuningLoop
 
-    FinetuningLoop(pickle.loads(settings["job"])).train()  # nosec B301 (our own driver's)
+    # Pickled by our own driver, for this worker.
+    FinetuningLoop(pickle.loads(settings["job"])).train()  # nosec B301
 
 
 def _check_model(config: FinetuneConfig) -> None:

@@ -206,7 +206,8 @@ def train_worker(settings: Mapping[str, bytes]) -> None:
     """
     from vbert.ray_pretrain_worker import PretrainingLoop
 
-    PretrainingLoop(pickle.loads(settings["job"])).train()  # nosec B301 (our own driver's)
+    # Pickled by our own driver, for this worker.
+    PretrainingLoop(pickle.loads(settings["job"])).train()  # nosec B301
 
 
 def _plan(config: PretrainConfig) -> tuple[PretrainingJob, int]:
