@@ -155,7 +155,7 @@ def refusal(uri: str, error: BaseException, *, cannot: str = "be written") -> Us
 
 
 @contextmanager
-def writing(uri: str) -> Iterator[None]:
+def writing(uri: str, *, cannot: str = "be written") -> Iterator[None]:
     """Around what writes to `uri`: what a user can mend about it (FIXES, or a store's refusal) is a UserError
     that names it."""
     try:
@@ -163,7 +163,7 @@ def writing(uri: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, UserError) or not (is_stores(error) or errno_of(error) in FIXES):
             raise
-        raise refusal(uri, error) from error
+        raise refusal(uri, error, cannot=cannot) from error
 
 
 def check_output(uri: str, *, kind: Literal["file", "folder"]) -> None:

@@ -22,7 +22,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from vbert.errors import UserError
-from vbert.files import arrow_filesystem, filesystem_of, is_passing, is_stores, patient, refusal, writing
+from vbert.files import arrow_filesystem, filesystem_of, is_passing, patient, writing
 from vbert.schemas import TableSchema
 
 # A segment of 40 clips x 1,280 float32 is 200 KB: 64 rows make row groups of 13 MB, so that one video is
@@ -60,23 +60,22 @@ class Table:
         """Make the table if it is not there. UserError if it cannot be made, or something else is there."""
         self.refuse_others()
         filesystem, path = filesystem_of(self.uri)
-        try:
+        with writing(self.uri, cannot="make the table"):
             filesystem.makedirs(path, exist_ok=True)
             DeltaTable.create(
                 self.uri, schema=self.layout.schema, mode="ignore", partition_by=[self.layout.partition]
             )
-        except Exception as error:
-            if not is_stores(error):
-                raise
-            raise refusal(self.uri, error, cannot="make the table") from error
 
     @patient
     def refuse_others(self) -> None:
         """UserError if the folder holds files and no table: upkeep would delete them as no version's."""
         filesystem, path = filesystem_of(self.uri)
-        if not filesystem.isdir(path) or DeltaTable.is_deltatable(self.uri):
-            return
-        names = sorted(name.rstrip("/").rsplit("/", 1)[-1] for name in filesystem.ls(path, detail=False))
+        with writing(self.uri, cannot="make the table"):
+            filesystem.invalidate_cache()
+            if not filesystem.isdir(path) or DeltaTable.is_deltatable(self.uri):
+                return
+            files = filesystem.ls(path, detail=False)
+        names = sorted(name.rstrip("/").rsplit("/", 1)[-1] for name in files)
         others = [name for name in names if name and name != "_delta_log"]
         if others:
             raise UserError(
