@@ -29,8 +29,13 @@ RewriteFor = Callable[[Collection[str]], Rewrite]
 
 
 def listed_before(root: str, *, featurizer: str, columns: Sequence[str]) -> pa.Table:
-    """A featurizer's rows of the table `videos`, none where it has not been made yet. Makes nothing."""
+    """A featurizer's rows of the table `videos`, none where it has not been made yet. Makes nothing.
+
+    UserError if one of the two tables' folders holds something else.
+    """
     videos = Table(root, VIDEOS)
+    for table in (videos, Table(root, FEATURES)):
+        table.refuse_others()
     if not videos.exists():
         return VIDEOS.schema.empty_table().select(columns)
     return videos.read(columns=columns, partition=featurizer)
@@ -44,8 +49,6 @@ class Ledger:
         self.features = Table(root, FEATURES)
         self.featurizer = featurizer
         self._rewrite = rewrite
-        for table in (self.videos, self.features):
-            table.refuse_others()  # before one of them is made
         for table in (self.videos, self.features):
             table.create()
         self._video_commits = Committer(self.videos, partition=featurizer)
