@@ -38,8 +38,11 @@ class Frame:
 class VideoReader:
     def __init__(self, path, ctx, num_threads, fault_tol):
         misbehave(path)
-        with av.open(path) as container:
-            self.frames = list(container.decode(video=0))
+        try:
+            with av.open(path) as container:
+                self.frames = list(container.decode(video=0))
+        except av.FFmpegError as error:
+            raise DECORDError(str(error)) from error
 
     def __len__(self):
         return len(self.frames)

@@ -64,6 +64,13 @@ def test_a_link_to_nothing_is_a_missing_file(tmp_path: Path):
     assert list_files(str(tmp_path), extensions={"mp4"}) == {str(tmp_path / "a.mp4"): MISSING}
 
 
+def test_a_link_to_itself_is_a_missing_file(tmp_path: Path):
+    (tmp_path / "a.mp4").symlink_to(tmp_path / "a.mp4")
+    (tmp_path / "b").symlink_to(tmp_path / "b", target_is_directory=True)
+    assert list_files(str(tmp_path), extensions={"mp4"}) == {str(tmp_path / "a.mp4"): MISSING}
+    assert stat_files([str(tmp_path / "a.mp4")]) == {str(tmp_path / "a.mp4"): MISSING}
+
+
 def test_a_name_that_is_not_utf8_becomes_a_file_url_that_leads_back_to_the_file(tmp_path: Path):
     path = os.fsencode(tmp_path) + b"/caf\xe9 1.mp4"
     try:

@@ -40,6 +40,7 @@ class FileStamp(NamedTuple):
 
 
 MISSING = FileStamp(None, "missing")
+# Links may lead nowhere, through a file as if it were a folder, or in a circle.
 NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
@@ -112,7 +113,7 @@ def _stat_local(path: str) -> FileStamp:
 def _list_local(root: str, extensions: frozenset[str], max_depth: int | None) -> dict[str, FileStamp]:
     """Walks through links to folders too, but each folder once: by its own path before any link's.
 
-    A link to nothing is a file that is missing, so that someone hears of it.
+    A link to nothing, or to itself, is a file that is missing, so that someone hears of it.
     """
     stamps = {}
     visited = set()
@@ -127,12 +128,21 @@ def _list_local(root: str, extensions: frozenset[str], max_depth: int | None) ->
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                if entry.is_dir():
+                if _is_folder(entry):
                     if depth != max_depth:
                         heapq.heappush(pending, (entry.is_symlink(), entry.path, depth + 1))
                 elif extension_of(entry.name) in extensions:
                     stamps[local_uri(entry.path)] = _stat_local(entry.path)
     return stamps
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno in NOTHING_THERE:
+            return False
+        raise
 
 
 def _url_maker(store: Any, url: str, path: str) -> Callable[[str], str]:

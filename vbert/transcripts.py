@@ -19,8 +19,8 @@ from vbert.files import open_file
 from vbert.sentences import Word, split_sentences
 
 MAX_BYTES = 64 << 20  # ten hours of speech with a time for each word are 10 MB
-# Words, tags and entities: fifty hours of speech with a time for each word. A word of one letter takes 140 times its
-# bytes of memory.
+# Words, tags and entities: fifty hours of speech with a time for each word. A word of one letter takes 140
+# times its bytes of memory.
 MAX_PIECES = 2_000_000
 MAX_SECONDS = 10_000 * 3600  # more than a time with four digits of hours
 
