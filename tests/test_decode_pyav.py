@@ -2,6 +2,8 @@ from dataclasses import replace
 from fractions import Fraction
 from math import floor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import av
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 from tests.videos import Video, ffmpeg, read_number, read_numbers, write_video
 from vbert.decode import decode_clips
+from vbert.decode_pyav import _turns
 from vbert.frame_grid import Clip, ClipSpec, Color
 from vbert.media import Segment, plan_segments, probe_video
 
@@ -166,6 +169,12 @@ def test_the_picture_is_turned_as_a_player_would(tmp_path: Path, degrees: int, s
     luma = clip.frames[:, : size * size].reshape(3, size, size)
     as_stored = np.rot90(luma, -degrees // 90, axes=(1, 2))  # the player turned it counter-clockwise
     assert [read_number(picture) for picture in as_stored] == [12, 16, 20]
+
+
+def test_a_display_matrix_of_the_smallest_numbers_turns_the_picture_over():
+    matrix = np.array([-(2**31), 0, 0, 0, -(2**31), 0, 0, 0, 2**30], np.int32)
+    frame: Any = SimpleNamespace(side_data={"DISPLAYMATRIX": matrix})
+    assert _turns(frame) == [("hflip",), ("vflip",)]
 
 
 @pytest.mark.parametrize("degrees", [0, 47, 90, 133, 180, 270])

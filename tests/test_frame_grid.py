@@ -151,6 +151,12 @@ def test_frames_lost_to_damage_count_as_corrupt_where_they_would_have_been():
     assert seen(clips) == {0: (1, 13), 1: (2, 4)}  # clip 1: 440 is still on, two are lost, 600 holds
 
 
+def test_a_jump_of_centuries_takes_no_longer_than_one_to_the_end_of_the_segment():
+    frames = [*steady(12)[:-1], TimedFrame(2**62, 15, follows_damage=True), TimedFrame(2**62 + 40, None)]
+    clips, _ = build(TENTHS, Segment(index=0, first_clip=1, num_clips=2), frames)
+    assert seen(clips) == {1: (12, 13), 2: (13, 14)}  # lost: 520 to 960, and 1000 to 1480
+
+
 def test_a_frame_held_long_without_damage_is_not_a_loss():
     frames = [TimedFrame(0, 0), TimedFrame(900, 1), TimedFrame(1000, None)]
     clips, _ = build(TENTHS, Segment(index=0, first_clip=0, num_clips=2), frames)

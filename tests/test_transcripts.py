@@ -202,12 +202,27 @@ def test_an_empty_file_has_no_sentence(tmp_path: Path):
 
 @pytest.mark.parametrize(
     "text",
-    ["hello there", '{"captions": []}', '{"events": [{"segs": 3}]}', "{" * 100_000, '{"events": null}'],
+    [
+        *("hello there", '{"captions": []}', '{"events": [{"segs": 3}]}', "{" * 100_000, '{"events": null}'),
+        *(
+            '{"events": [{"segs": [{"utf8": "so"}], "tStartMs": ' + ms + "}]}"
+            for ms in ("NaN", "1e999", "1e12")
+        ),
+    ],
 )
 def test_what_is_no_transcript_is_a_videos_error(text: str):
     with pytest.raises(VideoError) as error:
         parse_transcript(text)
     assert error.value.stage == "transcript"
+
+
+@pytest.mark.parametrize("piece", ["a ", "<c>", "&amp;"])
+def test_more_words_than_anyone_says_are_a_videos_error_before_they_take_gigabytes(piece: str):
+    reason = "more than 2,000,000 words, tags and entities"
+    with pytest.raises(VideoError, match=reason):
+        parse_transcript("WEBVTT\n\n00:00.000 --> 00:10.000\n" + piece * 2_000_000)
+    with pytest.raises(VideoError, match=reason):
+        parse_transcript(json.dumps({"events": [{"tStartMs": 0, "segs": [{"utf8": piece * 2_000_001}]}]}))
 
 
 def test_a_missing_or_huge_file_is_a_videos_error(tmp_path: Path):
