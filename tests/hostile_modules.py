@@ -28,6 +28,9 @@ from hostile_misdeeds import misbehave
 class DECORDError(Exception):
     pass
 
+class DECORDLimitReachedError(Exception):
+    pass
+
 class Frame:
     def __init__(self, frame):
         self.frame = frame

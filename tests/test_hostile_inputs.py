@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pytest
@@ -22,7 +22,7 @@ from vbert.features import FeaturizerConfig, clip_spec
 from vbert.featurization import decode_segments
 from vbert.isolation import DecoderProcess, worker_process
 from vbert.ledger import DONE, ledger_row
-from vbert.media import Segment
+from vbert.media import Segment, VideoProbe
 from vbert.planning import SEGMENTS, plan_videos
 
 NUM_INPUTS = int(os.environ.get("VBERT_TEST_INPUTS", "200"))
@@ -30,6 +30,7 @@ AT_ONCE = 50  # files
 CONFIG = FeaturizerConfig(clip_seconds=0.5, segment_seconds=10.0)
 LIMITS = DecodeLimits(max_decode_seconds=20.0, max_decode_gigabytes=1.0)
 MAX_SEGMENTS = 72_000  # of 200 hours
+FEW = Segment(index=0, first_clip=0, num_clips=8)
 TRANSCRIPT_GIGABYTES = 2.0
 
 
@@ -115,6 +116,27 @@ def test_damaged_videos_are_rows(tmp_path: Path, bases: list[Path], process: Dec
             print(row["status"], Path(row["uri"]).name, row["num_segments"], row["reason"], row["warnings"])
     assert len(statuses) == NUM_INPUTS
     assert set(statuses) == {"ok", "partial", "failed"}
+
+
+@pytest.mark.parametrize("decoder", ["decord", "torchcodec"])
+def test_damaged_videos_are_clips_or_errors_with_the_other_decoders(
+    tmp_path: Path, bases: list[Path], decoder: Literal["decord", "torchcodec"]
+):
+    pytest.importorskip(decoder)
+    process = DecoderProcess(replace(LIMITS, max_decode_gigabytes=4.0))
+    paths = [str(write_mutant(tmp_path, number, bases)) for number in range(0, NUM_INPUTS, 3)]
+    probes = process.probe(paths)
+    num_good, reasons = 0, []
+    for path, probe in zip(paths, probes, strict=True):
+        if isinstance(probe, VideoProbe):
+            try:
+                num_good += len(list(process.decode_clips(path, FEW, clip_spec(CONFIG), decoder=decoder))) > 0
+            except VideoError as error:
+                reasons.append(error.reason)
+    process.close()
+    assert num_good
+    assert reasons
+    assert [reason for reason in reasons if reason.startswith("unforeseen")] == []
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -45,9 +45,19 @@ def process() -> Iterator[DecoderProcess]:
     process.close()
 
 
-def children() -> list[psutil.Process]:
-    """Of this process, those that decode."""
-    return [child for child in psutil.Process().children() if "vbert.decode_child" in str(child.cmdline())]
+Children = Callable[[], list[psutil.Process]]
+
+
+@pytest.fixture
+def children() -> Children:
+    """Those of this process that decode and have come since."""
+
+    others = {child.pid for child in psutil.Process().children()}
+    return lambda: [
+        child
+        for child in psutil.Process().children()
+        if child.pid not in others and "decode_child" in str(child.cmdline())
+    ]
 
 
 def same(one: Clip, other: Clip) -> bool:
@@ -55,7 +65,9 @@ def same(one: Clip, other: Clip) -> bool:
     return facts[0] == facts[1] and bool((one.frames == other.frames).all())
 
 
-def test_a_child_decodes_as_its_parent_would_and_is_kept(folder: Path, process: DecoderProcess):
+def test_a_child_decodes_as_its_parent_would_and_is_kept(
+    folder: Path, process: DecoderProcess, children: Children
+):
     uri = str(folder / "good.mp4")
     expected = list(decode_clips(uri, ALL, SPEC))
     assert len(expected) == 4
@@ -90,7 +102,7 @@ REASONS = {
 
 @pytest.mark.parametrize("name", REASONS)
 def test_what_a_file_does_to_the_decoder_is_a_reason_and_the_next_is_decoded(
-    folder: Path, process: DecoderProcess, name: str
+    folder: Path, process: DecoderProcess, children: Children, name: str
 ):
     hostile = DecoderProcess(SHORT) if name == "hang" else process
     with pytest.raises(VideoError, match=r"^decode: ") as caught:
@@ -137,7 +149,7 @@ def test_clips_that_nobody_wants_any_more_are_not_taken_for_the_next_segment_s(
 
 
 def test_a_child_that_was_killed_while_it_had_nothing_to_do_is_nobody_s_fault(
-    folder: Path, process: DecoderProcess
+    folder: Path, process: DecoderProcess, children: Children
 ):
     uri = str(folder / "good.mp4")
     list(process.decode_clips(uri, ALL, SPEC))

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import quote
 
 import fsspec
@@ -16,6 +18,7 @@ from vbert.errors import UserError, VideoError
 from vbert.media import (
     Segment,
     open_video,
+    pixel_aspect,
     plan_segments,
     presentation_start,
     probe_video,
@@ -222,6 +225,12 @@ def test_width_and_height_are_those_of_the_picture_as_shown(
 def test_pixels_that_are_not_square_widen_the_picture(tmp_path: Path):
     probe = probe_video(str(write_video(tmp_path / "wide.mp4", Video(pixel_aspect=Fraction(4, 3)))))
     assert (probe.width, probe.height) == (128, 64)
+
+
+@pytest.mark.parametrize("aspect", [Fraction(65535), Fraction(1, 65535), Fraction(-1)])
+def test_pixels_a_thousand_times_as_wide_as_high_are_taken_for_square_ones(aspect: Fraction):
+    stream: Any = SimpleNamespace(sample_aspect_ratio=aspect)
+    assert pixel_aspect(stream) == 1
 
 
 def test_a_title_that_is_not_utf_8_does_no_harm(video: Path, tmp_path: Path):

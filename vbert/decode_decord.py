@@ -54,7 +54,7 @@ def _clips(decord: ModuleType, path: str, segment: Segment, spec: ClipSpec) -> I
         )
         frames = timed_indices(times.ticks, grid, segment, one_frame_ticks=times.frame_ticks)
         yield from builder.clips(frames, promised_end_ticks=0)
-    except (decord.DECORDError, RuntimeError) as error:
+    except (decord.DECORDError, decord.DECORDLimitReachedError, RuntimeError) as error:
         raise VideoError("decode", str(error)) from error
 
 

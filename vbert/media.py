@@ -41,6 +41,7 @@ PLAYLISTS = {"concat", "dash", "hls", "imf", "rtsp", "sdp"}
 MAX_HOURS = 200
 MIN_BYTES_A_SECOND = 16
 MAX_RATE = 10_000  # frames a second
+MAX_PIXEL_ASPECT = 100
 
 # A float that somebody typed or divided stands for the simple fraction next to it: 0.1 for 1/10,
 # 1.0666666666666667 for 16/15.
@@ -166,8 +167,9 @@ def _average_rate(container: InputContainer, stream: VideoStream) -> Fraction | 
 
 
 def pixel_aspect(stream: VideoStream) -> Fraction:
-    """Width over height of a pixel."""
-    return stream.sample_aspect_ratio or Fraction(1)
+    """Width over height of a pixel; what is beyond MAX_PIXEL_ASPECT is noise."""
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    return aspect if 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT else Fraction(1)
 
 
 def stored_seconds(container: InputContainer, stream: VideoStream) -> Fraction | None:
