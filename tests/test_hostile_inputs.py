@@ -25,6 +25,8 @@ from vbert.ledger import DONE, ledger_row
 from vbert.media import Segment, VideoProbe
 from vbert.planning import SEGMENTS, plan_videos
 
+pytestmark = pytest.mark.slow
+
 NUM_INPUTS = int(os.environ.get("VBERT_TEST_INPUTS", "200"))
 AT_ONCE = 50  # files
 CONFIG = FeaturizerConfig(clip_seconds=0.5, segment_seconds=10.0)

@@ -106,9 +106,9 @@ def test_what_a_file_does_to_the_decoder_is_a_reason_and_the_next_is_decoded(
 ):
     hostile = DecoderProcess(SHORT) if name == "hang" else process
     with pytest.raises(VideoError, match=r"^decode: ") as caught:
-        list(hostile.decode_clips(str(folder / f"{name}.mp4"), ALL, SPEC, decoder="decord"))
+        list(hostile.decode_clips(f"hostile://{folder}/{name}.mp4", ALL, SPEC))
     assert caught.value.reason == REASONS[name]
-    assert len(list(process.decode_clips(str(folder / "good.mp4"), ALL, SPEC, decoder="decord"))) == 4
+    assert len(list(process.decode_clips(f"hostile://{folder}/good.mp4", ALL, SPEC))) == 4
     assert len(children()) == 1
 
 
