@@ -77,7 +77,7 @@ def receive(connection: socket.socket, deadline: float | None = None) -> Any:
     """Raises EOFError where the other end is closed, TimeoutError at `deadline` (of time.monotonic)."""
     num_pickled, num_bytes = LENGTHS.unpack(_read(connection, LENGTHS.size, deadline))
     pickled = _read(connection, num_pickled, deadline)
-    return pickle.loads(pickled, buffers=[_read(connection, num_bytes, deadline)] if num_bytes else [])
+    return pickle.loads(pickled, buffers=[_read(connection, num_bytes, deadline)] if num_bytes else [])  # nosec B301
 
 
 def _read(connection: socket.socket, size: int, deadline: float | None) -> memoryview:

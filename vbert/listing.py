@@ -140,7 +140,7 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_dir()
     except OSError as error:
-        if error.errno in NOTHING_THERE:
+        if error.errno in NOT_THERE:
             return False
         raise
 
