@@ -8,9 +8,13 @@ from typing import Any
 import psutil
 from ray.cluster_utils import Cluster
 
-# Each head's agent takes a port of its own: several clusters are up at once.
-QUIET: Mapping[str, Any] = {"include_dashboard": False, "dashboard_agent_listen_port": 0}
-WITH_DASHBOARD: Mapping[str, Any] = {**QUIET, "include_dashboard": True, "dashboard_port": 0}
+# Each head takes ports of its own: several clusters are up at once.
+QUIET: Mapping[str, Any] = {
+    "include_dashboard": False,
+    "dashboard_port": 0,
+    "dashboard_agent_listen_port": 0,
+}
+WITH_DASHBOARD: Mapping[str, Any] = {**QUIET, "include_dashboard": True}
 
 
 @contextmanager

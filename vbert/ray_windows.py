@@ -10,7 +10,6 @@ from threading import Event, Thread
 import numpy as np
 import pyarrow as pa
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vbert.lanes import MicroBatch, Window
 from vbert.windows import WindowReader
@@ -18,6 +17,7 @@ from vbert.windows import WindowReader
 WINDOWS_A_DATASET = 16
 # A task builds 6,000 sequences a second.
 TASKS = 2
+NODE_ID_LABEL = "ray.io/node-id"  # Ray's own, on every node
 
 Built = tuple[Window, list[MicroBatch]]
 
@@ -80,16 +80,15 @@ def _blocks(
     """The micro-batches of some windows, in order, built on the cluster."""
     numbers = ray.data.from_items(list(range(len(chunk))), override_num_blocks=len(chunk))
     numbers.context.execution_options.preserve_order = True
-    # Where the batches are used: a task that asks for no CPU might be put on the head.
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    numbers.context.scheduling_strategy = numbers.context.scheduling_strategy_large_args = here
-    # And none asks: Ray Data deals out what workers leave of a node to all datasets that run, in whole CPUs
-    # (DefaultAutoscalingCoordinator). With more workers than CPUs none would ever get one.
+    # No task asks for a CPU: Ray Data deals out what workers leave of a node to all datasets that run, in
+    # whole CPUs (DefaultAutoscalingCoordinator); with more workers than CPUs none would ever get one. The
+    # node is named, since such a task might be put on the head; it belongs where its batches are used.
     built = numbers.map_batches(
         _builder(reader, ray.put(chunk)),
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=0,
+        label_selector={NODE_ID_LABEL: ray.get_runtime_context().get_node_id()},
         compute=ray.data.TaskPoolStrategy(size=TASKS),
     )
     refs: list[ray.ObjectRef[pa.Table]] = built.materialize().to_arrow_refs()
