@@ -15,21 +15,23 @@ from vbert.progress import Progress
 from vbert.schemas import TableSchema
 from vbert.tables import NewFile, Table
 
+WORKER_SETUP = "vbert.ray_logging.quiet_worker"
 COMMIT_SECONDS = 20.0  # a job that is killed does again what it did in them
 
 
-def connect(*, worker_setup: str | None = None) -> None:
+def connect(*, training: bool = False) -> None:
     """Join the cluster that `ray job submit` or RAY_ADDRESS names, or start one here; twice does no harm.
 
-    `worker_setup` names a function that each worker process runs as it starts. It costs the job the workers
-    that Ray has ready: some seconds.
+    For training the lines of the workers are shown, since the first of them tells of the progress; each
+    worker silences others' first, which costs the job the workers that Ray has ready: some seconds.
     """
     # Ray's core warns of every actor of Ray Data's that it may restart; what fails comes as an exception.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # it prints every line twice
     if not ray.is_initialized():
-        runtime_env = {"worker_process_setup_hook": worker_setup} if worker_setup else None
-        ray.init(logging_level=logging.ERROR, runtime_env=runtime_env)
+        runtime_env = {"worker_process_setup_hook": WORKER_SETUP} if training else None
+        # What workers print is in Ray's logs and dashboard, and what fails comes as an exception or a row.
+        ray.init(logging_level=logging.ERROR, runtime_env=runtime_env, log_to_driver=training)
     # Ours is one line of progress with an estimate; Ray Data's bars and plans would drown it.
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False

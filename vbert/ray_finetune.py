@@ -160,7 +160,7 @@ def finetune(config: FinetuneConfig) -> FinetuneSummary:
     _check_model(config)
     root = config.output.rstrip("/")
     accounting = _examples(config)
-    _connect()
+    connect(training=True)
     job, counts = _plan(config)
     result = TorchTrainer(
         finetune_worker,
@@ -233,7 +233,7 @@ def _examples(config: FinetuneConfig) -> Accounting:
     )
     _refuse_others(examples)
     check_output(root, kind="folder")
-    _connect()
+    connect(training=True)
     if filesystem.exists(folder):
         filesystem.rm(folder, recursive=True)
     with writing(examples):
@@ -249,10 +249,6 @@ def _refuse_others(examples: str) -> None:
         if not file.endswith(".parquet"):
             name = file.rsplit("/", 1)[-1]
             raise UserError(f"{examples}: holds {name}, which is not this job's; give another --output")
-
-
-def _connect() -> None:
-    connect(worker_setup="vbert.ray_logging.quiet_worker")
 
 
 def _plan(config: FinetuneConfig) -> tuple[FinetuningJob, dict[str, int]]:

@@ -167,7 +167,7 @@ def pretrain(config: PretrainConfig) -> PretrainSummary:
     config = _same_as_before(config)
     job, num_training = _plan(config)
     check_output(config.output, kind="folder")
-    connect(worker_setup="vbert.ray_logging.quiet_worker")
+    connect(training=True)
     options = options_of(config, leave_out=OPTIONS_THAT_MAY_CHANGE)
     write_json(f"{config.output.rstrip('/')}/{PRETRAIN_OPTIONS}", options)
     result = TorchTrainer(
