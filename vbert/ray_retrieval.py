@@ -22,7 +22,7 @@ from vbert.margins import Comparison, Figures, compare
 from vbert.progress import Progress
 from vbert.ray_cluster import connect, model_actors, rows_as_they_come
 from vbert.ray_examples import Accounting, Videos, annotations_of, examples_of
-from vbert.retrieval import Retrieval, figures_of
+from vbert.retrieval import Retrieval, chance_figures, figures_of
 from vbert.tasks import TunedModel, only_pretrained, open_task
 from vbert.text_embeddings import SentenceEmbedder, TextEmbedder, WordVectors
 
@@ -154,7 +154,6 @@ def _scores(
     found["model"] = np.where(wanted, _aligned(config.model, rows, wanted), behind)
     for name, embedder in embedders.items():
         found[f"{name} of what is said"] = embedder.embed(texts) @ embedder.embed(said).T
-    found["chance"] = np.random.default_rng(0).random((len(rows), len(rows)))
     return found
 
 
@@ -162,7 +161,8 @@ def _figures(scores: dict[str, np.ndarray], rows: Sequence[Row], places: Sequenc
     """Of some texts and their videos."""
     captions = [rows[at]["captions"][0] for at in places]
     here = np.ix_(places, places)
-    return {name: figures_of(matrix[here], captions) for name, matrix in scores.items()}
+    found = {name: figures_of(matrix[here], captions) for name, matrix in scores.items()}
+    return found | {"chance": chance_figures(captions)}
 
 
 def first_stage(model: str, rows: Sequence[Row], *, num_candidates: int) -> tuple[np.ndarray, np.ndarray]:
