@@ -79,7 +79,8 @@ def test_every_job_is_submitted_to_a_cluster(corpus: Path, tmp_path: Path, monke
             command = ["ray", "job", "submit", "--address", address, "--working-dir", str(ROOT)]
             return run([*command, "--", "python", f"jobs/{job}.py", *map(str, options)], status=status)
 
-        submit("featurize", *options_of(corpus, tables), status=1)  # one is broken
+        said = submit("featurize", *options_of(corpus, tables), status=1)  # one is broken
+        assert "not ok: " in said
         submit("fit_vocabulary", "--tables", tables, "--branching", 4, "--depth", 1)
         (vocabulary,) = (tables / "vocabularies").iterdir()
         submit("build_documents", "--tables", tables, "--vocabulary", vocabulary)

@@ -194,11 +194,15 @@ def test_an_elastic_run_that_loses_a_node_has_the_losses_of_one_worker(
     with cluster_of({"num_cpus": 1}, {"num_cpus": 1}) as cluster:
         job = start(tmp_path / "run", "--num-workers", "3", "--min-workers", "1", address=cluster.address)
         wait_for_step(tmp_path / "run", 8, job)
-        assert len(workers_of(cluster, "RayTrainWorker")) == 3
+        before = {process.pid for process in workers_of(cluster, "RayTrainWorker")}
         cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
-        wait_for_step(tmp_path / "run", 15, job)
-        assert len(workers_of(cluster, "RayTrainWorker")) == 2
+        num_after = 0
+        while job.poll() is None:
+            after = {process.pid for process in workers_of(cluster, "RayTrainWorker")} - before
+            num_after = max(num_after, len(after))
+            time.sleep(0.2)
         finish(job)
+    assert (len(before), num_after) == (3, 2)
     assert_same(losses(tmp_path / "run"), undisturbed["lines"], tolerance=1e-4)
 
 

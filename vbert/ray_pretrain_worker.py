@@ -87,7 +87,7 @@ class PretrainingLoop(TrainingLoop):
         return super().speeds(tally, seconds) | {
             "useful_token_share": useful / computed,
             "mfu": flops / seconds / (self.peak_flops * self.num_workers),
-            "epoch": min(position.epoch for position in self.stream.positions.values()),
+            "epoch": min(position.epoch for position in self._all_positions()),
         }
 
     def close(self) -> None:
