@@ -12,15 +12,17 @@ from typing import Any
 import pytest
 from ray.cluster_utils import Cluster
 
+from tests.cooking_tables import cooking_tables
 from tests.job_process import start_job
 from tests.ray_nodes import WITH_DASHBOARD, cluster_of, workers_of
 from tests.table_rows import rows_of
+from tests.tiny import FOODS, bert_folder
 from tests.videos import Video, write_video
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
-NUM_FAULTS = int(os.environ.get("VBERT_TEST_FAULTS", "4"))
+NUM_FAULTS = int(os.environ.get("VBERT_TEST_FAULTS", "3"))
 KINDS = ("node", "worker", "driver")
 
 
@@ -64,11 +66,14 @@ def test_with_gpus_the_cpus_of_all_nodes_decode_for_them(corpus: Path, undisturb
     assert rows_of(tmp_path) == rows_of(undisturbed)
 
 
-def test_every_job_is_submitted_to_a_cluster(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """`ray job submit` with a working directory and the environment of the workers, from videos to scores."""
-    tables, model = tmp_path / "tables", tmp_path / "model"
+def test_jobs_are_submitted_to_a_cluster(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """`ray job submit` with a working directory: featurize, and pretrain and evaluate on documents at hand."""
+    tables, model = tmp_path / "tables", tmp_path / "run"
+    vocabulary = cooking_tables(str(tmp_path / "cooking"), num_videos=20)
+    documents = ["--tables", tmp_path / "cooking"]
+    bert = bert_folder(tmp_path / "bert")
     clips = tmp_path / "clips.csv"
-    rows = [f"v{index},0,4,cut,{food}" for index, food in enumerate(("apple", "leek"))]
+    rows = [f"cooking-{number},0,6,cut,{food}" for number, food in enumerate(FOODS[:2])]
     clips.write_text("\n".join(["video_id,start_seconds,end_seconds,verb,object", *rows]))
     # On a cluster's nodes `python` is the environment's that has vbert.
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
@@ -81,13 +86,10 @@ def test_every_job_is_submitted_to_a_cluster(corpus: Path, tmp_path: Path, monke
 
         said = submit("featurize", *options_of(corpus, tables), status=1)  # one is broken
         assert "not ok: " in said
-        submit("fit_vocabulary", "--tables", tables, "--branching", 4, "--depth", 1)
-        (vocabulary,) = (tables / "vocabularies").iterdir()
-        submit("build_documents", "--tables", tables, "--vocabulary", vocabulary)
         sizes = ["--num-steps", 4, "--lanes", 2, "--rows-per-step", 4, "--num-workers", 2]
-        inputs = ["--tables", tables, "--vocabulary", vocabulary, "--sequences.row-length", 64]
+        inputs = [*documents, "--vocabulary", vocabulary, "--model.bert", bert, "--sequences.row-length", 64]
         submit("pretrain", *inputs, *sizes, "--output", model)
-        said = submit("evaluate_zero_shot", "--tables", tables, "--model", model / "model", "--clips", clips)
+        said = submit("evaluate_zero_shot", *documents, "--model", model / "model", "--clips", clips)
     assert "verb top-1" in said
 
 
