@@ -67,7 +67,7 @@ def test_with_gpus_the_cpus_of_all_nodes_decode_for_them(corpus: Path, undisturb
 
 
 def test_jobs_are_submitted_to_a_cluster(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """`ray job submit` with a working directory: featurize, and pretrain and evaluate on documents at hand."""
+    """`ray job submit` with a working directory: featurize; pretrain and evaluate on documents at hand."""
     tables, model = tmp_path / "tables", tmp_path / "run"
     vocabulary = cooking_tables(str(tmp_path / "cooking"), num_videos=20)
     documents = ["--tables", tmp_path / "cooking"]
