@@ -114,7 +114,12 @@ def test_the_images_copy_what_there_is():
     sources = [source for line in lines if line.startswith("COPY ") for source in shlex.split(line)[1:-1]]
     assert {"requirements.lock", "vbert", "jobs"} <= set(sources)
     assert all((ROOT / source).exists() for source in sources)
-    assert any("--require-hashes -r requirements.lock" in line for line in lines)
+    assert any("--only-binary :all: --require-hashes -r requirements.lock" in line for line in lines)
+    # The base image has no compiler, and not every package has wheels for each Python: it is the lock's own.
+    (locked_for,) = re.findall(r"--python-version ([\d.]+)", (ROOT / "Makefile").read_text())
+    assert next(line for line in lines if line.startswith("FROM ")).startswith(
+        f"FROM python:{locked_for}-slim"
+    )
 
 
 def test_the_runtime_environment_installs_the_lock(monkeypatch: pytest.MonkeyPatch):
