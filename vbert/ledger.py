@@ -36,9 +36,7 @@ def listed_before(root: str, *, featurizer: str, columns: Sequence[str]) -> pa.T
     videos = Table(root, VIDEOS)
     for table in (videos, Table(root, FEATURES)):
         table.refuse_others()
-    if not videos.exists():
-        return VIDEOS.schema.empty_table().select(columns)
-    return videos.read(columns=columns, partition=featurizer)
+    return videos.read_if_made(columns=columns, partition=featurizer)
 
 
 class Ledger:

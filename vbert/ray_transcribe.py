@@ -76,14 +76,14 @@ def transcribe(config: TranscribeConfig) -> TranscribeSummary:
     summary = TranscribeSummary(recognizer=identity)
     videos = _videos(config)
     table = Table(config.tables, TRANSCRIPTS)
-    if not table.exists():
-        make_recognizer(config.recognizer)  # before the table is made
-        table.create()
-    here = table.read(columns=["video_id", "fingerprint"], partition=identity)
+    here = table.read_if_made(columns=["video_id", "fingerprint"], partition=identity)
     pending = _without(videos, here)
     summary.num_unchanged = videos.num_rows - pending.num_rows
     if pending.num_rows:
-        make_recognizer(config.recognizer)  # its errors are said here, and not on a worker
+        # Its errors are said here and not on a worker, and before the table is made.
+        make_recognizer(config.recognizer)
+    table.create()
+    if pending.num_rows:
         connect()
         rewrite = RewriteOnWorkers(config.tables, TRANSCRIPTS, partition=identity)
         committer = Committer(table, partition=identity)

@@ -143,6 +143,12 @@ class Table:
         dataset = self._dataset(self.open(version), partition)
         return dataset.to_table(columns=list(columns), filter=_of_videos(video_ids))
 
+    def read_if_made(self, *, columns: Sequence[str], partition: str) -> pa.Table:
+        """The rows of a partition; none where the table has not been made yet."""
+        if not self.exists():
+            return self.layout.schema.empty_table().select(list(columns))
+        return self.read(columns=columns, partition=partition)
+
     def paths(self, *, partition: str) -> list[str]:
         """The files of a partition, from the table's root, sorted."""
         return sorted(self._actions(partition)["path"].to_pylist())
