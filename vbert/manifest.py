@@ -52,10 +52,16 @@ def _resolve(value: str | None, folder: str) -> str | None:
     """The uri of a manifest's entry; an empty one is none."""
     if not value:
         return None
-    if "://" in value or "://" not in folder or value.startswith("/"):
-        uri = value if "://" in value or value.startswith("/") else f"{folder}/{value}"
-        path = local_path(uri)
-        return uri if path is None else local_uri(path)
+    is_relative = "://" not in value and not value.startswith("/")
+    if is_relative and "://" in folder:
+        return _resolve_in_bucket(value, folder)
+    uri = f"{folder}/{value}" if is_relative else value
+    path = local_path(uri)
+    return uri if path is None else local_uri(path)
+
+
+def _resolve_in_bucket(value: str, folder: str) -> str:
+    """The uri of a relative entry, `..` resolved. UserError if it leads out of the bucket."""
     protocol, _, place = folder.partition("://")
     path = posixpath.normpath(f"{place}/{value}")
     if path.split("/")[0] != place.split("/")[0]:
