@@ -92,14 +92,27 @@ def run(name: str, path: str) -> Run:
     if name == FLOOR:
         command = [FFMPEG, "-nostdin", "-v", "error", "-hwaccel", "none", "-threads", "1", "-i", path]
         command += ["-an", "-f", "null", "-"]
+    used = measure(command)
+    if used is None:
+        raise SystemExit(f"error: {name} failed")
+    return used
+
+
+def measure(command: list[str], *, stderr: int | None = None) -> Run | None:
+    """What a process used that prints nothing, or the CPU seconds before it decodes and its number of clips;
+    None if it failed."""
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert process.stdout is not None
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     if status:
-        raise SystemExit(f"error: {name} failed")
+        return None
     imports_seconds, num_clips = output.split()[-2:] if output else (0.0, 0)
     cpu_seconds = usage.ru_utime + usage.ru_stime - float(imports_seconds)
     return Run(cpu_seconds, usage.ru_maxrss / 1024, int(num_clips))

@@ -22,7 +22,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import psutil
 
-from benchmarks.decode import FLOOR, run, wheel_clip
+from benchmarks.decode import FLOOR, measure, run, wheel_clip
 from benchmarks.job import make_corpus
 
 ROOT = Path(__file__).parents[1]
@@ -175,19 +175,8 @@ def environment(folder: Path, packages: Sequence[str]) -> str:
 
 def peer_cpu_seconds(python: str, loop: str, path: str) -> float:
     """Without starting Python and importing; NaN where the peer has no decoder for the file."""
-    process = subprocess.Popen(
-        [python, "-c", loop, path],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert process.stdout is not None
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status or int(output.split()[1]) == 0:
-        return float("nan")
-    return usage.ru_utime + usage.ru_stime - float(output.split()[0])
+    used = measure([python, "-c", loop, path], stderr=subprocess.DEVNULL)
+    return used.cpu_seconds if used and used.num_clips else float("nan")
 
 
 def compare_jobs(folder: Path, options: argparse.Namespace) -> None:
