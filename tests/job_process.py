@@ -1,19 +1,58 @@
 """A job in a process of its own, as a user runs it, which tests may kill."""
 
+import atexit
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 JOBS = Path(__file__).parents[1] / "jobs"
+LOGS = Path(tempfile.mkdtemp(prefix="vbert-jobs-"))
+atexit.register(shutil.rmtree, LOGS, ignore_errors=True)
+
+
+class Job(subprocess.Popen[str]):
+    """A running job, in a process group of its own.
+
+    What it prints goes to a file: a pipe that nobody reads, since the test waits for something else, fills up
+    (64 KiB), and then the job waits for its reader for ever.
+    """
+
+    def __init__(self, command: list[str], *, folder: Path, environment: Mapping[str, str]) -> None:
+        self._log = LOGS / f"{len(list(LOGS.iterdir()))}.txt"
+        with self._log.open("wb") as log:
+            super().__init__(
+                command,
+                cwd=folder,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def said(self) -> str:
+        """What it has printed so far."""
+        return self._log.read_text(errors="replace")
+
+    def ended(self, timeout: float = 400) -> str:
+        """What it printed, once it has ended, however it ended."""
+        try:
+            self.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self.wait()
+            raise AssertionError(f"the job does not end in {timeout} s:\n{self.said()}") from None
+        return self.said()
 
 
 def start_job(
     name: str, *options: str, folder: Path, address: str, workers_environment: Mapping[str, str] | None = None
-) -> "subprocess.Popen[str]":
-    """Run `jobs/<name>.py` in a folder, on the cluster at an address, in a process group of its own.
+) -> Job:
+    """Run `jobs/<name>.py` in a folder, on the cluster at an address.
 
     `workers_environment` reaches the workers as `ray job submit --runtime-env-json` would have it.
     """
@@ -21,19 +60,12 @@ def start_job(
     if workers_environment:
         runtime_env = {"runtime_env": {"env_vars": dict(workers_environment)}}
         environment["RAY_JOB_CONFIG_JSON_ENV_VAR"] = json.dumps(runtime_env)
-    return subprocess.Popen(
-        [sys.executable, str(JOBS / f"{name}.py"), *options],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    command = [sys.executable, str(JOBS / f"{name}.py"), *options]
+    return Job(command, folder=folder, environment=environment)
 
 
-def finish(job: "subprocess.Popen[str]") -> str:
+def finish(job: Job) -> str:
     """What it said, when it has ended well."""
-    output, _ = job.communicate(timeout=400)
+    output = job.ended()
     assert job.returncode == 0, output
     return output

@@ -13,7 +13,7 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from tests.cooking_tables import cooking_tables
-from tests.job_process import start_job
+from tests.job_process import Job, start_job
 from tests.ray_nodes import WITH_DASHBOARD, cluster_of, workers_of
 from tests.table_rows import rows_of
 from tests.tiny import FOODS, bert_folder
@@ -51,7 +51,7 @@ def undisturbed(corpus: Path, ray_cluster: str, tmp_path_factory: pytest.TempPat
     """The tables of a run that nothing happened to, on one node without a GPU."""
     tables = tmp_path_factory.mktemp("undisturbed")
     job = start_job("featurize", *options_of(corpus, tables), folder=ROOT, address=ray_cluster)
-    output = job.communicate(timeout=300)[0]
+    output = job.ended()
     assert job.returncode == 1, output
     return tables
 
@@ -61,7 +61,7 @@ def test_with_gpus_the_cpus_of_all_nodes_decode_for_them(corpus: Path, undisturb
     with cluster_of({"num_cpus": 2}, {"num_cpus": 2, "num_gpus": 1}) as cluster:
         options = [*options_of(corpus, tmp_path), "--gpus-per-worker", "0.5"]
         job = start_job("featurize", *options, folder=ROOT, address=cluster.address)
-        output = job.communicate(timeout=300)[0]
+        output = job.ended()
     assert job.returncode == 1, output
     assert rows_of(tmp_path) == rows_of(undisturbed)
 
@@ -114,7 +114,7 @@ def test_machines_actors_workers_and_drivers_that_die_at_random(
             job = start_job("featurize", *options_of(corpus, tables), folder=ROOT, address=cluster.address)
             while True:
                 try:
-                    output, _ = job.communicate(timeout=chance.uniform(1, 8))
+                    job.wait(timeout=chance.uniform(1, 8))
                 except subprocess.TimeoutExpired:
                     if len(died) < NUM_FAULTS:
                         died += kill_something(KINDS[len(died) % len(KINDS)], cluster, job, chance)
@@ -125,13 +125,11 @@ def test_machines_actors_workers_and_drivers_that_die_at_random(
                 job = start_job(
                     "featurize", *options_of(corpus, tables), folder=ROOT, address=cluster.address
                 )
-            assert job.returncode in (0, 1), output
+            assert job.returncode in (0, 1), job.said()
             assert rows_of(tables) == expected, died
 
 
-def kill_something(
-    kind: str, cluster: Cluster, job: "subprocess.Popen[str]", chance: random.Random
-) -> list[str]:
+def kill_something(kind: str, cluster: Cluster, job: Job, chance: random.Random) -> list[str]:
     """What was killed with SIGKILL; [] if there is no such thing just now."""
     if kind == "node":
         cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
@@ -159,11 +157,11 @@ def test_two_jobs_at_once_on_the_same_tables(
     """Both end well, or the second says that there is another; the tables are those of one."""
     options = options_of(corpus, tmp_path)
     jobs = [start_job("featurize", *options, folder=ROOT, address=ray_cluster) for _ in range(2)]
-    ended = [(job.communicate(timeout=300)[0], job.returncode) for job in jobs]
+    ended = [(job.ended(), job.returncode) for job in jobs]
     for output, status in ended:
         assert status in (0, 1) or (status == 2 and "another job" in output), output
     assert min(status for _, status in ended) < 2
     last = start_job("featurize", *options, folder=ROOT, address=ray_cluster)
-    output = last.communicate(timeout=300)[0]
+    output = last.ended()
     assert last.returncode in (0, 1), output
     assert rows_of(tmp_path) == rows_of(undisturbed)

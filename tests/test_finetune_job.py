@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from tests.job_process import finish, start_job
+from tests.job_process import Job, finish, start_job
 from tests.test_tasks import annotations
 from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_config, cooking, vocabulary
 from vbert.commits import Committer
@@ -58,9 +57,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def start(
-    corpus: Path, output: Path, address: str, *options: str, task: str = "classification"
-) -> "subprocess.Popen[str]":
+def start(corpus: Path, output: Path, address: str, *options: str, task: str = "classification") -> Job:
     """Fine-tuning with relative paths."""
     return start_job(
         "finetune",

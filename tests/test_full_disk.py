@@ -187,7 +187,7 @@ def test_a_job_on_a_disk_that_fills_up_ends_with_one_line(small_disk: Path, tmp_
     options = ("--corpus", str(tmp_path / "v*.mp4"), "--tables", str(small_disk / "tables"))
     arguments = (*options, "--commit-seconds", "0", "--segment-seconds", "3")
     job = start_job("featurize", *arguments, folder=tmp_path, address=ray_cluster)
-    said, _ = job.communicate(timeout=300)
+    said = job.ended()
     assert job.returncode == 2, said
     line = said.splitlines()[-1]
     assert line.startswith(f"error: {small_disk}/tables/")
@@ -200,7 +200,7 @@ def test_a_job_on_a_disk_that_fills_up_ends_with_one_line(small_disk: Path, tmp_
             table.read(columns=layout.schema.names, partition=partition)
     filler.unlink()
     again = start_job("featurize", *arguments, folder=tmp_path, address=ray_cluster)
-    said, _ = again.communicate(timeout=300)
+    said = again.ended()
     assert again.returncode == 0, said
     ledger = Table(str(small_disk / "tables"), VIDEOS)
     rows = ledger.read(columns=["status", "num_clips"], partition=ledger.partitions()[0])

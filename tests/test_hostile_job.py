@@ -67,7 +67,7 @@ def test_the_job_goes_on_whatever_a_file_does_to_its_decoder(corpus: Path, tmp_p
         address=ray_cluster,
         workers_environment={"PYTHONPATH": str(modules)},
     )
-    output, _ = job.communicate(timeout=400)
+    output = job.ended()
     assert job.returncode == 1, output
     ledger = {Path(str(local_path(row["uri"]))).name: row for row in rows_of(tmp_path / "tables")["videos"]}
     for name in GOOD:

@@ -186,7 +186,7 @@ def test_featurization_in_a_bucket_that_fails_ends_as_in_one_that_does_not(
                     address=ray_cluster,
                     workers_environment=place.environment,
                 )
-                said += job.communicate(timeout=400)[0]
+                said += job.ended()
                 assert job.returncode == status, said
             assert "unchanged, skipped    7" in said
             assert place.environment["AWS_SECRET_ACCESS_KEY"] not in said

@@ -5,7 +5,6 @@ import os
 import pickle
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ import ray.train
 from ray.train.torch import TorchTrainer
 
 from tests.cooking_tables import cooking_tables
-from tests.job_process import finish, start_job
+from tests.job_process import Job, finish, start_job
 from tests.object_store import ObjectStore, make_bucket, object_store
 from tests.ray_nodes import cluster_of, workers_of
 from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_folder
@@ -36,7 +35,7 @@ pytestmark = pytest.mark.slow
 NUM_STEPS = 24
 NUM_VIDEOS = 48
 
-Job = Callable[..., "subprocess.Popen[str]"]
+Start = Callable[..., Job]
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +47,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture
-def start(corpus: dict[str, str], ray_cluster: str) -> Job:
+def start(corpus: dict[str, str], ray_cluster: str) -> Start:
     def start(
         output: Path | str, *options: str, address: str = ray_cluster, store: ObjectStore | None = None
-    ) -> "subprocess.Popen[str]":
+    ) -> Job:
         root = Path(corpus["tables"]).parent
         sizes = ["--num-steps", str(NUM_STEPS), "--lanes", "4", "--rows-per-step", "8", "--log-every", "1"]
         return start_job(
@@ -90,12 +89,12 @@ def assert_same(found: list[dict[str, Any]], expected: list[dict[str, Any]], *, 
         assert ours == pytest.approx(theirs, abs=tolerance, rel=tolerance)
 
 
-def wait_for_step(output: Path | str, step: int, job: "subprocess.Popen[str]") -> None:
+def wait_for_step(output: Path | str, step: int, job: Job) -> None:
     """Until the run has logged a step, which is one beyond its last checkpoint."""
     deadline = time.monotonic() + 300
     while not any(line["step"] >= step for line in read_metrics(str(output))):
-        assert job.poll() is None, "the job ended before it was killed"
-        assert time.monotonic() < deadline, "the job does not come to that step"
+        assert job.poll() is None, f"the job ended before that step:\n{job.said()}"
+        assert time.monotonic() < deadline, f"the job does not come to that step:\n{job.said()}"
         time.sleep(0.02)
 
 
@@ -108,7 +107,7 @@ def training_workers() -> list[psutil.Process]:
     return found
 
 
-def test_one_worker_and_what_a_run_leaves(start: Job, tmp_path: Path, undisturbed: dict[str, Any]):
+def test_one_worker_and_what_a_run_leaves(start: Start, tmp_path: Path, undisturbed: dict[str, Any]):
     said = finish(start(tmp_path / "run"))
     undisturbed["lines"] = losses(tmp_path / "run")
     steps = [line["step"] for line in undisturbed["lines"] if "train/loss" in line]
@@ -139,7 +138,7 @@ def test_one_worker_and_what_a_run_leaves(start: Job, tmp_path: Path, undisturbe
 
 
 def test_an_elastic_run_that_loses_a_node_has_the_losses_of_one_worker(
-    start: Job, tmp_path: Path, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    start: Start, tmp_path: Path, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ):
     """Three workers on two nodes that have room for two each; a node dies, and two go on."""
     # Ray's own are 60: it tries for so long to place three before it hears that the node is gone.
@@ -150,7 +149,9 @@ def test_an_elastic_run_that_loses_a_node_has_the_losses_of_one_worker(
         before = {process.pid for process in workers_of(cluster, "RayTrainWorker")}
         cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
         num_after = 0
+        deadline = time.monotonic() + 400
         while job.poll() is None:
+            assert time.monotonic() < deadline, job.said()
             after = {process.pid for process in workers_of(cluster, "RayTrainWorker")} - before
             num_after = max(num_after, len(after))
             time.sleep(0.2)
@@ -159,7 +160,9 @@ def test_an_elastic_run_that_loses_a_node_has_the_losses_of_one_worker(
     assert_same(losses(tmp_path / "run"), undisturbed["lines"], tolerance=1e-4)
 
 
-def test_a_worker_killed_mid_epoch_costs_no_sequence(start: Job, tmp_path: Path, undisturbed: dict[str, Any]):
+def test_a_worker_killed_mid_epoch_costs_no_sequence(
+    start: Start, tmp_path: Path, undisturbed: dict[str, Any]
+):
     """The steps since the last checkpoint are done again, to the same losses: none is lost, none twice."""
     job = start(tmp_path / "run")
     wait_for_step(tmp_path / "run", 8, job)
@@ -169,7 +172,7 @@ def test_a_worker_killed_mid_epoch_costs_no_sequence(start: Job, tmp_path: Path,
 
 
 def test_a_killed_driver_goes_on_with_the_same_command(
-    start: Job, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    start: Start, undisturbed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ):
     """Even with another number of workers; here with its output in a bucket."""
     with object_store() as store:
@@ -177,7 +180,7 @@ def test_a_killed_driver_goes_on_with_the_same_command(
         job = start(output, store=store)
         wait_for_step(output, 12, job)
         os.killpg(job.pid, signal.SIGKILL)
-        job.communicate(timeout=60)
+        job.ended()
         finish(start(output, "--num-workers", "2", store=store))
         assert_same(losses(output), undisturbed["lines"], tolerance=1e-4)
         assert load_pretrained(f"{output}/model").progress["step"] == NUM_STEPS
