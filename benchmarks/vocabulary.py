@@ -1,10 +1,12 @@
-"""Fit and assign of the visual vocabulary against scikit-learn's MiniBatchKMeans and a search of all leaves.
+"""Fit and assign of the visual vocabulary against scikit-learn's MiniBatchKMeans and faiss's flat search.
 
     python benchmarks/vocabulary.py
-    python benchmarks/vocabulary.py --clips 1000000 --dim 1024 --depth 4 --skip-fit --skip-flat
+    python benchmarks/vocabulary.py --clips 1000000 --dim 1024 --depth 4 --assign-clips 10000000 \\
+        --peer-clips 100000
 
-Both fits make the same number of clusters of the same clips; both assignments use the fitted tree's leaves
-(with --skip-fit: leaves that are clips). Every measurement has a process of its own. About a minute.
+The fits make the same number of clusters of the same clips; the assignments use the fitted tree's leaves.
+The last table is of trees of 1 level to `depth` whose leaves are clips: the cost of a clip against the log
+of the leaves. Every measurement has a process of its own. A minute; as in the second line, forty.
 
 Features are made up: clips about centers of very different weight, in directions of very different variance.
 A tree's error is above that of flat clusters, whoever fits it, and the more so the less order there is among
@@ -18,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -39,24 +41,25 @@ class BenchmarkConfig:
     """What to measure."""
 
     clips: int = 60_000
-    """Clips to fit on and to assign."""
+    """Clips to fit on."""
+    assign_clips: int = 60_000
+    """Clips to assign: those, over and over."""
+    peer_clips: int = 60_000
+    """Clips that faiss assigns; 20,736 leaves of 1,024 dimensions cost it 42 MFLOP each."""
     dim: int = 256
     """Dimensions of a feature."""
     branching: int = 12
     """Children of a node."""
     depth: int = 3
     """Levels."""
-    threads: int = 1
-    """Of torch and of scikit-learn."""
-    skip_fit: bool = False
-    """Measure no fit."""
-    skip_flat: bool = False
-    """Do not search all leaves; 1 M x 1,024 takes it about 42 TFLOP."""
+    threads: int = 2
+    """Of torch, scikit-learn and faiss."""
 
 
 class Measured(NamedTuple):
     """One line of the table."""
 
+    num_clips: int
     seconds: float
     peak_gb: float
     mean_squared_error: float
@@ -98,7 +101,7 @@ def tree_fit(folder: Path, config: BenchmarkConfig) -> Measured:
     seconds = time.perf_counter() - start
     (folder / "uri").write_text(save(vocabulary, str(folder)))
     assert vocabulary.quality is not None, "fit_vocabulary measures it"
-    return Measured(seconds, peak_gb(), vocabulary.quality.quantization_error)
+    return Measured(count, seconds, peak_gb(), vocabulary.quality.quantization_error)
 
 
 def mini_batch_fit(folder: Path, config: BenchmarkConfig) -> Measured:
@@ -110,37 +113,40 @@ def mini_batch_fit(folder: Path, config: BenchmarkConfig) -> Measured:
     start = time.perf_counter()
     labels = model.fit_predict(features)
     seconds = time.perf_counter() - start
-    return Measured(seconds, peak_gb(), mean_squared_error(features, model.cluster_centers_, labels))
+    error = mean_squared_error(features, model.cluster_centers_, labels)
+    return Measured(len(features), seconds, peak_gb(), error)
 
 
 def tree_assign(folder: Path, config: BenchmarkConfig) -> Measured:
-    """Ours: down the tree."""
+    """Ours: down the tree. The clips of one pass are in memory."""
     features, vocabulary = np.load(folder / "features.npy"), load((folder / "uri").read_text())
+    num_passes = max(1, config.assign_clips // len(features))
     start = time.perf_counter()
-    tokens = vocabulary.assign(features)
+    for _ in range(num_passes):
+        tokens = vocabulary.assign(features)
     seconds = time.perf_counter() - start
-    return Measured(
-        seconds,
-        peak_gb(),
-        mean_squared_error(features, vocabulary.centroids[-1].flatten(0, 1).numpy(), tokens),
-    )
+    error = mean_squared_error(features, vocabulary.centroids[-1].flatten(0, 1).numpy(), tokens)
+    return Measured(num_passes * len(features), seconds, peak_gb(), error)
 
 
 def flat_assign(folder: Path, config: BenchmarkConfig) -> Measured:
-    """The nearest of all leaves, in float32: one product of matrices for each block."""
-    features, vocabulary = np.load(folder / "features.npy"), load((folder / "uri").read_text())
-    leaves = vocabulary.centroids[-1].flatten(0, 1)
+    """faiss: the nearest of all leaves, in float32."""
+    import faiss
+
+    faiss.omp_set_num_threads(config.threads)
+    features = np.load(folder / "features.npy", mmap_mode="r")[: config.peer_clips]
+    leaves = load((folder / "uri").read_text()).centroids[-1].flatten(0, 1)
     used = (~leaves.isnan().any(1)).nonzero().flatten()
-    centroids = leaves[used]
-    start = time.perf_counter()
-    lengths = centroids.square().sum(1)
+    index = faiss.IndexFlatL2(leaves.shape[1])
+    index.add(leaves[used].numpy())
     labels = []
+    start = time.perf_counter()
     for first in range(0, len(features), ROWS_PER_BLOCK):
-        points = torch.from_numpy(features[first : first + ROWS_PER_BLOCK])
-        labels.append((lengths - 2 * (points @ centroids.T)).argmin(1))
-    tokens = used[torch.cat(labels)].numpy()
+        labels.append(index.search(features[first : first + ROWS_PER_BLOCK], 1)[1][:, 0])
     seconds = time.perf_counter() - start
-    return Measured(seconds, peak_gb(), mean_squared_error(features, leaves.numpy(), tokens))
+    tokens = used.numpy()[np.concatenate(labels)]
+    error = mean_squared_error(np.array(features), leaves.numpy(), tokens)
+    return Measured(len(features), seconds, peak_gb(), error)
 
 
 def mean_squared_error(features: np.ndarray, centroids: np.ndarray, labels: np.ndarray) -> float:
@@ -157,16 +163,38 @@ def peak_gb() -> float:
 
 
 def measure(run: Callable[[Path, BenchmarkConfig], Measured], folder: Path, config: BenchmarkConfig) -> float:
-    """Run it in a process of its own, print its line, give its seconds."""
+    """Run it in a process of its own, print its line, give its clips a second."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         measured = pool.submit(run, folder, config).result()
-    clips_per_second = config.clips / measured.seconds
+    clips_per_second = measured.num_clips / measured.seconds
     print(
-        f"{run.__name__:15} {measured.seconds:9.1f} {clips_per_second:12,.0f} {measured.peak_gb:10.2f} "
-        f"{measured.mean_squared_error:12.3f}",
+        f"{run.__name__:15} {measured.num_clips:12,} {measured.seconds:9.1f} {clips_per_second:12,.0f} "
+        f"{measured.peak_gb:11.2f} {measured.mean_squared_error:12.3f}",
         flush=True,
     )
-    return measured.seconds
+    return clips_per_second
+
+
+def compare(folder: Path, config: BenchmarkConfig) -> None:
+    """Ours and the peers, in turn."""
+    print(f"{'':15} {'clips':>12} {'seconds':>9} {'clips/s':>12} {'peak RSS GB':>11} {'mean sq err':>12}")
+    ours = measure(tree_fit, folder, config)
+    print(f"{'':15} ours is {ours / measure(mini_batch_fit, folder, config):.1f} times as fast")
+    ours = measure(tree_assign, folder, config)
+    print(f"{'':15} ours is {ours / measure(flat_assign, folder, config):.1f} times as fast")
+
+
+def print_growth(folder: Path, config: BenchmarkConfig) -> None:
+    """The cost of a clip in trees of different depth."""
+    print(f"\n{'leaves':>9} {'log':>4} {'us a clip':>10} {'over the log':>13}")
+    features = np.load(folder / "features.npy", mmap_mode="r")
+    for depth in range(1, config.depth + 1):
+        shape = replace(config, depth=depth)
+        (folder / "uri").write_text(save(random_tree(features, shape), str(folder)))
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            measured = pool.submit(tree_assign, folder, replace(shape, assign_clips=0)).result()
+        microseconds = 1e6 * measured.seconds / measured.num_clips
+        print(f"{config.branching**depth:9,} {depth:4} {microseconds:10.1f} {microseconds / depth:13.1f}")
 
 
 def main(config: BenchmarkConfig) -> None:
@@ -179,16 +207,8 @@ def main(config: BenchmarkConfig) -> None:
         size_gb = config.clips * config.dim * 4 / 1e9
         leaves = config.branching**config.depth
         print(f"{config.clips:,} clips x {config.dim}: {size_gb:.2f} GB; {leaves:,} leaves")
-        print(f"{'':15} {'seconds':>9} {'clips/s':>12} {'peak RSS GB':>10} {'mean sq err':>12}")
-        if config.skip_fit:
-            tree = random_tree(np.load(folder / "features.npy", mmap_mode="r"), config)
-            (folder / "uri").write_text(save(tree, str(folder)))
-        else:
-            ours = measure(tree_fit, folder, config)
-            print(f"{'':15} ours is {measure(mini_batch_fit, folder, config) / ours:.1f} times as fast")
-        ours = measure(tree_assign, folder, config)
-        if not config.skip_flat:
-            print(f"{'':15} ours is {measure(flat_assign, folder, config) / ours:.1f} times as fast")
+        compare(folder, config)
+        print_growth(folder, config)
 
 
 if __name__ == "__main__":

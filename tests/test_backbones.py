@@ -12,6 +12,7 @@ from sklearn.datasets import load_sample_images
 from torch import nn
 
 from vbert.backbones import BackboneInput, Trunk, find_backbone
+from vbert.cpu_inference import compile_network
 from vbert.errors import UserError
 from vbert.preprocess import normalize
 
@@ -281,6 +282,7 @@ def test_a_hugging_face_feature_is_the_models_own_of_what_its_processor_makes(ki
     trunk = backbone.load()
     assert trunk.feature_dim == feature_dim
     torch.testing.assert_close(run(trunk, as_decoded(frames, wants))[0], expected, rtol=1e-4, atol=1e-5)
+    assert compile_network(trunk, as_decoded(frames, wants)) is not trunk
     assert wants.crop_share == wants.size / side
 
 

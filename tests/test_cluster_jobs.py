@@ -86,7 +86,7 @@ def test_jobs_are_submitted_to_a_cluster(corpus: Path, tmp_path: Path, monkeypat
 
         said = submit("featurize", *options_of(corpus, tables), status=1)  # one is broken
         assert "not ok: " in said
-        sizes = ["--num-steps", 4, "--lanes", 2, "--rows-per-step", 4, "--num-workers", 2]
+        sizes = ["--num-steps", 4, "--lanes", 2, "--rows-per-step", 4]
         inputs = [*documents, "--vocabulary", vocabulary, "--model.bert", bert, "--sequences.row-length", 64]
         submit("pretrain", *inputs, *sizes, "--output", model)
         said = submit("evaluate_zero_shot", *documents, "--model", model / "model", "--clips", clips)

@@ -27,6 +27,7 @@ LAYERS = [
     "isolation",
     "preprocess",
     "weights",
+    "cpu_inference",
     "backbones",
     "features",
     "sampling",

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from vbert.backbones import find_backbone
+from vbert.cpu_inference import compile_network
 from vbert.decode import Decoder
 from vbert.errors import UserError
 from vbert.files import filesystem_of, read_object, write_json
@@ -150,10 +151,16 @@ class Featurizer:
         self.spec = clip_spec(config)
         self.device = torch.device(device)
         self._input = backbone.input()
-        self._trunk = backbone.load().to(self.device)
-        self.feature_dim = self._trunk.feature_dim
-        on_gpu = self.device.type == "cuda"
-        self._batch_size = max(1, FRAMES_PER_CUDA_BATCH // self.spec.frames_per_clip) if on_gpu else 1
+        trunk = backbone.load().to(self.device)
+        self.feature_dim = trunk.feature_dim
+        self._trunk: Callable[[torch.Tensor], torch.Tensor] = trunk
+        self._batch_size = max(1, FRAMES_PER_CUDA_BATCH // self.spec.frames_per_clip)
+        if self.device.type == "cpu":
+            self._batch_size = 1
+            shape = (1, self.spec.frames_per_clip, 3, self.spec.size, self.spec.size)
+            self._trunk = compile_network(
+                trunk, torch.randn(shape, generator=torch.Generator().manual_seed(0))
+            )
 
     def extract(self, clips: Sequence[Clip]) -> np.ndarray:
         """Float32 [num_clips, feature_dim], each value rounded to one that float16 has."""
@@ -170,7 +177,9 @@ class Featurizer:
     def _features(self, clips: Sequence[Clip]) -> torch.Tensor:
         rgb = clips_to_rgb(clips, size=self.spec.size, device=self.device)
         pixels = normalize(rgb, mean=self._input.mean, std=self._input.std)
-        with torch.autocast(self.device.type, torch.float16, enabled=self.device.type == "cuda"):
-            features: torch.Tensor = self._trunk(pixels)
+        if self.device.type == "cpu":
+            return self._trunk(pixels)
+        with torch.autocast(self.device.type, torch.float16):
+            features = self._trunk(pixels)
         # float16 has three bits more than bfloat16, but ends at 65504: what overflows is done again without.
         return features if torch.isfinite(features).all() else self._trunk(pixels)

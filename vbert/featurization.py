@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vbert.backbones import find_backbone
 from vbert.decode import decode_clips
 from vbert.errors import VideoError
 from vbert.features import Featurizer, FeaturizerConfig, clip_spec, usable
@@ -57,7 +58,7 @@ class Effort:
 
 def check_featurizer(config: FeaturizerConfig) -> None:
     """Raise UserError here, not on a worker, for weights that do not load or a decoder that is not there."""
-    Featurizer(config, device="cpu")
+    find_backbone(config.backbone, config.weights).load()
     nothing = Segment(index=0, first_clip=0, num_clips=1)
     decode_clips(
         "", nothing, clip_spec(config), decoder=config.decoder, skip_loop_filter=config.skip_loop_filter
