@@ -206,8 +206,8 @@ class Torchvision(Backbone):
 # What torchvision does not declare. Weights are named, not DEFAULT, so that a new torchvision changes no
 # feature. ResNet-50's are version 1: label smoothing and mixup, as in version 2, help ImageNet at the cost
 # of other data (Kornblith et al., arXiv 2010.16402). S3D has 30 frames, at 20 fps, in VideoBERT (arXiv
-# 1904.01766) and needs 14 for its strides; MViT's position tables hold 16. Memory formats as measured on one
-# core: channels_last_3d makes S3D 1.1 times faster, R(2+1)D 1.1 times slower.
+# 1904.01766) and needs 14 for its strides; MViT's position tables hold 16. Memory formats matter where the
+# network runs as it is; on one core channels_last_3d made S3D 1.1 times faster, R(2+1)D 1.1 times slower.
 _IMAGES: dict[str, Any] = {
     "weights": "IMAGENET1K_V1",
     "sees": "frames",
