@@ -89,7 +89,8 @@ class Backbone:
         return {"path": batch["path"], "frame_index": batch["frame_index"], "features": features.numpy()}
 
 corpus, output, cores = sys.argv[1], sys.argv[2], int(sys.argv[3])
-ray.init(num_cpus=cores, logging_level="ERROR", log_to_driver=False)
+# Two more than there are: reading, filter, actors and writing would wait for each other's for ever on two.
+ray.init(num_cpus=cores + 2, logging_level="ERROR", log_to_driver=False)
 start = time.monotonic()
 frames = ray.data.read_videos(corpus, include_paths=True)
 frames = frames.filter(lambda row: row["frame_index"] % EVERY == 0)
@@ -129,8 +130,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60, help="decode: of each file")
     parser.add_argument("--heights", type=int, nargs="+", default=[360, 720], help="decode: of the files")
     parser.add_argument("--codecs", nargs="+", choices=ENCODERS, default=list(ENCODERS))
-    parser.add_argument("--num-videos", type=int, default=12, help="job: 360p H.264")
-    parser.add_argument("--minutes", type=int, default=5, help="job: of each video")
+    parser.add_argument("--num-videos", type=int, default=48, help="job: 360p H.264")
+    parser.add_argument("--minutes", type=int, default=1, help="job: of each video")
     parser.add_argument("--repeats", type=int, default=3, help="interleaved; the least of each counts")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
