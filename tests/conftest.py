@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+# Ray tells its makers nothing of tests, and starts no actor for it in each of their jobs.
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 REAL_VIDEOS = Path(os.environ.get("VBERT_TEST_VIDEOS", ROOT.parent / "shared" / "videos"))
 
 
