@@ -19,13 +19,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import imageio_ffmpeg
 import psutil
 
-from benchmarks.decode import FLOOR, measure, run, wheel_clip
+from benchmarks.decode import FFMPEG, FLOOR, measure, run, wheel_clip
 
 ROOT = Path(__file__).parents[1]
-FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 OURS = "pyav"
 
 DECORD = """
@@ -184,12 +182,10 @@ def compare_jobs(folder: Path, options: argparse.Namespace) -> None:
     """Clips a second from start to end, and the most memory that all processes had together."""
     cores = os.cpu_count() or 1
     (folder / "corpus").mkdir()
-    for number in range(options.num_videos):
-        path = folder / "corpus" / f"{number:04}.mp4"
-        if number:
-            shutil.copyfile(folder / "corpus" / "0000.mp4", path)
-        else:
-            encode(str(path), "H.264", height=360, seconds=60 * options.minutes)
+    original = folder / "corpus" / "0000.mp4"
+    encode(str(original), "H.264", height=360, seconds=60 * options.minutes)
+    for number in range(1, options.num_videos):
+        shutil.copyfile(original, original.with_stem(f"{number:04}"))
     commands = {
         "ray.data.read_videos": [sys.executable, "-c", READ_VIDEOS],
         "vbert": [sys.executable, "-c", FEATURIZE],

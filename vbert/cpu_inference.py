@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from vbert.weights import one_line
+
 Inference = Callable[[torch.Tensor], torch.Tensor]
 
 # The largest difference from the eager outputs, as a share of their largest value. Rounding makes 1e-6.
@@ -33,7 +35,7 @@ def compile_network(network: nn.Module, example: torch.Tensor) -> Inference:
         run = _compiled(network, example)
         error = float((run(example) - expected).abs().max() / expected.abs().max())
     except Exception as problem:  # noqa: BLE001 - two compilers, over whatever network a user names
-        why = " ".join(str(problem).split())[:200]
+        why = one_line(problem)
     else:
         if error <= MAX_RELATIVE_ERROR:
             return run

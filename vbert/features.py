@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from vbert.backbones import find_backbone
-from vbert.cpu_inference import compile_network
+from vbert.cpu_inference import Inference, compile_network
 from vbert.decode import Decoder
 from vbert.errors import UserError
 from vbert.files import filesystem_of, read_object, write_json
@@ -153,7 +153,7 @@ class Featurizer:
         self._input = backbone.input()
         trunk = backbone.load().to(self.device)
         self.feature_dim = trunk.feature_dim
-        self._trunk: Callable[[torch.Tensor], torch.Tensor] = trunk
+        self._trunk: Inference = trunk
         self._batch_size = max(1, FRAMES_PER_CUDA_BATCH // self.spec.frames_per_clip)
         if self.device.type == "cpu":
             self._batch_size = 1
