@@ -23,7 +23,7 @@ import pyarrow as pa
 from benchmarks.decode import FFMPEG, wheel_clip
 from benchmarks.rerun import make_corpus, write_ledger
 from vbert.commits import Committer
-from vbert.features import FeaturizerConfig, featurizer_id
+from vbert.featurizer_config import FeaturizerConfig, featurizer_id
 from vbert.ledger import listed_before
 from vbert.schemas import VIDEOS
 from vbert.tables import Table
@@ -38,13 +38,14 @@ import torch
 torch.set_num_threads(1)
 from vbert.corpus import list_corpus
 from vbert.featurization import featurize_segments
-from vbert.features import Featurizer, FeaturizerConfig, featurizer_id
+from vbert.featurizer_config import FeaturizerConfig, featurizer_id
 from vbert.ledger import DONE
 from vbert.planning import plan_videos
+from vbert.torch_features import open_featurizer
 config = FeaturizerConfig()
 options = dict(clip_seconds=config.clip_seconds, segment_seconds=config.segment_seconds)
 plan = plan_videos(list_corpus(sys.argv[1]), DONE.empty_table(), featurizer=featurizer_id(config), **options)
-featurizer = Featurizer(config, device="cpu")
+featurizer = open_featurizer(config, device="cpu")
 for at in range(plan.num_rows):
     segments, _ = featurize_segments(plan.slice(at, 1), featurizer, config=config)
     assert segments["state"].to_pylist() == ["done"]

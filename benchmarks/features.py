@@ -1,4 +1,4 @@
-"""Clips a second on one core: networks as they come, called on RGB at hand, against `Featurizer.extract`.
+"""Clips a second on one core: networks as they come, called on RGB at hand, against `extract`.
 
     python benchmarks/features.py
 
@@ -16,8 +16,9 @@ import torch
 from torch import nn
 
 from vbert.backbones import find_backbone
-from vbert.features import Featurizer, FeaturizerConfig
+from vbert.featurizer_config import FeaturizerConfig
 from vbert.frame_grid import Clip, ClipSpec, Color
+from vbert.torch_features import open_featurizer
 
 NUM_ROUNDS = 3  # the best counts: noise only ever adds
 CLIPS_PER_ROUND = {"efficientnet_lite0": 20, "resnet50": 6, "s3d": 1}
@@ -70,7 +71,7 @@ def clips_per_second(run: Callable[[], object], *, num_clips: int) -> float:
 def compare(name: str, *, weights: str | None, network: nn.Module) -> str:
     """One line of the table; the two take turns, so that a busy machine is busy for both."""
     config = FeaturizerConfig(backbone=name, weights=weights)
-    featurizer = Featurizer(config, device="cpu")
+    featurizer = open_featurizer(config, device="cpu")
     num_clips = CLIPS_PER_ROUND[name]
     clips = random_clips(featurizer.spec, num_clips=num_clips)
     inputs = plain_inputs(name, featurizer.spec, num_clips=num_clips)

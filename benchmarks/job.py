@@ -21,16 +21,17 @@ import sys, time, torch
 torch.set_num_threads(1)
 import pyarrow as pa
 from vbert.corpus import list_corpus
-from vbert.features import Featurizer, FeaturizerConfig, featurizer_id
+from vbert.featurizer_config import FeaturizerConfig, featurizer_id
 from vbert.ledger import DONE
 from vbert.featurization import featurize_segments
 from vbert.planning import plan_videos
+from vbert.torch_features import open_featurizer
 corpus, rank, num_ranks = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 config = FeaturizerConfig()
 options = dict(clip_seconds=config.clip_seconds, segment_seconds=config.segment_seconds)
 plan = plan_videos(list_corpus(corpus), DONE.empty_table(), featurizer=featurizer_id(config), **options)
 mine = plan.take(list(range(rank, plan.num_rows, num_ranks)))
-featurizer = Featurizer(config, device="cpu")
+featurizer = open_featurizer(config, device="cpu")
 featurize_segments(mine.slice(0, 1), featurizer, config=config)
 print("ready", flush=True)
 sys.stdin.readline()

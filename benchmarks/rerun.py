@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from vbert.commits import Committer
 from vbert.corpus import list_corpus
-from vbert.features import FeaturizerConfig, featurizer_id
+from vbert.featurizer_config import FeaturizerConfig, featurizer_id
 from vbert.schemas import VIDEOS
 from vbert.tables import Table
 

@@ -25,9 +25,10 @@ from ray.cluster_utils import Cluster
 
 from vbert import ray_featurize
 from vbert.decode_child import DecodeLimits
-from vbert.features import FeaturizerConfig
 from vbert.featurization import Effort, feature_table
+from vbert.featurizer_config import FeaturizerConfig
 from vbert.planning import SEGMENTS
+from vbert.ray_backbone import Prepared
 from vbert.ray_featurize import FeaturizeConfig, FeaturizeSegments, featurize
 from vbert.ray_metrics import WorkerMetrics
 from vbert.schemas import FEATURES
@@ -60,7 +61,9 @@ def sleeping_for(seconds: float) -> type[FeaturizeSegments]:
     """The job's actor without its decoder and its model."""
 
     class SleepingFeaturizer(FeaturizeSegments):
-        def __init__(self, *, tables: str, config: FeaturizerConfig, limits: DecodeLimits) -> None:
+        def __init__(
+            self, *, tables: str, config: FeaturizerConfig, limits: DecodeLimits, prepared: Prepared
+        ) -> None:
             self.metrics = WorkerMetrics()
             self.features = Table(tables, FEATURES)
 

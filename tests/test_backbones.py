@@ -11,10 +11,11 @@ import transformers
 from sklearn.datasets import load_sample_images
 from torch import nn
 
-from vbert.backbones import BackboneInput, Trunk, find_backbone
-from vbert.cpu_inference import compile_network
+from vbert.backbones import BackboneInput, find_backbone
+from vbert.cpu_export import export_graph
 from vbert.errors import UserError
-from vbert.preprocess import normalize
+from vbert.networks import Trunk, load_trunk
+from vbert.preprocess import Normalize
 
 # name: torchvision's weights, the module that classifies, dimension, frames that are enough for a test
 TORCHVISION = {
@@ -63,7 +64,8 @@ def random_frames(num_frames: int, *, height: int, width: int) -> torch.Tensor:
 def as_decoded(frames: torch.Tensor, wants: BackboneInput) -> torch.Tensor:
     """One normalised clip of the centred square of `frames`, which need no resizing."""
     square = TF.center_crop(frames, [wants.size, wants.size])
-    return normalize(square.float() / 255, mean=wants.mean, std=wants.std)[None]
+    normalized: torch.Tensor = Normalize(mean=wants.mean, std=wants.std)(square.float() / 255)
+    return normalized[None]
 
 
 def run(trunk: Trunk, clips: torch.Tensor) -> torch.Tensor:
@@ -87,7 +89,7 @@ def test_a_torchvision_feature_is_what_torchvision_gives_its_classifier(name: st
     expected = given_to(network, head, pixels if weights.startswith("IMAGENET") else pixels[None]).mean(0)
 
     backbone = find_backbone(name, str(tmp_path / "weights.pth"))
-    trunk = backbone.load()
+    trunk = load_trunk(backbone)
     feature = run(trunk, as_decoded(frames, backbone.input()))
     assert feature.shape == (1, trunk.feature_dim) == (1, feature_dim)
     torch.testing.assert_close(feature[0], expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
@@ -126,7 +128,7 @@ def test_the_embedded_weights_see_a_flower_and_a_temple():
     from torchvision.models import ResNet50_Weights
 
     backbone = find_backbone("efficientnet_lite0")
-    trunk = backbone.load()
+    trunk = load_trunk(backbone)
     frames = torch.stack([photo(0), photo(1)])
     features = torch.cat([run(trunk, as_decoded(frame[None], backbone.input())) for frame in frames])
     state = lite0_state()
@@ -143,7 +145,7 @@ def test_the_embedded_weights_were_trained_on_pixels_normalised_as_theirs():
 
     def distance(mean: tuple[float, ...], std: tuple[float, ...]) -> float:
         squares = TF.center_crop(torch.stack([photo(0), photo(1)]), [224, 224])
-        pixels = TF.pad(normalize(squares.float() / 255, mean=mean, std=std), [0, 0, 1, 1])
+        pixels = TF.pad(Normalize(mean=mean, std=std)(squares.float() / 255), [0, 0, 1, 1])
         stem = nn.functional.conv2d(pixels, state["_conv_stem.weight"], stride=2)
         return (stem.var((0, 2, 3)) / trained).log().abs().median().item()
 
@@ -162,13 +164,13 @@ def test_the_embedded_network_computes_what_its_package_does():
     clip = as_decoded(random_frames(3, height=224, width=224), backbone.input())
     with torch.inference_mode():
         expected = network.extract_features(clip[0]).mean((0, 2, 3))
-    torch.testing.assert_close(run(backbone.load(), clip)[0], expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(run(load_trunk(backbone), clip)[0], expected, rtol=1e-3, atol=1e-4)
 
 
 def test_where_the_weights_are_missing_nothing_random_is_loaded(tmp_path: Path):
     for name in ("efficientnet_lite0", "s3d"):
         with pytest.raises(UserError, match=r"weights .*none\.pth: no such file; give --featurizer\.weights"):
-            find_backbone(name, str(tmp_path / "none.pth")).load()
+            load_trunk(find_backbone(name, str(tmp_path / "none.pth")))
 
 
 def test_torchvisions_weights_have_one_identity_by_name_and_by_path():
@@ -183,7 +185,7 @@ def test_a_hub_out_of_reach_is_one_line_with_the_way_out(tmp_path: Path, monkeyp
     with pytest.raises(
         UserError, match=r"weights of s3d could not be downloaded .*; give --featurizer\.weights PATH"
     ):
-        find_backbone("s3d").load()
+        load_trunk(find_backbone("s3d"))
 
 
 HF_SMALL = {
@@ -279,10 +281,10 @@ def test_a_hugging_face_feature_is_the_models_own_of_what_its_processor_makes(ki
     frames = random_frames(wants.frames_per_clip, height=side, width=side)
     with torch.inference_mode():
         expected = feature_of(model, processed(tmp_path / kind, frames, is_video=is_video)).mean(0)
-    trunk = backbone.load()
+    trunk = load_trunk(backbone)
     assert trunk.feature_dim == feature_dim
     torch.testing.assert_close(run(trunk, as_decoded(frames, wants))[0], expected, rtol=1e-4, atol=1e-5)
-    assert compile_network(trunk, as_decoded(frames, wants)) is not trunk
+    export_graph(trunk, as_decoded(frames, wants))  # ExportError if its outputs are others
     assert wants.crop_share == wants.size / side
 
 
@@ -295,7 +297,7 @@ def test_a_pooler_that_the_weights_lack_is_not_made_up(tmp_path: Path):
     with torch.inference_mode():
         expected = classifier.vit(processed(tmp_path, frames, is_video=False)).last_hidden_state[:, 0]
     backbone = find_backbone("hf:some/name", str(tmp_path))
-    torch.testing.assert_close(run(backbone.load(), as_decoded(frames, backbone.input())), expected)
+    torch.testing.assert_close(run(load_trunk(backbone), as_decoded(frames, backbone.input())), expected)
 
 
 def test_a_hugging_face_folder_with_weights_missing_is_refused(tmp_path: Path):
@@ -304,7 +306,7 @@ def test_a_hugging_face_folder_with_weights_missing_is_refused(tmp_path: Path):
     state.pop("embeddings.cls_token")
     safetensors.torch.save_file(state, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match=r"the weights of .* lack embeddings\.cls_token"):
-        find_backbone(f"hf:{tmp_path}").load()
+        load_trunk(find_backbone(f"hf:{tmp_path}"))
 
 
 def test_a_hugging_face_model_that_cannot_be_opened_is_one_line(tmp_path: Path):

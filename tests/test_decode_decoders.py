@@ -20,13 +20,16 @@ ALL = Segment(index=0, first_clip=0, num_clips=99)
 LARGEST_DIFFERENCE = {"decord": 7.0, "torchcodec": 8.0}
 
 
+def require(decoder: Decoder) -> Decoder:
+    module = pytest.importorskip(decoder)
+    if decoder == "torchcodec" and module.ffmpeg_major_version is None:
+        pytest.skip("torchcodec finds no shared libraries of FFmpeg")
+    return decoder
+
+
 @pytest.fixture(params=["decord", "torchcodec"])
 def decoder(request: pytest.FixtureRequest) -> Decoder:
-    module = pytest.importorskip(request.param)
-    if request.param == "torchcodec" and module.ffmpeg_major_version is None:
-        pytest.skip("torchcodec finds no shared libraries of FFmpeg")
-    name: Decoder = request.param
-    return name
+    return require(request.param)
 
 
 VIDEOS = {
@@ -87,7 +90,7 @@ def test_what_is_not_a_video_is_a_video_error(tmp_path: Path, decoder: Decoder):
 
 
 def test_torchcodec_reads_remote_videos(tmp_path: Path):
-    pytest.importorskip("torchcodec")
+    require("torchcodec")
     path = write_video(tmp_path / "plain.mp4", Video())
     with fsspec.open("memory://decoders/plain.mp4", "wb") as file:
         file.write(path.read_bytes())
@@ -130,7 +133,7 @@ def test_decord_refuses_a_file_with_several_video_streams(real_videos: Path):
 
 
 def test_torchcodec_takes_the_first_of_several_video_streams(real_videos: Path):
-    pytest.importorskip("torchcodec")
+    require("torchcodec")
     path = str(real_videos / "nasa_13013.mp4")
     segment = Segment(index=0, first_clip=4, num_clips=1)
     (expected,) = decode_clips(path, segment, SPEC)

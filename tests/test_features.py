@@ -1,3 +1,4 @@
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,13 @@ import pytest
 import torch
 
 from vbert.backbones import find_backbone
+from vbert.cpu_export import ExportError
 from vbert.errors import UserError
-from vbert.features import Featurizer, FeaturizerConfig, clip_spec, featurizer_id, usable
+from vbert.features import Featurizer, FeaturizerGraphs
+from vbert.featurization import usable
+from vbert.featurizer_config import FeaturizerConfig, clip_spec, featurizer_id
 from vbert.frame_grid import Clip, ClipSpec, Color
+from vbert.torch_features import TorchFeaturizer, open_featurizer
 
 YUV_BYTES = 224 * 224 + 2 * 112 * 112
 
@@ -40,7 +45,7 @@ def random_clips(num_clips: int, *, num_frames: int = 1, seed: int = 0) -> list[
 
 @pytest.fixture(scope="module")
 def featurizer() -> Featurizer:
-    return Featurizer(FeaturizerConfig(frames_per_clip=1), device="cpu")
+    return open_featurizer(FeaturizerConfig(frames_per_clip=1), device="cpu")
 
 
 def test_features_are_one_float16_vector_a_clip_in_float32(featurizer: Featurizer):
@@ -57,8 +62,38 @@ def test_the_same_clips_give_the_same_bits_whatever_ran_before(featurizer: Featu
     first = featurizer.extract(clips)
     featurizer.extract(random_clips(2, seed=1))
     assert (featurizer.extract(clips) == first).all()
-    again = Featurizer(FeaturizerConfig(frames_per_clip=1), device="cpu")
+    again = open_featurizer(FeaturizerConfig(frames_per_clip=1), device="cpu")
     assert (again.extract(clips) == first).all()
+
+
+def test_graphs_give_the_features_that_torch_gives(featurizer: Featurizer):
+    clips = random_clips(6)
+    eager = TorchFeaturizer(FeaturizerConfig(frames_per_clip=1), device="cpu").extract(clips)
+    difference = np.abs(featurizer.extract(clips) - eager).max(1)
+    assert (difference < 1e-3 * np.abs(eager).max(1)).all()  # a step of float16
+
+
+def test_torch_takes_clips_of_all_formats_in_one_batch():
+    eager = TorchFeaturizer(FeaturizerConfig(frames_per_clip=1), device="cpu")
+    clips = random_clips(6)
+    together = eager.pixels(clips)
+    assert together.shape == (6, 1, 3, 224, 224)
+    assert torch.equal(together, torch.cat([eager.pixels([clip]) for clip in clips]))
+    planar = [clip for clip in clips if clip.color.matrix != "rgb"]
+    assert torch.equal(eager.pixels(planar), together[[0, 1, 3, 4]])
+
+
+def test_a_backbone_without_graphs_runs_eager_and_the_log_says_why(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def refuse(*_: object) -> FeaturizerGraphs:
+        raise ExportError("too clever")
+
+    monkeypatch.setattr("vbert.torch_features.featurizer_graphs", refuse)
+    with caplog.at_level(logging.WARNING, "vbert"):
+        found = open_featurizer(FeaturizerConfig(frames_per_clip=1), device="cpu")
+    assert isinstance(found, TorchFeaturizer)
+    assert "efficientnet_lite0 runs without OpenVINO, two to four times slower: too clever" in caplog.text
 
 
 def test_on_a_cpu_a_feature_does_not_depend_on_its_neighbours(featurizer: Featurizer):
@@ -78,8 +113,8 @@ def test_a_feature_is_the_mean_over_the_frames_of_a_clip():
         )
         for k in (0, 1)
     ]
-    both = Featurizer(FeaturizerConfig(frames_per_clip=2), device="cpu").extract(clips)
-    alone = Featurizer(FeaturizerConfig(frames_per_clip=1), device="cpu").extract(halves)
+    both = open_featurizer(FeaturizerConfig(frames_per_clip=2), device="cpu").extract(clips)
+    alone = open_featurizer(FeaturizerConfig(frames_per_clip=1), device="cpu").extract(halves)
     np.testing.assert_allclose(both[0], alone.mean(0), rtol=2e-3, atol=1e-3)
 
 
@@ -103,14 +138,14 @@ def test_features_that_float16_cannot_hold_are_refused(tmp_path: Path):
     torch.save(state, tmp_path / "weights.pth")
     config = FeaturizerConfig(weights=str(tmp_path / "weights.pth"), frames_per_clip=1)
     with pytest.raises(UserError, match=r"features of efficientnet_lite0 do not fit float16"):
-        Featurizer(config, device="cpu").extract(random_clips(1))
+        open_featurizer(config, device="cpu").extract(random_clips(1))
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_a_gpu_gives_nearly_the_features_of_a_cpu(featurizer: Featurizer):
     clips = random_clips(5)
-    on_gpu = Featurizer(FeaturizerConfig(frames_per_clip=1), device="cuda")
+    on_gpu = open_featurizer(FeaturizerConfig(frames_per_clip=1), device="cuda")
     features = on_gpu.extract(clips)
     assert (on_gpu.extract(clips) == features).all()
     expected = featurizer.extract(clips)
@@ -156,7 +191,7 @@ def test_an_id_names_the_backbone_and_only_what_decides(tmp_path: Path, monkeypa
     with copy.open("ab") as file:
         file.write(b"more")
     assert featurizer_id(FeaturizerConfig(weights=str(copy))) != default
-    monkeypatch.setattr("vbert.features.FEATURES_VERSION", 2)
+    monkeypatch.setattr("vbert.featurizer_config.FEATURES_VERSION", 2)
     assert featurizer_id(FeaturizerConfig()) != default
 
 

@@ -11,11 +11,13 @@ import pytest
 
 from tests.videos import Video, break_packets, write_video
 from vbert.corpus import list_corpus
-from vbert.features import Featurizer, FeaturizerConfig
+from vbert.features import Featurizer
 from vbert.featurization import decode_segments, decoded_bytes, featurize_decoded, featurize_segments
+from vbert.featurizer_config import FeaturizerConfig
 from vbert.ledger import DONE, ledger_row
 from vbert.planning import check_transcripts, plan_videos
 from vbert.schemas import FEATURES, unpack_vectors
+from vbert.torch_features import open_featurizer
 
 CONFIG = FeaturizerConfig(segment_seconds=3.0)  # two clips a segment
 NOTHING = DONE.empty_table()
@@ -27,7 +29,7 @@ def plan(corpus: pa.Table, done: pa.Table = NOTHING) -> pa.Table:
 
 @pytest.fixture(scope="module")
 def featurizer() -> Featurizer:
-    return Featurizer(CONFIG, device="cpu")
+    return open_featurizer(CONFIG, device="cpu")
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from tests.hostile_videos import base_videos, write_bombs, write_mutant, write_s
 from vbert.corpus import list_corpus
 from vbert.decode_child import DecodeLimits
 from vbert.errors import VideoError
-from vbert.features import FeaturizerConfig, clip_spec
 from vbert.featurization import decode_segments
+from vbert.featurizer_config import FeaturizerConfig, clip_spec
 from vbert.isolation import DecoderProcess, worker_process
 from vbert.ledger import DONE, ledger_row
 from vbert.media import Segment, VideoProbe

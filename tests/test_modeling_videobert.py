@@ -96,6 +96,9 @@ def test_a_sentence_encoder_without_heads_loads_as_well(tmp_path: Path):
 @pytest.mark.filterwarnings("ignore:_compile flag on create_block_mask")  # transformers' way to call torch
 @torch.no_grad()
 def test_attention_never_leaves_a_sequence_of_a_pack(bert: tuple[BertForMaskedLM, str], attention: str):
+    if attention == "flex_attention" and torch.backends.cpu.get_cpu_capability() != "AVX512":
+        # Seen with torch 2.14: other values in each run, NaN among them, on a CPU that has AVX2 only.
+        pytest.skip("torch's flex attention for CPUs is wrong without AVX-512")
     model = videobert(bert[1])
     model.set_attn_implementation(attention)
     lengths = [(5, 11, 8), (16, 8)]

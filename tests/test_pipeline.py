@@ -14,8 +14,8 @@ from tests.videos import Video, write_video
 from vbert.configuration_videobert import from_bert_config
 from vbert.corpus import list_corpus
 from vbert.errors import UserError, VideoError
-from vbert.features import Featurizer, FeaturizerConfig, featurizer_id, save_config
 from vbert.featurization import featurize_segments
+from vbert.featurizer_config import FeaturizerConfig, featurizer_id, save_config
 from vbert.ledger import DONE
 from vbert.modeling_videobert import VideoBertForPreTraining
 from vbert.pipeline import VideoPipeline
@@ -24,6 +24,7 @@ from vbert.schemas import unpack_vectors
 from vbert.task import TaskOptions
 from vbert.tasks import TASKS
 from vbert.thumbnails import thumbnails
+from vbert.torch_features import open_featurizer
 from vbert.vocabulary import Vocabulary, save
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
@@ -61,7 +62,7 @@ def features(video: str) -> np.ndarray:
         clip_seconds=CONFIG.clip_seconds,
         segment_seconds=CONFIG.segment_seconds,
     )
-    _, rows = featurize_segments(planned, Featurizer(CONFIG, device="cpu"), config=CONFIG)
+    _, rows = featurize_segments(planned, open_featurizer(CONFIG, device="cpu"), config=CONFIG)
     return unpack_vectors(rows["features"])
 
 

@@ -4,22 +4,24 @@ import torch
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
-from vbert.frame_grid import Clip, Color
-from vbert.preprocess import clips_to_rgb, normalize
+from vbert.color import rgb_map
+from vbert.frame_grid import Color
+from vbert.preprocess import Normalize, packed_to_rgb, planar_to_rgb
 
-CPU = torch.device("cpu")
 LIMITED_601 = Color(matrix="bt601", full_range=False)
 COLORSPACES = {"bt601": Colorspace.ITU601, "bt709": Colorspace.ITU709, "bt2020": Colorspace.BT2020}
 
 
-def clip_of(frames: np.ndarray, color: Color) -> Clip:
-    return Clip(index=0, frames=frames, color=color, num_corrupt_frames=0, num_frames_seen=1)
+def rgb_of(clips: list[np.ndarray], colors: list[Color], *, size: int) -> torch.Tensor:
+    weights, biases = zip(*map(rgb_map, colors), strict=True)
+    frames, weights, biases = (torch.from_numpy(np.stack(arrays)) for arrays in (clips, weights, biases))
+    return planar_to_rgb(frames, weights, biases, size=size)
 
 
-def plain_clip(y: int, u: int, v: int, *, color: Color, size: int = 5, num_frames: int = 2) -> Clip:
+def plain_clip(y: int, u: int, v: int, *, size: int = 5, num_frames: int = 2) -> np.ndarray:
     chroma_bytes = ((size + 1) // 2) ** 2
     frame = np.repeat(np.array([y, u, v], np.uint8), [size**2, chroma_bytes, chroma_bytes])
-    return clip_of(np.stack([frame] * num_frames), color)
+    return np.stack([frame] * num_frames)
 
 
 def smooth_picture(size: int, *, seed: int) -> np.ndarray:
@@ -76,7 +78,7 @@ def swscale_rgb(frame: VideoFrame, color: Color) -> np.ndarray:
 def test_the_primaries_of_each_matrix_and_range_come_out_pure(
     color: Color, yuv: tuple[int, int, int], rgb: tuple[float, float, float]
 ):
-    out = clips_to_rgb([plain_clip(*yuv, color=color)], size=5, device=CPU)
+    out = rgb_of([plain_clip(*yuv)], [color], size=5)
     assert out.shape == (1, 2, 3, 5, 5)
     expected = torch.tensor(rgb, dtype=torch.float32).view(3, 1, 1).expand(1, 2, 3, 5, 5)
     # Half a code value of chroma is up to 1 % of red or blue.
@@ -89,7 +91,7 @@ def test_the_primaries_of_each_matrix_and_range_come_out_pure(
 def test_a_picture_looks_as_swscale_shows_it(matrix: str, full_range: bool, size: int):
     color = Color(matrix=matrix, full_range=full_range)
     frame = as_yuv(smooth_picture(size, seed=size), color)
-    ours = clips_to_rgb([clip_of(planes_of(frame)[None], color)], size=size, device=CPU)[0, 0]
+    ours = rgb_of([planes_of(frame)[None]], [color], size=size)[0, 0]
     theirs = torch.from_numpy(swscale_rgb(frame, color)).permute(2, 0, 1) / 255
     difference = (ours - theirs).abs() * 255
     assert difference.max() < 0.6  # theirs is rounded to integers
@@ -100,7 +102,7 @@ def test_the_wrong_matrix_or_range_would_be_seen():
     frame = as_yuv(smooth_picture(64, seed=3), color)
     theirs = torch.from_numpy(swscale_rgb(frame, color)).permute(2, 0, 1) / 255
     for wrong in (LIMITED_601, Color(matrix="bt709", full_range=True)):
-        ours = clips_to_rgb([clip_of(planes_of(frame)[None], wrong)], size=64, device=CPU)[0, 0]
+        ours = rgb_of([planes_of(frame)[None]], [wrong], size=64)[0, 0]
         assert (ours - theirs).abs().mean() * 255 > 3.0
 
 
@@ -109,30 +111,28 @@ def test_a_colour_edge_stays_where_it_was(size: int):
     left_red = np.zeros((size, size, 3), np.uint8)
     left_red[:, : size // 2, 0] = left_red[:, size // 2 :, 2] = 255
     frame = as_yuv(left_red, LIMITED_601)
-    ours = clips_to_rgb([clip_of(planes_of(frame)[None], LIMITED_601)], size=size, device=CPU)[0, 0]
+    ours = rgb_of([planes_of(frame)[None]], [LIMITED_601], size=size)[0, 0]
     redder = (ours[0] > ours[2]).float().mean(0)
     assert redder[: size // 2 - 1].min() == 1
     assert redder[size // 2 + 1 :].max() == 0
 
 
 def test_clips_of_different_colors_share_a_batch():
-    size = 7
-    packed = np.random.default_rng(1).integers(0, 256, (2, size, size, 3), np.uint8)
-    clips = [
-        plain_clip(81, 90, 240, color=LIMITED_601, size=size),
-        clip_of(packed, Color(matrix="rgb", full_range=True)),
-        plain_clip(63, 102, 240, color=Color(matrix="bt709", full_range=False), size=size),
-    ]
-    together = clips_to_rgb(clips, size=size, device=CPU)
-    alone = [clips_to_rgb([clip], size=size, device=CPU)[0] for clip in clips]
-    assert all(torch.equal(a, b) for a, b in zip(together, alone, strict=True))
-    assert torch.equal((together[1] * 255).round().byte(), torch.from_numpy(packed).permute(0, 3, 1, 2))
-    same_matrix = clips_to_rgb([clips[0], clips[2]], size=size, device=CPU)
-    torch.testing.assert_close(same_matrix, together[[0, 2]])
+    clips = [plain_clip(81, 90, 240, size=7), plain_clip(63, 102, 240, size=7)]
+    colors = [LIMITED_601, Color(matrix="bt709", full_range=False)]
+    together = rgb_of(clips, colors, size=7)
+    alone = [rgb_of([clip], [color], size=7)[0] for clip, color in zip(clips, colors, strict=True)]
+    assert torch.equal(together, torch.stack(alone))
+
+
+def test_packed_pixels_only_change_their_order_and_scale():
+    packed = np.random.default_rng(1).integers(0, 256, (1, 2, 7, 7, 3), np.uint8)
+    rgb = packed_to_rgb(torch.from_numpy(packed))
+    assert torch.equal((rgb * 255).round().byte(), torch.from_numpy(packed).permute(0, 1, 4, 2, 3))
 
 
 def test_normalizing_is_by_channel():
     rgb = torch.tensor([0.5, 0.25, 1.0]).view(1, 1, 3, 1, 1).expand(2, 3, 3, 4, 5)
-    out = normalize(rgb, mean=(0.5, 0.05, 0.4), std=(0.1, 0.2, 0.3))
+    out = Normalize(mean=(0.5, 0.05, 0.4), std=(0.1, 0.2, 0.3))(rgb)
     torch.testing.assert_close(out[1, 2, :, 3, 4], torch.tensor([0.0, 1.0, 2.0]))
     assert out.shape == rgb.shape

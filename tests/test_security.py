@@ -19,7 +19,7 @@ from tools.audit import NOT_AUDITED, verdict
 from vbert.checkpoint_files import check_model
 from vbert.configuration_videobert import from_bert_config
 from vbert.errors import UserError, VideoError
-from vbert.features import featurizer_id
+from vbert.featurizer_config import featurizer_id
 from vbert.manifest import read_manifest
 from vbert.media import probe_video
 from vbert.modeling_videobert import VideoBertForPreTraining
@@ -129,7 +129,7 @@ def test_an_id_that_a_file_gives_is_no_path(name: str | None, model: Path, tmp_p
 
 
 def test_the_ids_that_we_make_are_ids():
-    from vbert.features import FeaturizerConfig
+    from vbert.featurizer_config import FeaturizerConfig
 
     assert is_id(featurizer_id(FeaturizerConfig()))
     for name in ("whisper:../../etc/passwd", "whisper:org/wh.isper v3", "pocketsphinx"):

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from vbert.errors import UserError
-from vbert.weights import file_identity, fill, fold_batch_norms, read_state_dict
+from vbert.weight_files import file_identity
+from vbert.weights import fill, fold_batch_norms, read_state_dict
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

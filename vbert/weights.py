@@ -1,9 +1,7 @@
-"""Weights: files named by their content, read without running code, fitted whole or refused, and folded."""
+"""Weights: read without running code, fitted whole or refused, and folded."""
 
-import hashlib
 import pickle
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,39 +11,15 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from vbert.errors import UserError
+from vbert.errors import UserError, one_line
+from vbert.weight_files import check_exists
 
 BATCH_NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
 
 
-def file_identity(path: Path) -> str:
-    """8 hexadecimal digits of the content's sha256, as in the names of torchvision's weight files.
-
-    The file is read once a process, until its size or time changes (100 MB: 0.1 s). UserError if there is no
-    such file.
-    """
-    _check_exists(path)
-    status = path.stat()
-    return _content_hash(path.absolute(), status.st_size, status.st_mtime_ns)
-
-
-@cache
-def _content_hash(path: Path, size_bytes: int, mtime_ns: int) -> str:
-    """`size_bytes` and `mtime_ns` are there to be part of the cache's key."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:8]
-
-
-def _check_exists(path: Path) -> None:
-    if not path.is_file():
-        raise UserError(
-            f"weights {path}: no such file; give --featurizer.weights a state dict (.pth or .safetensors)"
-        )
-
-
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a .safetensors file, or of a state dict that torch.save wrote; UserError otherwise."""
-    _check_exists(path)
+    check_exists(path)
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
@@ -123,8 +97,3 @@ def _convolutions_before_batch_norms(network: nn.Module, blank: torch.Tensor) ->
 def first_few(keys: set[str] | list[str]) -> str:
     """The first three in order, and how many more."""
     return ", ".join(sorted(keys)[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
-
-
-def one_line(error: Exception) -> str:
-    """The first 200 characters of what an error says, without its line breaks."""
-    return " ".join(str(error).split())[:200]
