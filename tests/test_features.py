@@ -86,10 +86,10 @@ def test_torch_takes_clips_of_all_formats_in_one_batch():
 def test_a_backbone_without_graphs_runs_eager_and_the_log_says_why(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    def refuse(*_: object) -> FeaturizerGraphs:
+    def refuse(_: TorchFeaturizer) -> FeaturizerGraphs:
         raise ExportError("too clever")
 
-    monkeypatch.setattr("vbert.torch_features.featurizer_graphs", refuse)
+    monkeypatch.setattr(TorchFeaturizer, "graphs", refuse)
     with caplog.at_level(logging.WARNING, "vbert"):
         found = open_featurizer(FeaturizerConfig(frames_per_clip=1), device="cpu")
     assert isinstance(found, TorchFeaturizer)

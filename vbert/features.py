@@ -36,7 +36,7 @@ class Featurizer(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class FeaturizerGraphs:
-    """A featurizer on its way to the CPUs that run it: what `torch_features.featurizer_graphs` makes."""
+    """A featurizer on its way to the CPUs that run it: what `TorchFeaturizer.graphs` makes."""
 
     backbone: str
     spec: ClipSpec

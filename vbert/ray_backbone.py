@@ -11,22 +11,26 @@ from vbert.ray_cluster import count_gpus
 
 logger = logging.getLogger(__name__)
 
-# Of None where torch runs the backbone.
-Prepared: TypeAlias = "ray.ObjectRef[FeaturizerGraphs | None]"
+# None where torch runs the backbone.
+Prepared: TypeAlias = "ray.ObjectRef[FeaturizerGraphs] | None"
 
 
 def prepare_backbone(config: FeaturizerConfig) -> Prepared:
-    """On a worker, which ends and gives back torch's memory. UserError for weights that a worker lacks."""
-    wants_graphs = count_gpus() == 0
+    """On a worker, which ends and gives back torch's memory.
+
+    None on a cluster with GPUs, and where the network has no graphs: then the log says why. UserError for
+    weights that a worker lacks.
+    """
+    if count_gpus():
+        return None
 
     @ray.remote(num_cpus=1, max_calls=1)
-    def prepare() -> FeaturizerGraphs | str | None:
+    def prepare() -> FeaturizerGraphs | str:
         from vbert.cpu_export import ExportError
-        from vbert.torch_features import TorchFeaturizer, featurizer_graphs
+        from vbert.torch_features import TorchFeaturizer
 
-        trunk = TorchFeaturizer(config, device="cpu").trunk
         try:
-            return featurizer_graphs(config, trunk) if wants_graphs else None
+            return TorchFeaturizer(config, device="cpu").graphs()
         except ExportError as error:
             return str(error)
 
@@ -34,16 +38,15 @@ def prepare_backbone(config: FeaturizerConfig) -> Prepared:
     found = ray.get(prepared)
     if isinstance(found, str):
         logger.warning(NO_GRAPHS, config.backbone, found)
-        prepared = ray.put(None)
+        return None
     return cast("Prepared", prepared)
 
 
 def actor_featurizer(config: FeaturizerConfig, prepared: Prepared) -> Featurizer:
     """The featurizer of an actor, which has one core: more threads would fight the neighbours' and change
     the features' last bit."""
-    graphs = ray.get(prepared)
-    if graphs is not None:
-        return CpuFeaturizer(graphs, num_threads=1)
+    if prepared is not None:
+        return CpuFeaturizer(ray.get(prepared), num_threads=1)
     import torch
 
     from vbert.torch_features import TorchFeaturizer

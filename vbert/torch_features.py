@@ -13,7 +13,7 @@ from vbert.cpu_export import ExportError, export_graph
 from vbert.features import NO_GRAPHS, CpuFeaturizer, Featurizer, FeaturizerGraphs, round_to_float16
 from vbert.featurizer_config import FeaturizerConfig, clip_spec
 from vbert.frame_grid import Clip, Color
-from vbert.networks import Trunk, load_trunk
+from vbert.networks import load_trunk
 from vbert.preprocess import PackedPixels, PlanarPixels
 
 # 128 frames of 224 x 224 need about 0.3 GB in S3D's first layer, and fill a GPU.
@@ -29,32 +29,11 @@ def open_featurizer(config: FeaturizerConfig, *, device: str) -> Featurizer:
     if torch.device(device).type != "cpu":
         return featurizer
     try:
-        graphs = featurizer_graphs(config, featurizer.trunk)
+        graphs = featurizer.graphs()
     except ExportError as error:
         logger.warning(NO_GRAPHS, config.backbone, error)
         return featurizer
     return CpuFeaturizer(graphs, num_threads=torch.get_num_threads())
-
-
-def featurizer_graphs(config: FeaturizerConfig, trunk: Trunk) -> FeaturizerGraphs:
-    """What a CPU needs to extract without torch. Raises ExportError where it cannot be made."""
-    spec = clip_spec(config)
-    planar, packed = _pixels(config)
-    weights, bias = map(torch.from_numpy, rgb_map(Color(matrix="bt709", full_range=False)))
-    random = torch.Generator().manual_seed(0)
-    shapes = [(spec.yuv_bytes,), (spec.size, spec.size, 3)]
-    planar_frames, packed_frames = (
-        torch.randint(0, 256, (1, spec.frames_per_clip, *shape), dtype=torch.uint8, generator=random)
-        for shape in shapes
-    )
-    return FeaturizerGraphs(
-        backbone=config.backbone,
-        spec=spec,
-        feature_dim=trunk.feature_dim,
-        planar_pixels=export_graph(planar, planar_frames, weights[None], bias[None]),
-        packed_pixels=export_graph(packed, packed_frames),
-        trunk=export_graph(trunk, packed(packed_frames)),
-    )
 
 
 class TorchFeaturizer:
@@ -68,10 +47,14 @@ class TorchFeaturizer:
         self._device = torch.device(device)
         self._is_cuda = self._device.type == "cuda"
         self._backbone = config.backbone
-        self._planar_pixels, self._packed_pixels = (part.to(self._device) for part in _pixels(config))
-        self.trunk = load_trunk(find_backbone(config.backbone, config.weights)).to(self._device)
+        backbone = find_backbone(config.backbone, config.weights)
+        wants = backbone.input()
+        normalization = {"mean": wants.mean, "std": wants.std}
+        self._planar_pixels = PlanarPixels(size=wants.size, **normalization).to(self._device)
+        self._packed_pixels = PackedPixels(**normalization).to(self._device)
+        self._trunk = load_trunk(backbone).to(self._device)
         self.spec = clip_spec(config)
-        self.feature_dim = self.trunk.feature_dim
+        self.feature_dim = self._trunk.feature_dim
         # On a CPU one clip, since more would be out of cache.
         self._batch_size = max(1, FRAMES_PER_CUDA_BATCH // self.spec.frames_per_clip) if self._is_cuda else 1
 
@@ -79,19 +62,42 @@ class TorchFeaturizer:
     def extract(self, clips: Sequence[Clip]) -> np.ndarray:
         """As `Featurizer.extract`."""
         batches = [clips[at : at + self._batch_size] for at in range(0, len(clips), self._batch_size)]
-        features = [self._features(batch, dtype=torch.float16) for batch in batches]
-        # float16 has three bits more than bfloat16, but ends at 65504: what overflows is done again without.
-        features = [
-            found if torch.isfinite(found).all() else self._features(batch, dtype=torch.float32)
-            for found, batch in zip(features, batches, strict=True)
-        ]
+        features = [self._features(batch, in_float16=self._is_cuda) for batch in batches]
+        if self._is_cuda:
+            # float16 has three bits more than bfloat16, but ends at 65504: what overflows is done again
+            # without.
+            features = [
+                found if torch.isfinite(found).all() else self._features(batch, in_float16=False)
+                for found, batch in zip(features, batches, strict=True)
+            ]
         vectors = torch.cat([torch.empty(0, self.feature_dim), *(found.float().cpu() for found in features)])
         return round_to_float16(vectors.numpy(), backbone=self._backbone)
 
-    def _features(self, clips: Sequence[Clip], *, dtype: torch.dtype) -> torch.Tensor:
+    def graphs(self) -> FeaturizerGraphs:
+        """What a CPU needs to extract the same without torch; from a featurizer on a CPU.
+
+        Raises ExportError where it cannot be made.
+        """
+        weights, bias = map(torch.from_numpy, rgb_map(Color(matrix="bt709", full_range=False)))
+        random = torch.Generator().manual_seed(0)
+        size, num_frames = self.spec.size, self.spec.frames_per_clip
+        planar, packed = (
+            torch.randint(0, 256, (1, num_frames, *frame), dtype=torch.uint8, generator=random)
+            for frame in [(self.spec.yuv_bytes,), (size, size, 3)]
+        )
+        return FeaturizerGraphs(
+            backbone=self._backbone,
+            spec=self.spec,
+            feature_dim=self.feature_dim,
+            planar_pixels=export_graph(self._planar_pixels, planar, weights[None], bias[None]),
+            packed_pixels=export_graph(self._packed_pixels, packed),
+            trunk=export_graph(self._trunk, self._packed_pixels(packed)),
+        )
+
+    def _features(self, clips: Sequence[Clip], *, in_float16: bool) -> torch.Tensor:
         pixels = self.pixels(clips)
-        with torch.autocast("cuda", dtype, enabled=self._is_cuda and dtype is torch.float16):
-            return cast(torch.Tensor, self.trunk(pixels))
+        with torch.autocast("cuda", torch.float16, enabled=in_float16):
+            return cast(torch.Tensor, self._trunk(pixels))
 
     def pixels(self, clips: Sequence[Clip]) -> torch.Tensor:
         """What the trunk takes, on its device: float32 [num_clips, frames_per_clip, 3, size, size]."""
@@ -110,11 +116,3 @@ class TorchFeaturizer:
         stacked = torch.empty((len(arrays), *arrays[0].shape), dtype=dtype, pin_memory=self._is_cuda)
         np.stack(arrays, out=stacked.numpy())
         return stacked.to(self._device, non_blocking=True)
-
-
-def _pixels(config: FeaturizerConfig) -> tuple[PlanarPixels, PackedPixels]:
-    wants = find_backbone(config.backbone, config.weights).input()
-    return (
-        PlanarPixels(size=wants.size, mean=wants.mean, std=wants.std),
-        PackedPixels(mean=wants.mean, std=wants.std),
-    )
