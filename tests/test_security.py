@@ -39,7 +39,7 @@ RUNS_CODE = {
 UNSAFE_OPTIONS = {"shell": True, "allow_pickle": True, "trust_remote_code": True, "weights_only": False}
 # What our own processes have pickled for each other: the driver for the workers of its cluster, as Ray does,
 # and a worker and the child that decodes for it, which runs as the same user.
-ALLOWED = {(f"{name}.py", "pickle.loads") for name in ("ray_pretrain", "ray_finetune", "decode_child")}
+ALLOWED = {(f"{name}.py", "pickle.loads") for name in ("ray_pretrain", "ray_finetune", "child_process")}
 
 
 def dangers_of(source: str) -> list[str]:

@@ -1,15 +1,10 @@
 """The child of `isolation`: decodes and probes what it is asked to, within limits, until its parent is gone.
 
-It imports av and numpy, neither torch nor Ray. Messages between the two are pickles on a socket, and a clip's
-frames travel beside theirs as plain bytes.
+It imports av and numpy, neither torch nor Ray.
 """
 
-import os
-import pickle
 import resource
-import signal
 import socket
-import struct
 import sys
 import threading
 import time
@@ -20,15 +15,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from vbert.child_process import receive, send, to_parent
 from vbert.decode import decode_clips
 from vbert.errors import UserError, VideoError
 from vbert.media import probe_video
 
 # Opening a file in a bucket is waiting: 16 headers at a time keep one core busy at 50 ms a round trip.
 PROBES_AT_ONCE = 16
-LENGTHS = struct.Struct("!QQ")  # of a message's pickle, and of the frames beside it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,58 +55,16 @@ class DecodeLimits:
         return f"needs more than {self.max_decode_gigabytes:g} GB of memory"
 
 
-def send(connection: socket.socket, message: object) -> None:
-    """The lengths, the pickle, and the bytes of its arrays."""
-    buffers: list[pickle.PickleBuffer] = []
-    pickled = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
-    views = [buffer.raw() for buffer in buffers]
-    assert len(views) <= 1  # a clip's frames
-    connection.sendall(LENGTHS.pack(len(pickled), sum(view.nbytes for view in views)) + pickled)
-    for view in views:
-        connection.sendall(view)
-
-
-def receive(connection: socket.socket, deadline: float | None = None) -> Any:
-    """Raises EOFError where the other end is closed, TimeoutError at `deadline` (of time.monotonic)."""
-    num_pickled, num_bytes = LENGTHS.unpack(_read(connection, LENGTHS.size, deadline))
-    pickled = _read(connection, num_pickled, deadline)
-    return pickle.loads(pickled, buffers=[_read(connection, num_bytes, deadline)] if num_bytes else [])  # nosec B301
-
-
-def _read(connection: socket.socket, size: int, deadline: float | None) -> memoryview:
-    data = np.empty(size, np.uint8).data  # not bytearray, which would be set to 0 first
-    rest = data
-    while rest:
-        if deadline is not None:
-            # Not 0, which would mean not to wait; what is there at the deadline is still taken.
-            connection.settimeout(max(1e-3, deadline - time.monotonic()))
-        num_read = connection.recv_into(rest)
-        if num_read == 0:
-            raise EOFError
-        rest = rest[num_read:]
-    return data
-
-
 def serve() -> None:
     """Answer requests until there are no more. The process's arguments: a socket's descriptor, the limits."""
-    descriptor, seconds, gigabytes = sys.argv[1:]
-    limits = DecodeLimits(max_decode_seconds=float(seconds), max_decode_gigabytes=float(gigabytes))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # at a terminal it is meant for the job, which ends this
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (limits.max_bytes, hard))
-    with socket.socket(fileno=int(descriptor)) as connection:
-        send(connection, "ready")
-        with suppress(EOFError, ConnectionError):
-            while True:
-                name, request = receive(connection)
-                (_decode if name == "decode" else _probe)(connection, request, limits)
-
-
-def _end_with_the_parent() -> None:
-    """Even while a decoder hangs."""
-    sys.stdin.buffer.read()
-    os._exit(0)
+    seconds, gigabytes = map(float, sys.argv[2:])
+    limits = DecodeLimits(max_decode_seconds=seconds, max_decode_gigabytes=gigabytes)
+    with to_parent() as connection, suppress(EOFError, ConnectionError):
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (limits.max_bytes, hard))
+        while True:
+            name, request = receive(connection)
+            (_decode if name == "decode" else _probe)(connection, request, limits)
 
 
 def _decode(connection: socket.socket, request: tuple[Any, ...], limits: DecodeLimits) -> None:

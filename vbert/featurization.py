@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vbert.backbones import find_backbone
 from vbert.decode import decode_clips
 from vbert.errors import VideoError
 from vbert.features import Featurizer
@@ -57,11 +56,8 @@ class Effort:
         self.backbone_seconds += time.monotonic() - start_seconds
 
 
-def check_featurizer(config: FeaturizerConfig) -> None:
-    """Raise UserError here, not on a worker, for weights that do not load or a decoder that is not there."""
-    from vbert.networks import load_trunk  # torch, which a run that finds nothing new never needs
-
-    load_trunk(find_backbone(config.backbone, config.weights))
+def check_decoder(config: FeaturizerConfig) -> None:
+    """Raise UserError here, not on a worker, for a decoder that is not there."""
     nothing = Segment(index=0, first_clip=0, num_clips=1)
     decode_clips(
         "", nothing, clip_spec(config), decoder=config.decoder, skip_loop_filter=config.skip_loop_filter

@@ -4,25 +4,16 @@ The child starts with the first request, stays for the next ones, and is replace
 """
 
 import functools
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
+from vbert.child_process import Child, ChildLost
 from vbert.decode import Decoder
-from vbert.decode_child import DecodeLimits, receive, send
+from vbert.decode_child import DecodeLimits
 from vbert.errors import UserError, VideoError
 from vbert.frame_grid import Clip, ClipSpec
 from vbert.media import Segment, VideoProbe
-
-START_SECONDS = 300.0  # from a cold network disk; what takes longer will not start at all
-EXIT_SECONDS = 10.0  # from the end of its messages to its own
 
 
 class DecoderProcess:
@@ -30,7 +21,7 @@ class DecoderProcess:
 
     def __init__(self, limits: DecodeLimits) -> None:
         self._limits = limits
-        self._child: _Child | None = None
+        self._child: Child | None = None
         self._child_cpu_seconds = 0.0
 
     def cpu_seconds(self) -> float:
@@ -57,7 +48,7 @@ class DecoderProcess:
             while isinstance(answer := self._answer(deadline), Clip):
                 yield answer
             is_over = True
-        except _ChildLost as lost:
+        except ChildLost as lost:
             raise VideoError("decode", str(lost)) from lost
         finally:
             if not is_over:  # or its next words would be taken for the next segment's
@@ -95,7 +86,7 @@ class DecoderProcess:
         begun: dict[int, float] = {}
         try:
             self._probe(uris, found, begun)
-        except _ChildLost as lost:
+        except ChildLost as lost:
             overdue = [at for at, since in begun.items() if self._deadline(since) <= time.monotonic()]
             if lost.is_late and overdue:
                 return found | {at: VideoError("probe", str(lost)) for at in overdue}, []
@@ -110,7 +101,7 @@ class DecoderProcess:
         found: dict[int, VideoProbe | VideoError] = {}
         try:
             self._probe({0: uri}, found, {})
-        except _ChildLost as lost:
+        except ChildLost as lost:
             return VideoError("probe", str(lost))
         return found[0]
 
@@ -147,7 +138,9 @@ class DecoderProcess:
     def _ask(self, name: str, request: object) -> None:
         if self._child is None or not self._child.is_alive():
             self.close()
-            self._child = _Child(self._limits)
+            limits = self._limits
+            arguments = [str(limits.max_decode_seconds), str(limits.max_decode_gigabytes)]
+            self._child = Child("decoder", "vbert.decode_child", arguments, num_threads=1)
         self._child.send((name, request))
 
     def _answer(self, deadline: float) -> Any:
@@ -159,71 +152,3 @@ class DecoderProcess:
 def worker_process(limits: DecodeLimits) -> DecoderProcess:
     """The one of this process, for all the tasks that a worker does one after the other."""
     return DecoderProcess(limits)
-
-
-class _ChildLost(Exception):
-    """The child died, or was given up because it was late; the message says of what."""
-
-    def __init__(self, reason: str, *, is_late: bool = False) -> None:
-        super().__init__(reason)
-        self.is_late = is_late
-
-
-class _Child:
-    """A running child, and our end of the socket."""
-
-    def __init__(self, limits: DecodeLimits) -> None:
-        self._socket, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-P", "-c", "from vbert.decode_child import serve; serve()"),
-                    *(str(theirs.fileno()), str(limits.max_decode_seconds), str(limits.max_decode_gigabytes)),
-                ],
-                stdin=subprocess.PIPE,  # nothing is written: it is open as long as this process is
-                pass_fds=[theirs.fileno()],
-                # It finds what this process finds, and keeps to the one core that it has been given.
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
-            )
-        self.end = weakref.finalize(self, _end, self._process, self._socket)
-        try:
-            self.receive(time.monotonic() + START_SECONDS, f"not ready after {START_SECONDS:g} s")
-        except _ChildLost as lost:
-            raise RuntimeError(f"the decoder's process does not start: {lost}") from lost
-
-    def is_alive(self) -> bool:
-        return self._process.poll() is None
-
-    def send(self, message: object) -> None:
-        self._socket.settimeout(None)
-        try:
-            send(self._socket, message)
-        except ConnectionError as error:
-            raise self._lost() from error
-
-    def receive(self, deadline: float, late: str) -> Any:
-        """The next message. Raises _ChildLost; `late` is what it says after the deadline."""
-        try:
-            return receive(self._socket, deadline)
-        except TimeoutError as error:
-            raise _ChildLost(late, is_late=True) from error
-        except (EOFError, ConnectionError) as error:
-            raise self._lost() from error
-
-    def _lost(self) -> _ChildLost:
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(EXIT_SECONDS)
-        status = self._process.poll()
-        if status is not None and status < 0:
-            names = {known.value: known.name for known in signal.Signals}
-            return _ChildLost(f"the decoder died of signal {-status} ({names.get(-status, 'unnamed')})")
-        return _ChildLost(f"the decoder's process ended with exit status {status}")
-
-
-def _end(process: "subprocess.Popen[bytes]", connection: socket.socket) -> None:
-    connection.close()
-    process.kill()
-    with suppress(subprocess.TimeoutExpired):  # one that waits for a disk that is gone cannot even be killed
-        process.wait(EXIT_SECONDS)
-    assert process.stdin is not None  # it is a pipe
-    process.stdin.close()

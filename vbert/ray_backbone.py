@@ -1,45 +1,25 @@
-"""A run's backbone, made into graphs once for all actors without a GPU."""
+"""A run's backbone on its workers: graphs in shared memory, or torch where there is a GPU."""
 
-import logging
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import ray
 
-from vbert.features import NO_GRAPHS, CpuFeaturizer, Featurizer, FeaturizerGraphs
+from vbert.backbone_process import BackboneProcess
+from vbert.features import CpuFeaturizer, Featurizer, FeaturizerGraphs
 from vbert.featurizer_config import FeaturizerConfig
 from vbert.ray_cluster import count_gpus
 
-logger = logging.getLogger(__name__)
-
-# None where torch runs the backbone.
+# None where torch runs the backbone: on a cluster with GPUs, and for a network that has no graphs.
 Prepared: TypeAlias = "ray.ObjectRef[FeaturizerGraphs] | None"
 
 
-def prepare_backbone(config: FeaturizerConfig) -> Prepared:
-    """On a worker, which ends and gives back torch's memory.
-
-    None on a cluster with GPUs, and where the network has no graphs: then the log says why. UserError for
-    weights that a worker lacks.
-    """
+def prepare_backbone(process: BackboneProcess) -> Prepared:
+    """What `actor_featurizer` needs of the driver; ends the process."""
     if count_gpus():
+        process.close()
         return None
-
-    @ray.remote(num_cpus=1, max_calls=1)
-    def prepare() -> FeaturizerGraphs | str:
-        from vbert.cpu_export import ExportError
-        from vbert.torch_features import TorchFeaturizer
-
-        try:
-            return TorchFeaturizer(config, device="cpu").graphs()
-        except ExportError as error:
-            return str(error)
-
-    prepared: Any = prepare.remote()
-    found = ray.get(prepared)
-    if isinstance(found, str):
-        logger.warning(NO_GRAPHS, config.backbone, found)
-        return None
-    return cast("Prepared", prepared)
+    graphs = process.graphs()
+    return None if graphs is None else cast("Prepared", ray.put(graphs))
 
 
 def actor_featurizer(config: FeaturizerConfig, prepared: Prepared) -> Featurizer:

@@ -10,13 +10,14 @@ import pyarrow.compute as pc
 import ray
 from tyro.conf import OmitArgPrefixes
 
+from vbert.backbone_process import BackboneProcess
 from vbert.corpus import CORPUS, CorpusChanges, compare, list_corpus
 from vbert.decode_child import DecodeLimits
 from vbert.errors import UserError, require_at_least
 from vbert.featurization import (
     DECODED,
     Effort,
-    check_featurizer,
+    check_decoder,
     decode_segments,
     decoded_bytes,
     featurize_decoded,
@@ -115,7 +116,8 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
     before = listed_before(config.tables, featurizer=featurizer, columns=LEDGER_COLUMNS)
     changes = compare(corpus, before, retry_failed=config.retry_failed)
     if changes.pending.num_rows:
-        check_featurizer(config.featurizer)  # before a table is made
+        check_decoder(config.featurizer)
+        backbone = BackboneProcess(config.featurizer)  # refuses bad weights before a table is made
     rewrite = RewriteOnWorkers(config.tables, FEATURES, partition=featurizer)
     ledger = Ledger(config.tables, featurizer=featurizer, rewrite=rewrite)
     save_config(config.featurizer, config.tables)
@@ -132,8 +134,8 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
         ledger.prune(changes.removed.to_pylist())
     if changes.pending.num_rows:
         connect()
-        prepared = prepare_backbone(config.featurizer)
         segments = plan(changes.pending, ledger, config=config)
+        prepared = prepare_backbone(backbone)
         _featurize_and_commit(segments, ledger, changes, summary, config=config, prepared=prepared)
     summary.seconds = time.monotonic() - start_seconds
     return summary
