@@ -128,8 +128,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60, help="decode: of each file")
     parser.add_argument("--heights", type=int, nargs="+", default=[360, 720], help="decode: of the files")
     parser.add_argument("--codecs", nargs="+", choices=ENCODERS, default=list(ENCODERS))
-    parser.add_argument("--num-videos", type=int, default=48, help="job: 360p H.264")
-    parser.add_argument("--minutes", type=int, default=1, help="job: of each video")
+    parser.add_argument("--num-videos", type=int, default=16, help="job: 360p H.264")
+    parser.add_argument("--minutes", type=int, default=3, help="job: of each video")
     parser.add_argument("--repeats", type=int, default=3, help="interleaved; the least of each counts")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -189,6 +189,7 @@ def compare_jobs(folder: Path, options: argparse.Namespace) -> None:
     commands = {
         "ray.data.read_videos": [sys.executable, "-c", READ_VIDEOS],
         "vbert": [sys.executable, "-c", FEATURIZE],
+        "Ray alone": [sys.executable, "-c", IDLE],
     }
     best: dict[str, tuple[float, float]] = {}
     for number in range(options.repeats):
@@ -197,17 +198,26 @@ def compare_jobs(folder: Path, options: argparse.Namespace) -> None:
             with peak_megabytes() as peak:
                 places = [str(folder / "corpus"), str(output), str(cores)]
                 ended = subprocess.run([*command, *places], stdout=subprocess.PIPE, text=True, check=True)
-            shutil.rmtree(output)
+            shutil.rmtree(output, ignore_errors=True)
             num_clips, seconds = map(float, ended.stdout.split()[-2:])
             best[name] = max(best.get(name, (0.0, 0.0)), (num_clips / seconds, peak[0]))
     of_each = f"{options.num_videos} videos of {options.minutes} min, 360p H.264"
     print(f"{of_each}, {cores} cores, efficientnet_lite0, Ray's start left out")
-    print("| | clips/s | of the peer's | peak memory, MB |\n|---|---|---|---|")
-    peer_rate, _ = best["ray.data.read_videos"]
+    print("| | clips/s | of the peer's | peak memory, MB | of the peer's |\n|---|---|---|---|---|")
+    peer_rate, peer_megabytes = best["ray.data.read_videos"]
     for name, (rate, megabytes) in best.items():
-        print(f"| {name} | {rate:.1f} | {rate / peer_rate:.1f} | {megabytes:,.0f} |")
+        rates = f"{rate:.1f} | {rate / peer_rate:.1f}" if rate else "- | -"
+        print(f"| {name} | {rates} | {megabytes:,.0f} | {megabytes / peer_megabytes:.2f} |")
 
 
+# Ray with nothing to do: what both of the others have in their memory, too.
+IDLE = """
+import sys, time
+import ray
+ray.init(num_cpus=int(sys.argv[3]), logging_level="ERROR", log_to_driver=False)
+time.sleep(20)
+print(0, 20)
+"""
 FEATURIZE = """
 import sys, time
 import ray
@@ -226,7 +236,7 @@ def peak_megabytes() -> Iterator[list[float]]:
     peak, is_over = [0.0], threading.Event()
 
     def watch() -> None:
-        while not is_over.wait(0.5):
+        while not is_over.wait(2):
             total = 0
             for process in psutil.Process().children(recursive=True):
                 try:

@@ -103,6 +103,11 @@ def test_a_backbone_wants_what_torchvision_and_the_paper_say():
     assert (s3d.frames_per_clip, s3d.size, s3d.crop_share) == (30, 224, 224 / 256)
     assert s3d.mean == (0.43216, 0.394666, 0.37645)
     assert find_backbone("inception_v3").input().crop_share == 299 / 342
+    scaled = {
+        name: find_backbone(name).input().interpolation for name in ("efficientnet_lite0", *TORCHVISION)
+    }
+    assert scaled.pop("efficientnet_lite0") == "bicubic"
+    assert set(scaled.values()) == {"bilinear"}
     r2plus1d = find_backbone("r2plus1d_18").input()
     assert (r2plus1d.frames_per_clip, r2plus1d.size, r2plus1d.crop_share) == (16, 112, 112 / 128)
     mvit = find_backbone("mvit_v2_s").input()
@@ -286,6 +291,8 @@ def test_a_hugging_face_feature_is_the_models_own_of_what_its_processor_makes(ki
     torch.testing.assert_close(run(trunk, as_decoded(frames, wants))[0], expected, rtol=1e-4, atol=1e-5)
     export_graph(trunk, as_decoded(frames, wants))  # ExportError if its outputs are others
     assert wants.crop_share == wants.size / side
+    # As the processors of these have it by default, in transformers and in their papers' code.
+    assert wants.interpolation == ("bicubic" if kind in ("clip", "convnext", "dinov2") else "bilinear")
 
 
 def test_a_pooler_that_the_weights_lack_is_not_made_up(tmp_path: Path):

@@ -12,7 +12,7 @@ import pytest
 
 from tests.videos import FFMPEG
 from vbert.decode import decode_clips
-from vbert.frame_grid import Clip, ClipSpec, crop_box
+from vbert.frame_grid import Clip, ClipSpec, Interpolation, crop_box
 from vbert.media import Segment, exact, plan_segments, probe_video
 
 VIDEOS = [
@@ -36,11 +36,17 @@ VIDEOS = [
 ]
 
 
-def spec_for(path: Path, *, size: int = 45) -> ClipSpec:
+def spec_for(path: Path, *, size: int = 45, interpolation: Interpolation = "bicubic") -> ClipSpec:
     """Clips so short that each video has some."""
     seconds = probe_video(str(path)).duration_seconds
     clip_seconds = 0.7 if seconds > 2 else 0.3 if seconds > 0.5 else 0.06
-    return ClipSpec(clip_seconds=clip_seconds, frames_per_clip=9, size=size, crop_share=0.875)
+    return ClipSpec(
+        clip_seconds=clip_seconds,
+        frames_per_clip=9,
+        size=size,
+        crop_share=0.875,
+        interpolation=interpolation,
+    )
 
 
 def decode_all(path: Path, spec: ClipSpec) -> list[Clip]:
@@ -69,9 +75,8 @@ def frames_by_ffmpeg(path: Path, spec: ClipSpec) -> tuple[list[Fraction], Fracti
     """Times, half a tick, and planes of all frames, by the ffmpeg command: rotated of its own accord."""
     probe = probe_video(str(path))
     x, y, width, height = crop_box(probe.width, probe.height, crop_share=spec.crop_share)
-    chain = (
-        f"crop={width}:{height}:{x}:{y},scale={spec.size}:{spec.size}:flags=bicubic,format=yuv420p,showinfo"
-    )
+    scale = f"scale={spec.size}:{spec.size}:flags={spec.interpolation}"
+    chain = f"crop={width}:{height}:{x}:{y},{scale},format=yuv420p,showinfo"
     command = [FFMPEG, "-nostdin", "-i", path, "-map", "0:v:0", "-vf", chain, "-fps_mode", "passthrough"]
     result = subprocess.run([*command, "-f", "rawvideo", "-"], check=True, capture_output=True)
     log = result.stderr.decode("utf-8", "replace")
@@ -81,10 +86,14 @@ def frames_by_ffmpeg(path: Path, spec: ClipSpec) -> tuple[list[Fraction], Fracti
     return seconds, tick / 2, planes
 
 
-@pytest.mark.parametrize("name", VIDEOS)
-def test_frames_and_pixels_are_those_of_the_ffmpeg_command(real_videos: Path, name: str):
+@pytest.mark.parametrize(
+    ("name", "interpolation"), [*((name, "bicubic") for name in VIDEOS), ("bikes.mp4", "bilinear")]
+)
+def test_frames_and_pixels_are_those_of_the_ffmpeg_command(
+    real_videos: Path, name: str, interpolation: Interpolation
+):
     path = real_videos / name
-    spec = spec_for(path)
+    spec = spec_for(path, interpolation=interpolation)
     seconds, half_tick, planes = frames_by_ffmpeg(path, spec)
     tolerance = min(half_tick, Fraction(1, 1000))
     largest_difference = 2 if "rotated" in name else 0  # the command turns the picture before it scales it

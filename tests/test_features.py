@@ -158,7 +158,7 @@ def test_the_decoder_is_asked_for_what_the_backbone_wants():
     )
     assert clip_spec(FeaturizerConfig(backbone="s3d", clip_seconds=2.0)).frames_per_clip == 30
     assert clip_spec(FeaturizerConfig(backbone="inception_v3", frames_per_clip=5)) == ClipSpec(
-        clip_seconds=1.5, frames_per_clip=5, size=299, crop_share=299 / 342
+        clip_seconds=1.5, frames_per_clip=5, size=299, crop_share=299 / 342, interpolation="bilinear"
     )
 
 

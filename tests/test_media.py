@@ -121,6 +121,12 @@ def test_what_is_not_a_video_is_a_video_error_with_ffmpeg_s_reason(
         probe_video(str(path))
 
 
+def test_a_pipe_is_not_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "a.mp4")
+    with pytest.raises(VideoError, match=r"^probe: a pipe, a socket or a device, not a file$"):
+        probe_video(str(tmp_path / "a.mp4"))
+
+
 def test_a_codec_that_ffmpeg_does_not_know_is_a_video_error(video: Path, tmp_path: Path):
     path = tmp_path / "unknown.mp4"
     path.write_bytes(video.read_bytes().replace(b"avc1", b"zzz9"))

@@ -1,6 +1,7 @@
 """Transcripts as people and machines write them -> sentences with times."""
 
 import json
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -225,7 +226,10 @@ def test_more_words_than_anyone_says_are_a_videos_error_before_they_take_gigabyt
         parse_transcript(json.dumps({"events": [{"tStartMs": 0, "segs": [{"utf8": piece * 2_000_001}]}]}))
 
 
-def test_a_missing_or_huge_file_is_a_videos_error(tmp_path: Path):
+def test_a_missing_or_huge_file_or_a_pipe_is_a_videos_error(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.vtt")
+    with pytest.raises(VideoError, match="a pipe, a socket or a device, not a file"):
+        read_transcript(str(tmp_path / "pipe.vtt"))
     with pytest.raises(VideoError, match="No such file"):
         read_transcript(str(tmp_path / "none.vtt"))
     with (tmp_path / "huge.vtt").open("wb") as file:

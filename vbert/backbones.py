@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from vbert.errors import UserError, one_line
+from vbert.frame_grid import Interpolation
 from vbert.weight_files import file_identity
 
 HUGGING_FACE = "hf:"
@@ -21,8 +22,8 @@ class BackboneInput:
     """What a backbone wants to see.
 
     `frames_per_clip` is its default; a user may choose another in min_frames..max_frames (None: no end).
-    `crop_share` is the side of the centred square over the shorter side of the picture; `mean` and `std`
-    are of RGB in [0, 1].
+    `crop_share` is the side of the centred square over the shorter side of the picture, `interpolation` how
+    the network's training scaled pictures; `mean` and `std` are of RGB in [0, 1].
     """
 
     frames_per_clip: int
@@ -30,6 +31,7 @@ class BackboneInput:
     max_frames: int | None
     size: int
     crop_share: float
+    interpolation: Interpolation
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
@@ -65,13 +67,14 @@ class EfficientNetLite0(Backbone):
     file: str | None = None
 
     def input(self) -> BackboneInput:
-        """As TensorFlow trained it: (x - 127) / 128, the 224 square in a picture of shorter side 256."""
+        """As TensorFlow trained it: (x - 127) / 128; bicubic, shorter side 256, of which the 224 square."""
         return BackboneInput(
             frames_per_clip=3,  # 2 fps at 1.5 s
             min_frames=1,
             max_frames=None,
             size=224,
             crop_share=224 / 256,
+            interpolation="bicubic",
             mean=(127 / 255,) * 3,
             std=(128 / 255,) * 3,
         )
@@ -118,6 +121,7 @@ class Torchvision(Backbone):
             max_frames=most,
             size=transform.crop_size[0],
             crop_share=transform.crop_size[0] / transform.resize_size[0],
+            interpolation="bilinear" if transform.interpolation.value == "bilinear" else "bicubic",
             mean=tuple(transform.mean),
             std=tuple(transform.std),
         )
@@ -172,6 +176,7 @@ class HuggingFace(Backbone):
         What the processor makes of a black and of a white picture tells size, mean and std, however it
         rescales. Where it would squeeze a picture into a square, the centred square is taken instead.
         """
+        from PIL.Image import Resampling
         from transformers import AutoImageProcessor, AutoVideoProcessor
 
         num_frames = self.num_frames()
@@ -190,6 +195,7 @@ class HuggingFace(Backbone):
             max_frames=num_frames,
             size=height,
             crop_share=min(1.0, crop_pct or height / (shorter_side or height)),
+            interpolation="bilinear" if processor.resample == Resampling.BILINEAR else "bicubic",
             mean=tuple(mean.tolist()),
             std=tuple(std.tolist()),
         )

@@ -67,6 +67,6 @@ def _crop_and_scale(frame: np.ndarray, spec: ClipSpec, times: FrameTimes) -> np.
     x, y, crop_width, crop_height = crop_box(width, height, crop_share=spec.crop_share, pixel_aspect=aspect)
     cropped = torch.from_numpy(frame[y : y + crop_height, x : x + crop_width]).permute(2, 0, 1)
     resize = torch.nn.functional.interpolate
-    scaled = resize(cropped[None], (spec.size, spec.size), mode="bicubic", antialias=True)
+    scaled = resize(cropped[None], (spec.size, spec.size), mode=spec.interpolation, antialias=True)
     pixels: np.ndarray = scaled[0].permute(1, 2, 0).numpy()
     return pixels

@@ -259,7 +259,11 @@ class FrameScaler:
                 range=str(int(frame.color_range)),
             ),
             graph.add("crop", f"{width}:{height}:{x}:{y}"),
-            graph.add("scale", f"{size}:{size}:out_color_matrix={matrix}:out_range={output_range}"),
+            graph.add(
+                "scale",
+                f"{size}:{size}:flags={self._spec.interpolation}"
+                f":out_color_matrix={matrix}:out_range={output_range}",
+            ),
             graph.add("format", "yuv420p"),
             *(graph.add(*turn) for turn in _turns(frame)),  # now the picture is small, and square
             graph.add("buffersink"),

@@ -69,7 +69,7 @@ def _clips(torchcodec: ModuleType, uri: str, segment: Segment, spec: ClipSpec) -
 
 
 def _crop_and_scale(torchcodec: ModuleType, times: FrameTimes, spec: ClipSpec, *, rotation: int) -> list[Any]:
-    """The centred square, scaled; torchcodec turns the picture first."""
+    """The centred square, scaled, always bilinear; torchcodec turns the picture first."""
     _, _, width, height = crop_box(
         times.width, times.height, crop_share=spec.crop_share, pixel_aspect=times.pixel_aspect
     )

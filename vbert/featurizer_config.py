@@ -72,6 +72,7 @@ def clip_spec(config: FeaturizerConfig) -> ClipSpec:
         frames_per_clip=num_frames,
         size=wants.size,
         crop_share=wants.crop_share,
+        interpolation=wants.interpolation,
     )
 
 

@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import re
+import stat
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -53,6 +54,7 @@ FIXES = {
     errno.EEXIST: "correct the path: a file stands where a folder should",
     errno.EISDIR: "correct the path: a folder stands where a file should",
     errno.ENAMETOOLONG: "shorten the path",
+    errno.ESPIPE: "name a file",
 }
 # As Python and Rust name an error's number, also within what Ray tells of a worker's error.
 ERROR_NUMBER = re.compile(r"\[Errno (\d+)\]|\(os error (\d+)\)")
@@ -216,9 +218,17 @@ def open_file(uri: str) -> Any:
     """The file at `uri`, open for reading bytes; its errors are those of `open` and `list_files`."""
     path = local_path(uri)
     if path is not None:
+        check_seekable(path)
         return Path(path).open("rb")
     store, store_path = filesystem_of(uri)
     return store.open(store_path, "rb", block_size=RANGE_BYTES)
+
+
+def check_seekable(path: str) -> None:
+    """Raises OSError for a pipe, a socket or a device, which may keep who opens it waiting for ever."""
+    mode = Path(path).stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.ESPIPE, "a pipe, a socket or a device, not a file", path)
 
 
 def stem_of(uri: str) -> str:

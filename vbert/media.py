@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vbert.errors import VideoError
-from vbert.files import local_path, open_file
+from vbert.files import check_seekable, local_path, open_file
 
 # AVI stores no presentation times. FFmpeg guesses them from the order of decoding, and the guesses jump back
 # and forth where there are B-frames; the decoding time of the packet that completes a frame is steady.
@@ -91,6 +91,7 @@ def open_video(uri: str) -> Iterator[InputContainer]:
     """
     path = local_path(uri)
     if path is not None:
+        check_seekable(path)
         # "file:" keeps FFmpeg from reading a protocol into names such as "a:b.mp4" or "-.mp4".
         with _open_container("file:" + path, protocols="file") as container:
             yield container
