@@ -36,7 +36,7 @@ lint: $(READY)  ## format, lint, types and bandit
 	$(BIN)/mypy
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml vbert jobs demo benchmarks tools
 
-check: lint  ## the same and the fast tests, in under two minutes
+check: lint audit  ## the same, known vulnerabilities and the fast tests, in under two minutes
 	$(BIN)/python -m pytest -q -m "not slow"
 
 audit: $(READY)  ## known vulnerabilities of the versions in requirements.lock
