@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from demo.run import ROOT, run, say
+from demo.run import ROOT, precision, run, say
 from vbert.margins import Comparison
 
 EPOCHS, RATE = 8, 3e-4
@@ -92,7 +92,7 @@ def finetune_command(demo: Path, output: Path, trial: Trial) -> list[object]:
         *("jobs/finetune.py", "--task", trial.task, "--tables", demo / "tables"),
         *("--model", demo / "run" / "model", "--annotations", demo / "corpus" / trial.annotations),
         *("--output", output, "--num-epochs", EPOCHS, "--optimizer.learning-rate", RATE),
-        *("--lanes", 1, "--precision", "bf16", *trial.options),
+        *("--lanes", 1, "--precision", precision(), *trial.options),
     ]
 
 
