@@ -198,7 +198,6 @@ def compare_jobs(folder: Path, options: argparse.Namespace) -> None:
             with peak_megabytes() as peak:
                 places = [str(folder / "corpus"), str(output), str(cores)]
                 ended = subprocess.run([*command, *places], stdout=subprocess.PIPE, text=True, check=True)
-            shutil.rmtree(output, ignore_errors=True)
             num_clips, seconds = map(float, ended.stdout.split()[-2:])
             best[name] = max(best.get(name, (0.0, 0.0)), (num_clips / seconds, peak[0]))
     of_each = f"{options.num_videos} videos of {options.minutes} min, 360p H.264"

@@ -291,7 +291,7 @@ def test_a_hugging_face_feature_is_the_models_own_of_what_its_processor_makes(ki
     torch.testing.assert_close(run(trunk, as_decoded(frames, wants))[0], expected, rtol=1e-4, atol=1e-5)
     export_graph(trunk, as_decoded(frames, wants))  # ExportError if its outputs are others
     assert wants.crop_share == wants.size / side
-    # As the processors of these have it by default, in transformers and in their papers' code.
+    # The defaults of these models' processors.
     assert wants.interpolation == ("bicubic" if kind in ("clip", "convnext", "dinov2") else "bilinear")
 
 

@@ -17,7 +17,7 @@ from tests.cooking_tables import cooking_tables
 from tests.job_process import Job, start_job
 from tests.ray_nodes import WITH_DASHBOARD, cluster_of, workers_of
 from tests.table_rows import rows_of
-from tests.tiny import bert_folder
+from tests.tiny import FOODS, bert_folder
 from tests.videos import Video, write_video
 
 pytestmark = pytest.mark.slow
@@ -74,11 +74,14 @@ def test_with_gpus_the_cpus_of_all_nodes_decode_for_them(corpus: Path, undisturb
 
 
 def test_jobs_are_submitted_to_a_cluster(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """`ray job submit` with a working directory: featurize; pretrain on documents at hand."""
+    """`ray job submit` with a working directory: featurize; pretrain and evaluate on documents at hand."""
     tables, model = tmp_path / "tables", tmp_path / "run"
     vocabulary = cooking_tables(str(tmp_path / "cooking"), num_videos=20)
     documents = ["--tables", tmp_path / "cooking"]
     bert = bert_folder(tmp_path / "bert")
+    clips = tmp_path / "clips.csv"
+    rows = [f"cooking-{number},0,6,cut,{food}" for number, food in enumerate(FOODS[:2])]
+    clips.write_text("\n".join(["video_id,start_seconds,end_seconds,verb,object", *rows]))
     # On a cluster's nodes `python` is the environment's that has vbert.
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     with cluster_of({"num_cpus": 1}, {"num_cpus": 1}, head=WITH_DASHBOARD) as cluster:
@@ -93,12 +96,13 @@ def test_jobs_are_submitted_to_a_cluster(corpus: Path, tmp_path: Path, monkeypat
         sizes = ["--num-steps", 4, "--lanes", 2, "--rows-per-step", 4]
         inputs = [*documents, "--vocabulary", vocabulary, "--model.bert", bert, "--sequences.row-length", 64]
         submit("pretrain", *inputs, *sizes, "--output", model)
-    assert (model / "model" / "config.json").exists()
+        said = submit("evaluate_zero_shot", *documents, "--model", model / "model", "--clips", clips)
+    assert "verb top-1" in said
 
 
 def run(command: list[str], *, status: int) -> str:
     """What a command says. `ray job submit` ends with 1 whatever the job's own status was but 0."""
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == status, ended.stdout + ended.stderr
     return ended.stdout
 

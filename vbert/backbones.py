@@ -121,7 +121,7 @@ class Torchvision(Backbone):
             max_frames=most,
             size=transform.crop_size[0],
             crop_share=transform.crop_size[0] / transform.resize_size[0],
-            interpolation="bilinear" if transform.interpolation.value == "bilinear" else "bicubic",
+            interpolation=transform.interpolation.value,
             mean=tuple(transform.mean),
             std=tuple(transform.std),
         )
