@@ -16,6 +16,9 @@ import torch
 # 1,024 rows x 1,024 dimensions x 4 B = 4 MB, which stays in a core's cache. Measured on 100,000 x 1,024, one
 # core, against blocks of 64 MB: squared_distances 0.04 s instead of 0.43 s, nearest 0.11 s instead of 0.56 s.
 VALUES_PER_BLOCK = 2**20
+# 256 MB, over which a GPU works longer than it takes to be told. Measured on an H200, a tree of 12^4 leaves
+# on 1,000,000 x 1,024: 19 s, of which 16 s are its 1,728 small nodes; with the CPU's blocks 29 s.
+VALUES_PER_GPU_BLOCK = 2**26
 
 
 class Clustering(NamedTuple):
@@ -134,7 +137,8 @@ def squared_errors(points: torch.Tensor, centroids: torch.Tensor, labels: torch.
 
 
 def blocks(points: torch.Tensor) -> Iterator[slice]:
-    """Slices of the rows of `points` [N, D] that hold VALUES_PER_BLOCK numbers, or one row."""
-    num_rows = max(1, VALUES_PER_BLOCK // max(1, points.shape[1]))
+    """Slices of the rows of `points` [N, D] that hold a block's numbers, or one row."""
+    num_values = VALUES_PER_BLOCK if points.device.type == "cpu" else VALUES_PER_GPU_BLOCK
+    num_rows = max(1, num_values // max(1, points.shape[1]))
     for start in range(0, len(points), num_rows):
         yield slice(start, start + num_rows)
