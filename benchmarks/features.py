@@ -8,7 +8,7 @@ norms and lays tensors out channels last. S3D and ResNet-50 get random weights, 
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -68,9 +68,19 @@ def clips_per_second(run: Callable[[], object], *, num_clips: int) -> float:
     return num_clips / (time.perf_counter() - start)
 
 
-def compare(name: str, *, weights: str | None, network: nn.Module) -> str:
+def backbones_with_weights() -> Iterator[tuple[FeaturizerConfig, nn.Module]]:
+    """Each backbone's options, with weights in a file until the next is asked for, and its plain network."""
+    for name in CLIPS_PER_ROUND:
+        network = plain_network(name)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"{name}.pth"
+            torch.save(network.state_dict(), path)
+            yield FeaturizerConfig(backbone=name, weights=str(path)), network
+
+
+def compare(config: FeaturizerConfig, network: nn.Module) -> str:
     """One line of the table; the two take turns, so that a busy machine is busy for both."""
-    config = FeaturizerConfig(backbone=name, weights=weights)
+    name = config.backbone
     featurizer = open_featurizer(config, device="cpu")
     num_clips = CLIPS_PER_ROUND[name]
     clips = random_clips(featurizer.spec, num_clips=num_clips)
@@ -95,12 +105,8 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     print(f"{'backbone':20} {'frames':>6} {'plain clips/s':>12} {'ours clips/s':>12} {'ratio':>6}")
-    with tempfile.TemporaryDirectory() as folder:
-        for name in CLIPS_PER_ROUND:
-            network = plain_network(name)
-            path = Path(folder) / f"{name}.pth"
-            torch.save(network.state_dict(), path)
-            print(compare(name, weights=str(path), network=network), flush=True)
+    for config, network in backbones_with_weights():
+        print(compare(config, network), flush=True)
 
 
 if __name__ == "__main__":

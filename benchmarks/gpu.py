@@ -7,21 +7,19 @@ of a large float16 matrix product there. Ours takes frames in memory, a segment 
 colour conversion, normalisation and the way back included. S3D and ResNet-50 get random weights.
 """
 
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.features import plain_network, random_clips
+from benchmarks.features import backbones_with_weights, random_clips
 from vbert.backbones import find_backbone
 from vbert.featurizer_config import FeaturizerConfig
 from vbert.networks import load_trunk
-from vbert.torch_features import FRAMES_PER_CUDA_BATCH, TorchFeaturizer
+from vbert.torch_features import TorchFeaturizer
+from vbert.training import matrix_product_flops
 
-BACKBONES = ("efficientnet_lite0", "resnet50", "s3d")
 SECONDS_A_MEASUREMENT = 2.0
 MATRIX_SIZE = 8192
 CLIPS_PER_SEGMENT = 40  # a minute of clips of 1.5 s
@@ -32,15 +30,12 @@ def main() -> None:
     if not torch.cuda.is_available():
         raise SystemExit("benchmarks.gpu: torch sees no GPU here")
     torch.manual_seed(0)
-    limit = matmul_flops()
+    limit = matrix_product_flops(torch.device("cuda"), torch.float16, size=MATRIX_SIZE)
     print(f"{torch.cuda.get_device_name()}: {limit / 1e12:.0f} TFLOP/s in a float16 matrix product")
     print("| backbone | GFLOP a clip | arithmetic | network alone | ours, clips/s | of the network alone |")
     print("|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
-        for name in BACKBONES:
-            path = Path(folder) / f"{name}.pth"
-            torch.save(plain_network(name).state_dict(), path)
-            print(compare(FeaturizerConfig(backbone=name, weights=str(path)), limit), flush=True)
+    for config, _ in backbones_with_weights():
+        print(compare(config, limit), flush=True)
 
 
 def compare(config: FeaturizerConfig, limit: float) -> str:
@@ -50,8 +45,7 @@ def compare(config: FeaturizerConfig, limit: float) -> str:
     ours = per_second(lambda: featurizer.extract(clips)) * len(clips)
 
     network = load_trunk(find_backbone(config.backbone, config.weights)).to("cuda", torch.float16)
-    batch_size = max(1, FRAMES_PER_CUDA_BATCH // featurizer.spec.frames_per_clip)
-    batch = featurizer.pixels(clips[:batch_size]).half()
+    batch = featurizer.pixels(clips[: featurizer.batch_size]).half()
 
     @torch.inference_mode()
     def run_network() -> None:
@@ -66,17 +60,6 @@ def compare(config: FeaturizerConfig, limit: float) -> str:
         f"| {config.backbone} | {flops / 1e9:.1f} | {limit / flops:,.0f} | {alone:,.0f} | {ours:,.0f} |"
         f" {ours / alone:.2f} |"
     )
-
-
-def matmul_flops() -> float:
-    """Operations a second."""
-    left, right = (torch.randn(MATRIX_SIZE, MATRIX_SIZE, device="cuda").half() for _ in range(2))
-
-    def multiply() -> None:
-        left @ right
-        torch.cuda.synchronize()
-
-    return per_second(multiply) * 2 * MATRIX_SIZE**3
 
 
 def per_second(run: Callable[[], object]) -> float:

@@ -1,7 +1,8 @@
 """k-means with torch: k-means++ seeding, Lloyd's iterations as a map and a sum, no empty cluster.
 
 N points, D dimensions, K clusters. Points and centroids are float32; sums and distances are taken in blocks
-of rows, so that memory beyond the points stays at tens of MB and never is [N, K] numbers.
+of rows, so that memory beyond the points stays at tens of MB (on a GPU, at some blocks of 256 MB) and never
+is [N, K] numbers.
 
 Threads: most calls are short. On cores that others use too, a thread that waits for its turn holds up all
 (measured on two busy cores, a tree on 30,000 x 256: 47 s with two threads, 7 s with one).

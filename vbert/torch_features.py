@@ -56,12 +56,12 @@ class TorchFeaturizer:
         self.spec = clip_spec(config)
         self.feature_dim = self._trunk.feature_dim
         # On a CPU one clip, since more would be out of cache.
-        self._batch_size = max(1, FRAMES_PER_CUDA_BATCH // self.spec.frames_per_clip) if self._is_cuda else 1
+        self.batch_size = max(1, FRAMES_PER_CUDA_BATCH // self.spec.frames_per_clip) if self._is_cuda else 1
 
     @torch.inference_mode()
     def extract(self, clips: Sequence[Clip]) -> np.ndarray:
         """As `Featurizer.extract`."""
-        batches = [clips[at : at + self._batch_size] for at in range(0, len(clips), self._batch_size)]
+        batches = [clips[at : at + self.batch_size] for at in range(0, len(clips), self.batch_size)]
         features = [self._features(batch, in_float16=self._is_cuda) for batch in batches]
         if self._is_cuda:
             # float16 has three bits more than bfloat16, but ends at 65504: what overflows is done again

@@ -109,8 +109,12 @@ def peak_flops(device: torch.device, precision: Precision) -> float:
         known = [flops for key, flops in PEAK_FLOPS.items() if key in name]
         if known:
             return known[0]
-    size = 1536
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    return matrix_product_flops(device, dtype, size=1536)
+
+
+def matrix_product_flops(device: torch.device, dtype: torch.dtype, *, size: int) -> float:
+    """Operations a second of the fastest of five products of two [size, size]."""
     left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     rates = []
     for _ in range(5):
