@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.job_process import end_jobs
+
 ROOT = Path(__file__).parents[1]
 # Ray tells its makers nothing of tests, and starts no actor for it in each of their jobs.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -38,6 +40,13 @@ def ray_cluster() -> Iterator[str]:
 
     with cluster_of(head={**QUIET, "num_cpus": 2}) as cluster:
         yield cluster.address
+
+
+@pytest.fixture(autouse=True)
+def jobs_end() -> Iterator[None]:
+    """A job that a failed test has left goes with it, and takes no CPU from the next ones."""
+    yield
+    end_jobs()
 
 
 @pytest.fixture

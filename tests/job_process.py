@@ -4,10 +4,12 @@ import atexit
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 JOBS = Path(__file__).parents[1] / "jobs"
@@ -49,6 +51,9 @@ class Job(subprocess.Popen[str]):
         return self.said()
 
 
+STARTED: list[Job] = []  # by the present test
+
+
 def start_job(
     name: str, *options: str, folder: Path, address: str, workers_environment: Mapping[str, str] | None = None
 ) -> Job:
@@ -61,7 +66,19 @@ def start_job(
         runtime_env = {"runtime_env": {"env_vars": dict(workers_environment)}}
         environment["RAY_JOB_CONFIG_JSON_ENV_VAR"] = json.dumps(runtime_env)
     command = [sys.executable, str(JOBS / f"{name}.py"), *options]
-    return Job(command, folder=folder, environment=environment)
+    job = Job(command, folder=folder, environment=environment)
+    STARTED.append(job)
+    return job
+
+
+def end_jobs() -> None:
+    """Kill what a test that failed has left running."""
+    while STARTED:
+        job = STARTED.pop()
+        if job.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(job.pid, signal.SIGKILL)
+            job.wait()
 
 
 def finish(job: Job) -> str:

@@ -1,5 +1,6 @@
 """One video's way without Ray: planned, decoded and featurized, what fails included."""
 
+import time
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +13,13 @@ import pytest
 from tests.videos import Video, break_packets, write_video
 from vbert.corpus import list_corpus
 from vbert.features import Featurizer
-from vbert.featurization import decode_segments, decoded_bytes, featurize_decoded, featurize_segments
+from vbert.featurization import (
+    Effort,
+    decode_segments,
+    decoded_bytes,
+    featurize_decoded,
+    featurize_segments,
+)
 from vbert.featurizer_config import FeaturizerConfig
 from vbert.ledger import DONE, ledger_row
 from vbert.planning import check_transcripts, plan_videos
@@ -146,9 +153,13 @@ def test_clips_that_travel_to_another_node_give_the_same_features(
     (folder / "gone.mp4").unlink()
     config = replace(CONFIG, decoder=decoder)
     together = featurize_segments(planned, featurizer, config=config)
+    start_seconds = time.time()
     decoded = list(decode_segments(planned, config=config))
+    end_seconds = time.time()
     assert [rows.num_rows for rows in decoded] == [1] * planned.num_rows
-    apart = featurize_decoded(pa.concat_tables(decoded), featurizer, config=config)
+    effort = Effort()
+    apart = featurize_decoded(pa.concat_tables(decoded), featurizer, config=config, effort=effort)
+    assert start_seconds <= effort.began_at <= end_seconds, "work begins where frames are decoded"
     assert apart[0].equals(together[0])
     assert apart[1].equals(together[1])
     states = [row["state"] for row in apart[0].to_pylist()]

@@ -1,9 +1,10 @@
 """Segments -> decoded, featurized rows: what one worker does for one segment, failures included."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -30,20 +31,23 @@ DECODED = pa.schema(
         ("color_matrix", pa.list_(pa.string())),
         ("full_range", pa.list_(pa.bool_())),
         ("decode_seconds", pa.float64()),
+        ("began_at", pa.float64()),
     ]
 )
 
 
 @dataclass(slots=True)
 class Effort:
-    """Where the time went."""
+    """When the work began, and where the time went."""
 
+    began_at: float = math.inf  # of the first decoding, seconds since 1970
     decode_seconds: float = 0.0  # of the CPU: what waits for a bucket is not decoding
     backbone_seconds: float = 0.0
 
     @contextmanager
     def decoding(self, cpu_seconds: Callable[[], float]) -> Iterator[None]:
         """Around the decoder, with the clock of what it runs on."""
+        self.began_at = min(self.began_at, time.time())
         start_seconds = cpu_seconds()
         yield
         self.decode_seconds += cpu_seconds() - start_seconds
@@ -94,8 +98,7 @@ def decode_segments(
     for row in segments.to_pylist():
         effort = Effort()
         clips = _decode(row, config, effort, process) if row["state"] == "pending" else []
-        packed = _packed(clips) | {"decode_seconds": effort.decode_seconds}
-        yield pa.Table.from_pylist([row | packed], schema=DECODED)
+        yield pa.Table.from_pylist([row | _packed(clips) | asdict(effort)], schema=DECODED)
 
 
 def featurize_decoded(
@@ -103,6 +106,7 @@ def featurize_decoded(
 ) -> tuple[pa.Table, pa.Table]:
     """Rows of DECODED -> what `featurize_segments` gives for their segments."""
     effort = effort or Effort()
+    effort.began_at = min([effort.began_at, *decoded["began_at"].to_pylist()])
     effort.decode_seconds += pc.sum(decoded["decode_seconds"]).as_py() or 0.0
     segments = decoded.select(SEGMENTS.names)
     spec = clip_spec(config)

@@ -248,12 +248,26 @@ def arrow_filesystem(uri: str) -> tuple[pyarrow.fs.FileSystem, str]:
     return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(filesystem)), path
 
 
-def write_json(uri: str, value: Any) -> None:
-    """Write a file and, if need be, its folder."""
+def write_file(uri: str, data: bytes) -> None:
+    """Write a file and, if need be, its folder. Nobody ever sees a part of it, whenever this is cut off."""
     filesystem, path = filesystem_of(uri)
     with writing(uri):
         filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-        filesystem.pipe_file(path, json.dumps(value, indent=2).encode())
+        if not isinstance(filesystem, LocalFileSystem):  # stores show a file when they have all of it
+            filesystem.pipe_file(path, data)
+            return
+        part = f"{path}.{uuid.uuid4().hex}.part"
+        try:
+            filesystem.pipe_file(part, data)
+            Path(part).replace(path)
+        except BaseException:
+            Path(part).unlink(missing_ok=True)
+            raise
+
+
+def write_json(uri: str, value: Any) -> None:
+    """Write a file as `write_file` does."""
+    write_file(uri, json.dumps(value, indent=2).encode())
 
 
 def read_object(uri: str, *, fix: str) -> dict[str, Any]:

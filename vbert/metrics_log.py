@@ -7,7 +7,7 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 
 from vbert.errors import UserError
-from vbert.files import filesystem_of, writing
+from vbert.files import filesystem_of, write_file, writing
 
 METRICS = "metrics.jsonl"
 
@@ -16,12 +16,12 @@ class MetricsLog:
     """Writes to a folder or bucket. One process may do so at a time.
 
     The file of lines is written anew each time (a line every 50 steps of half a million is 5 MB), since
-    object stores cannot append; what a run that was cut off has logged beyond its last checkpoint is dropped.
+    object stores cannot append, and whole, for those who read it meanwhile; what a run that was cut off has
+    logged beyond its last checkpoint is dropped.
     """
 
     def __init__(self, root: str, *, resumed_step: int) -> None:
-        self._filesystem, self._path = filesystem_of(f"{root.rstrip('/')}/{METRICS}")
-        self._filesystem.makedirs(self._path.rsplit("/", 1)[0], exist_ok=True)
+        self._uri = f"{root.rstrip('/')}/{METRICS}"
         self._lines = [line for line in read_metrics(root) if line["step"] <= resumed_step]
         self._board = SummaryWriter(f"{root.rstrip('/')}/tensorboard", purge_step=resumed_step + 1)
 
@@ -30,8 +30,8 @@ class MetricsLog:
         rounded = {name: float(f"{value:.6g}") for name, value in metrics.items()}
         self._lines.append({"step": step, **rounded})
         text = "".join(f"{json.dumps(line)}\n" for line in self._lines)
-        with writing(self._path):
-            self._filesystem.pipe_file(self._path, text.encode())
+        write_file(self._uri, text.encode())
+        with writing(self._uri):
             for name, value in metrics.items():
                 self._board.add_scalar(name, value, step)
             self._board.flush()

@@ -49,8 +49,8 @@ FILE_COLUMNS = pa.schema(
         ("num_rows", pa.int64()),
         ("stats", pa.string()),
         ("replaces_video", pa.string()),
-        # When its worker began with the first of its segments, seconds since 1970.
-        ("started_at", pa.float64()),
+        # When the decoding of its first segment began, seconds since 1970.
+        ("began_at", pa.float64()),
     ]
 )
 OUTCOMES = pa.unify_schemas([SEGMENTS, FILE_COLUMNS])
@@ -100,7 +100,7 @@ class FeaturizeSummary:
     num_failed: int = 0
     num_clips: int = 0
     seconds: float = 0.0
-    # When the first worker began with its first segment, seconds since 1970.
+    # When the decoding of the first segment began, seconds since 1970.
     working_since: float | None = None
     working_seconds: float = 0.0  # from then to the last commit: the start of Ray and of the workers left out
     failures: list[str] = field(default_factory=list)
@@ -250,7 +250,7 @@ def _collect(
     for row in sorted(rows, key=lambda row: row["path"] is None):
         if row["path"] is not None:
             micro_batch.add_file(_file_of(row), replaces_video=row["replaces_video"])
-            summary.working_since = min(summary.working_since or row["started_at"], row["started_at"])
+            summary.working_since = min(summary.working_since or row["began_at"], row["began_at"])
             continue
         summary.num_clips += (row["num_clips"] or 0) if row["state"] == "done" else 0
         if (video := micro_batch.add_segment(row)) is None:
@@ -284,12 +284,11 @@ class FeaturizeSegments:
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Rows of SEGMENTS or DECODED -> rows of OUTCOMES."""
-        started_at = time.time()
         effort = Effort()
         segments, features = self.work(batch, effort)
         self.metrics.add_segments(segments, effort)
         yield pa.concat_tables(
-            [segments, self._write(segments, features, started_at)], promote_options="default"
+            [segments, self._write(segments, features, effort)], promote_options="default"
         ).cast(OUTCOMES)
 
     def work(self, batch: pa.Table, effort: Effort) -> tuple[pa.Table, pa.Table]:
@@ -300,7 +299,7 @@ class FeaturizeSegments:
             batch.cast(SEGMENTS), self.featurizer, config=self.config, effort=effort, process=self.process
         )
 
-    def _write(self, segments: pa.Table, features: pa.Table, started_at: float) -> pa.Table:
+    def _write(self, segments: pa.Table, features: pa.Table, effort: Effort) -> pa.Table:
         """One file for all new videos, one for each changed one: these are committed when they are whole."""
         pairs = zip(segments["video_id"].to_pylist(), segments["replaces"].to_pylist(), strict=True)
         changed = sorted({video_id for video_id, replaces in pairs if replaces})
@@ -312,7 +311,7 @@ class FeaturizeSegments:
             if rows.num_rows:
                 file = self.features.write_file(rows)
                 self.metrics.add_file(file)
-                written.append(_row_of(file, name) | {"started_at": started_at})
+                written.append(_row_of(file, name) | {"began_at": effort.began_at})
         return pa.Table.from_pylist(written, schema=FILE_COLUMNS)
 
 

@@ -15,7 +15,7 @@ from vbert.checkpoint_files import check_pretrained
 from vbert.checkpoints import load_pretrained
 from vbert.errors import UserError, VideoError, require_at_least
 from vbert.examples import evenly_spaced
-from vbert.files import check_output, filesystem_of, with_absolute_paths, writing
+from vbert.files import check_output, filesystem_of, with_absolute_paths, write_file
 from vbert.metrics_log import read_metrics
 from vbert.progress import Progress
 from vbert.ray_cluster import connect, rows_as_they_come
@@ -132,10 +132,7 @@ def report(config: ReportConfig) -> ReportSummary:
         **model,
     }
     page = render(facts).encode()
-    filesystem, path = filesystem_of(config.output)
-    with writing(config.output):
-        filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-        filesystem.pipe_file(path, page)
+    write_file(config.output, page)
     return ReportSummary(
         output=config.output,
         num_bytes=len(page),

@@ -9,7 +9,7 @@ import ray.train
 
 from vbert.checkpoint_files import OPTIMIZER, read_progress
 from vbert.errors import UserError
-from vbert.files import absolute_uri, arrow_filesystem, filesystem_of
+from vbert.files import absolute_uri, arrow_filesystem, filesystem_of, write_file
 from vbert.ray_cluster import count_gpus
 
 if TYPE_CHECKING:
@@ -97,20 +97,16 @@ def best_checkpoint(result: ray.train.Result) -> tuple[ray.train.Checkpoint, dic
 
 def copy_beside(model: str, source: str, *names: str) -> None:
     """Copy files and folders of `source` to the model: what it takes to ask it about a video file."""
-    from_filesystem, from_path = filesystem_of(source)
-    to_filesystem, to_path = filesystem_of(model)
+    filesystem, path = filesystem_of(source)
     for name in names:
-        for file in from_filesystem.find(f"{from_path}/{name}"):
-            place = f"{to_path}/{file.removeprefix(from_path).lstrip('/')}"
-            to_filesystem.makedirs(place.rsplit("/", 1)[0], exist_ok=True)
-            to_filesystem.pipe_file(place, from_filesystem.cat_file(file))
+        for file in filesystem.find(f"{path}/{name}"):
+            place = f"{model.rstrip('/')}/{file.removeprefix(path).lstrip('/')}"
+            write_file(place, filesystem.cat_file(file))
 
 
 def copy_model(checkpoint: ray.train.Checkpoint, target: str) -> None:
     """The model without its optimiser, where users look for it."""
-    filesystem, path = filesystem_of(target)
-    filesystem.makedirs(path, exist_ok=True)
     with checkpoint.as_directory() as folder:
         for file in sorted(Path(folder).iterdir()):
             if file.name != OPTIMIZER:
-                filesystem.put_file(str(file), f"{path}/{file.name}")
+                write_file(f"{target.rstrip('/')}/{file.name}", file.read_bytes())

@@ -23,7 +23,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from vbert.errors import UserError
-from vbert.files import filesystem_of, writing
+from vbert.files import filesystem_of, write_file
 from vbert.kmeans import blocks, kmeans, nearest, squared_errors
 from vbert.sampling import priorities
 from vbert.schemas import is_id
@@ -305,7 +305,6 @@ def save(vocabulary: Vocabulary, root: str) -> str:
     with suppress(UserError):
         load(uri)
         return uri
-    filesystem, path = filesystem_of(uri)
     facts: dict[str, Any] = {
         "id": vocabulary.id,
         "featurizer": vocabulary.featurizer,
@@ -317,10 +316,8 @@ def save(vocabulary: Vocabulary, root: str) -> str:
         "exemplars": {leaf: [asdict(clip) for clip in clips] for leaf, clips in vocabulary.exemplars.items()},
     }
     tensors = {f"level{index}": level.contiguous() for index, level in enumerate(vocabulary.centroids)}
-    with writing(uri):
-        filesystem.makedirs(path, exist_ok=True)
-        filesystem.pipe_file(f"{path}/{TENSORS}", save_tensors(tensors))
-        filesystem.pipe_file(f"{path}/{FACTS}", json.dumps(facts, indent=1).encode())
+    write_file(f"{uri}/{TENSORS}", save_tensors(tensors))
+    write_file(f"{uri}/{FACTS}", json.dumps(facts, indent=1).encode())
     return uri
 
 
