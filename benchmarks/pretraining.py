@@ -18,11 +18,11 @@ from transformers import AutoTokenizer, BertForMaskedLM, DataCollatorForLanguage
 
 from vbert.configuration_videobert import from_bert_config
 from vbert.encoders import bert_checkpoint, bert_config, joint_vocabulary, quiet_transformers
-from vbert.lanes import MicroBatch
 from vbert.modeling_videobert import VideoBertForPreTraining
 from vbert.objective import train_step
 from vbert.pretrain import PRETRAINING
 from vbert.sequences import (
+    Batch,
     Regime,
     SequenceConfig,
     TrainingSequence,
@@ -133,7 +133,7 @@ class Ours:
             batch = {name: values[first : first + height] for name, values in rows.items()}
             yield batch, int((batch["sequence_ids"] > 0).sum()), batch["input_ids"].size
 
-    def step(self, batch: MicroBatch) -> None:
+    def step(self, batch: Batch) -> None:
         """One optimiser step, as the job makes it."""
         precision: Precision = self.options.precision
         train_step(

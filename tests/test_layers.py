@@ -1,6 +1,8 @@
 """The package is a one-way street: a module imports only from layers above it."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,7 @@ LAYERS = [
     "modeling_heads",
     "modeling_captioning",
     "task",
+    "finetune",
     "zero_shot",
     "classification",
     "question_answering",
@@ -154,6 +157,17 @@ def test_only_the_glue_imports_ray_and_only_tables_and_commits_import_delta(path
     packages = {name.split(".")[0] for name in imported_names(path)}
     assert "ray" not in packages or module_name(path).startswith("ray_")
     assert "deltalake" not in packages or module_name(path) in {"tables", "commits"}
+
+
+def test_jobs_leave_models_to_their_workers():
+    """Hugging Face's models, and what of torch comes with them, take longer to import than all the rest."""
+    jobs = sorted(path.stem for path in (ROOT / "jobs").glob("*.py"))
+    loaded = "{'transformers.modeling_utils', 'torch.distributed.fsdp', 'sympy'} & set(sys.modules)"
+    script = f"import importlib, sys\nfor name in {jobs}: importlib.import_module(name)\nprint({loaded})"
+    found = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT / "jobs", capture_output=True, text=True, check=True
+    )
+    assert found.stdout == "set()\n"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)

@@ -10,12 +10,13 @@ from vbert.checkpoints import load_optimizer, load_pretrained, read_progress, sa
 from vbert.configuration_videobert import from_bert_config
 from vbert.encoders import quiet_transformers
 from vbert.errors import UserError
-from vbert.lanes import MicroBatch, split_evenly
+from vbert.lanes import split_evenly
 from vbert.modeling_videobert import VideoBertForPreTraining
 from vbert.objective import Tally, evaluate_batches, train_step
 from vbert.pretrain import CELLS, PRETRAINING, tally_of
 from vbert.sequences import (
     IGNORED,
+    Batch,
     Regime,
     SequenceConfig,
     packed_rows,
@@ -42,7 +43,7 @@ def rows_of(videos: range, *, epoch: int, config: SequenceConfig = SEQUENCES) ->
     return packed_rows(found, WORDS, row_length=64, chance=random_generator(epoch))
 
 
-def batches_of(videos: range, *, epoch: int, at_most: int) -> list[MicroBatch]:
+def batches_of(videos: range, *, epoch: int, at_most: int) -> list[Batch]:
     rows = rows_of(videos, epoch=epoch)
     return [
         {name: values[part] for name, values in rows.items()}
@@ -51,7 +52,7 @@ def batches_of(videos: range, *, epoch: int, at_most: int) -> list[MicroBatch]:
 
 
 def steps(
-    model: VideoBertForPreTraining, batches: list[Mapping[int, MicroBatch]], *, first: int = 0,
+    model: VideoBertForPreTraining, batches: list[Mapping[int, Batch]], *, first: int = 0,
     optimizer: torch.optim.Optimizer | None = None,
 ) -> list[float]:  # fmt: skip
     """The losses of some steps in a row."""
@@ -134,7 +135,7 @@ def test_tallies_add_and_cells_without_anything_are_left_out():
 
 def test_a_resumed_run_has_the_losses_of_an_undisturbed_one(tmp_path: Path):
     """With dropout on: what is dropped hangs on the step, not on what came before."""
-    batches: list[Mapping[int, MicroBatch]] = [
+    batches: list[Mapping[int, Batch]] = [
         dict(enumerate(batches_of(range(8), epoch=epoch, at_most=2))) for epoch in range(8)
     ]
     undisturbed = steps(new_model(), batches)

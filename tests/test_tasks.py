@@ -14,10 +14,11 @@ from vbert.annotations import ANNOTATIONS
 from vbert.configuration_videobert import from_bert_config
 from vbert.errors import UserError
 from vbert.examples import Row, example_of
+from vbert.finetune import Finetuning
 from vbert.modeling_videobert import VideoBertForPreTraining
 from vbert.objective import evaluate_batches, train_step
 from vbert.sequences import random_generator
-from vbert.task import Finetuning, Inputs, Task, TaskOptions, to_tensors
+from vbert.task import Inputs, Task, TaskOptions, to_tensors
 from vbert.tasks import TASKS, open_task
 from vbert.training import OptimizerConfig, make_optimizer
 

@@ -1,16 +1,18 @@
 """How well texts and videos belong together, by a pretrained model's alignment objective."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from vbert.examples import packed_inputs, sequence_of
-from vbert.modeling_videobert import VideoBertForPreTraining
 from vbert.sequences import IGNORED
 from vbert.task import to_tensors
 from vbert.text import JointVocabulary
+
+if TYPE_CHECKING:
+    from vbert.modeling_videobert import VideoBertForPreTraining
 
 PAIRS_AT_ONCE = 256
 ROW_LENGTH = 512
@@ -18,7 +20,7 @@ ROW_LENGTH = 512
 
 @torch.inference_mode()
 def alignment_scores(
-    model: VideoBertForPreTraining,
+    model: "VideoBertForPreTraining",
     vocabulary: JointVocabulary,
     pairs: Sequence[tuple[np.ndarray, Sequence[int]]],
 ) -> np.ndarray:

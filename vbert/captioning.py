@@ -12,9 +12,7 @@ from vbert.caption_metrics import caption_figures
 from vbert.checkpoint_files import read_vocabulary
 from vbert.encoders import quiet_transformers
 from vbert.examples import Row, padded, padded_inputs
-from vbert.modeling_captioning import MAX_CAPTION_PIECES, VideoBertForCaptioning
-from vbert.objective import Batch
-from vbert.sequences import IGNORED
+from vbert.sequences import IGNORED, Batch
 from vbert.task import CaptionTask, Inputs, TaskOptions
 
 
@@ -22,7 +20,13 @@ class Captioning(CaptionTask):
     """It learns to write the captions of training; an example with several is learned once with each."""
 
     name = "captioning"
-    model_class = VideoBertForCaptioning
+
+    @staticmethod
+    def model_class() -> Any:
+        """A decoder on the encoder's states."""
+        from vbert.modeling_captioning import VideoBertForCaptioning
+
+        return VideoBertForCaptioning
 
     @classmethod
     def of(cls, rows: Sequence[Row], options: TaskOptions) -> Self:
@@ -35,7 +39,7 @@ class Captioning(CaptionTask):
         vocabulary = read_vocabulary(folder)
         with torch.random.fork_rng(), quiet_transformers():
             torch.manual_seed(seed)
-            return VideoBertForCaptioning.on_top_of(
+            return self.model_class().on_top_of(
                 folder,
                 dropout=dropout,
                 num_layers=self.options.decoder_layers,
@@ -51,6 +55,8 @@ class Captioning(CaptionTask):
 
     def targets(self, rows: Sequence[Row], inputs: Inputs, batch: Batch) -> dict[str, np.ndarray]:
         """The first caption's word pieces and [SEP], int64 [n, longest], -100 behind."""
+        from vbert.modeling_captioning import MAX_CAPTION_PIECES
+
         pieces = inputs.vocabulary.encode([row["captions"][0] for row in rows])
         end = [inputs.vocabulary.sep_id]
         ended = (np.append(mine[: MAX_CAPTION_PIECES - 1], end) for mine in pieces)

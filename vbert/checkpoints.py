@@ -89,3 +89,11 @@ def load_pretrained(uri: str) -> Pretrained:
         with quiet_transformers():
             model = VideoBertForPreTraining.from_pretrained(folder)
         return Pretrained(model=model, vocabulary=read_vocabulary(folder), progress=read_progress(folder))
+
+
+def ready_to_ask(uri: str) -> Pretrained:
+    """What `load_pretrained` opens, in evaluation mode, on a GPU if there is one."""
+    pretrained = load_pretrained(uri)
+    model: Any = pretrained.model
+    model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    return pretrained

@@ -10,8 +10,7 @@ from torch import Tensor
 from vbert.errors import UserError
 from vbert.examples import Row, packed_inputs
 from vbert.metrics import mean_average_precision, ranks, top_k
-from vbert.modeling_heads import VideoBertForClassification
-from vbert.objective import Batch
+from vbert.sequences import Batch
 from vbert.task import Inputs, Task, TaskOptions
 
 ANSWERS_A_ROW = 5
@@ -21,13 +20,19 @@ class Classification(Task):
     """The labels are those of the training examples."""
 
     name = "classification"
-    model_class = VideoBertForClassification
     columns = ("labels",)
 
     def __init__(self, options: TaskOptions, facts: dict[str, Any]) -> None:
         super().__init__(options, facts)
         self.labels: list[str] = facts["labels"]
         self.numbers = {label: number for number, label in enumerate(self.labels)}
+
+    @staticmethod
+    def model_class() -> Any:
+        """A class is a label."""
+        from vbert.modeling_heads import VideoBertForClassification
+
+        return VideoBertForClassification
 
     @classmethod
     def of(cls, rows: Sequence[Row], options: TaskOptions) -> Self:

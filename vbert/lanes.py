@@ -12,17 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-
-from vbert.sequences import random_generator
+from vbert.sequences import Batch, random_generator
 
 # 512 documents of 200 tokens are 100,000 tokens: enough to mix, and 10 MB in memory.
 DOCUMENTS_PER_WINDOW = 512
 # Neighbours in a file are read together where the corpus is large enough to be mixed all the same.
 LONGEST_RUN = 32
 RUNS_FOR_A_GOOD_MIX = 4096
-
-MicroBatch = Mapping[str, np.ndarray]  # what sequences.packed_rows gives: arrays [num_rows, row_length]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,19 +115,19 @@ class LaneStream:
     """
 
     def __init__(
-        self, built: Iterator[tuple[Window, Sequence[MicroBatch]]], positions: Mapping[int, Position]
+        self, built: Iterator[tuple[Window, Sequence[Batch]]], positions: Mapping[int, Position]
     ) -> None:
         self.positions = dict(positions)
         self._built = built
-        self._waiting: dict[int, deque[tuple[Window, Sequence[MicroBatch]]]] = {
+        self._waiting: dict[int, deque[tuple[Window, Sequence[Batch]]]] = {
             lane: deque() for lane in positions
         }
 
-    def next_batches(self) -> dict[int, MicroBatch]:
+    def next_batches(self) -> dict[int, Batch]:
         """One micro-batch of each lane; moves the positions behind them."""
         return {lane: self._next(lane) for lane in self.positions}
 
-    def _next(self, lane: int) -> MicroBatch:
+    def _next(self, lane: int) -> Batch:
         waiting = self._waiting[lane]
         while True:
             while not waiting:

@@ -9,15 +9,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vbert.parallel import gradient_sync, missing_passes, rank, sum_over_workers, world_size
-from vbert.sequences import random_generator
+from vbert.sequences import Batch, random_generator
 from vbert.training import OptimizerConfig, Precision, autocast, update
 
-Batch = Mapping[str, np.ndarray]
 LOSS, CORRECT, COUNT = range(3)
 
 

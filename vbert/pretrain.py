@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from vbert.continuous import spread_vectors
 from vbert.modeling_videobert import VideoBertForPreTrainingOutput
-from vbert.objective import COUNT, LOSS, Batch, Objective, Tally, sums
+from vbert.objective import COUNT, LOSS, Objective, Tally, sums
 from vbert.parallel import unwrapped
-from vbert.sequences import IGNORED, Regime
+from vbert.sequences import IGNORED, Batch, Regime
 
 # What is predicted, in which regime.
 CELLS = ("text/words", "video/clips", "joint/words", "joint/clips", "alignment", "features")

@@ -10,8 +10,7 @@ from torch import Tensor
 from vbert.errors import UserError
 from vbert.examples import Row, packed_inputs, padded
 from vbert.metrics import shares_by_kind
-from vbert.modeling_heads import VideoBertForClassification, VideoBertForMultipleChoice
-from vbert.objective import Batch
+from vbert.sequences import Batch
 from vbert.task import Inputs, Task, TaskOptions
 
 
@@ -31,13 +30,19 @@ class QuestionAnswering(QuestionTask):
     """
 
     name = "question_answering"
-    model_class = VideoBertForClassification
     columns = ("question", "answer")
 
     def __init__(self, options: TaskOptions, facts: dict[str, Any]) -> None:
         super().__init__(options, facts)
         self.known: list[str] = facts["answers"]
         self.numbers = {answer: number for number, answer in enumerate(self.known)}
+
+    @staticmethod
+    def model_class() -> Any:
+        """A class is an answer."""
+        from vbert.modeling_heads import VideoBertForClassification
+
+        return VideoBertForClassification
 
     @classmethod
     def of(cls, rows: Sequence[Row], options: TaskOptions) -> Self:
@@ -115,8 +120,14 @@ class MultipleChoice(QuestionTask):
     """The option that goes best with question and video."""
 
     name = "multiple_choice"
-    model_class = VideoBertForMultipleChoice
     columns = ("question", "answer", "options")
+
+    @staticmethod
+    def model_class() -> Any:
+        """A score for each option."""
+        from vbert.modeling_heads import VideoBertForMultipleChoice
+
+        return VideoBertForMultipleChoice
 
     @classmethod
     def of(cls, rows: Sequence[Row], options: TaskOptions) -> Self:

@@ -6,10 +6,10 @@ from typing import Any
 from vbert.checkpoint_files import TOKENIZER, local_folder, read_vocabulary
 from vbert.example_store import ExampleStore
 from vbert.examples import Row
-from vbert.objective import Batch
+from vbert.finetune import Finetuning
 from vbert.ray_training_loop import TrainingLoop
-from vbert.sequences import random_generator
-from vbert.task import Finetuning, Inputs
+from vbert.sequences import Batch, random_generator
+from vbert.task import Inputs
 from vbert.tasks import open_task
 from vbert.training_job import FinetuningJob
 

@@ -3,16 +3,13 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import ray
-import torch
 
 from vbert.annotations import listed_videos
 from vbert.checkpoint_files import CONFIG, read_json, visual_vocabulary_of
-from vbert.checkpoints import load_pretrained
 from vbert.errors import UserError, require_at_least
 from vbert.files import check_output, with_absolute_paths, write_json
 from vbert.margins import Comparison, Figures, compare
@@ -132,9 +129,10 @@ class RankNext:
     """An actor: rows of number, seen, followed in; number and a place by method out."""
 
     def __init__(self, *, model: str, frequency: np.ndarray) -> None:
-        pretrained = load_pretrained(model)
-        untyped: Any = pretrained.model
-        self.model = untyped.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        from vbert.checkpoints import ready_to_ask  # on workers only: it takes seconds
+
+        pretrained = ready_to_ask(model)
+        self.model = pretrained.model
         self.vocabulary = pretrained.vocabulary
         self.frequency = frequency
 

@@ -9,10 +9,11 @@ import torch.distributed as dist
 
 from vbert.lanes import LaneStream, Position, windows_from
 from vbert.modeling_videobert import VideoBertForPreTraining
-from vbert.objective import Batch, Tally
+from vbert.objective import Tally
 from vbert.pretrain import PRETRAINING
 from vbert.ray_training_loop import TrainingLoop
 from vbert.ray_windows import built_windows
+from vbert.sequences import Batch
 from vbert.starting_model import starting_model
 from vbert.training import peak_flops, training_flops
 from vbert.training_job import PretrainingJob

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 import ray
 
 from vbert.checkpoint_files import check_pretrained
-from vbert.checkpoints import load_pretrained
 from vbert.errors import UserError, VideoError, require_at_least
 from vbert.examples import evenly_spaced
 from vbert.files import check_output, filesystem_of, with_absolute_paths, write_file
@@ -263,11 +262,12 @@ def _time_line(document: Mapping[str, Any], numbers: Mapping[Place | None, int])
 
 def expectations(run: str, texts: Sequence[str], documents: Sequence[Sequence[int]]) -> dict[str, Any]:
     """What the run's model expects to see when texts are said, and after some clips of documents."""
-    pretrained = load_pretrained(f"{run.rstrip('/')}/model")
+    from vbert.checkpoints import ready_to_ask  # it takes seconds, and not every report has a model
+
+    pretrained = ready_to_ask(f"{run.rstrip('/')}/model")
     model: Any = pretrained.model
     if model.config.visual_feature_dim is not None:
         return NOTHING_EXPECTED
-    model.eval()
     found: dict[str, Any] = {"queries": [], "forecasts": []}
     if texts:
         chances = text_to_video(model, pretrained.vocabulary, texts)

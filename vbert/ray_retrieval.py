@@ -10,11 +10,9 @@ import faiss
 import numpy as np
 import pyarrow as pa
 import ray
-import torch
 
 from vbert.alignment import alignment_scores
 from vbert.checkpoint_files import check_model, visual_vocabulary_of
-from vbert.checkpoints import load_pretrained
 from vbert.errors import UserError, require_at_least
 from vbert.examples import Row
 from vbert.files import check_output, with_absolute_paths, write_json
@@ -211,9 +209,10 @@ class Align:
     """An actor: rows of text, caption, videos in; text, videos, scores out."""
 
     def __init__(self, *, model: str, shown: "ray.ObjectRef[list[list[int]]]") -> None:
-        pretrained = load_pretrained(model)
-        untyped: Any = pretrained.model
-        self.model = untyped.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        from vbert.checkpoints import ready_to_ask  # on workers only: it takes seconds
+
+        pretrained = ready_to_ask(model)
+        self.model = pretrained.model
         self.vocabulary = pretrained.vocabulary
         self.shown: list[list[int]] = ray.get(shown)
 

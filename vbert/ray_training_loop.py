@@ -20,10 +20,11 @@ from vbert.encoders import quiet_transformers
 from vbert.files import writing
 from vbert.lanes import lanes_of_worker
 from vbert.metrics_log import MetricsLog
-from vbert.objective import Batch, Objective, Tally, evaluate_batches, train_step
+from vbert.objective import Objective, Tally, evaluate_batches, train_step
 from vbert.parallel import parallelize
 from vbert.progress import Progress
 from vbert.ray_cluster import connect
+from vbert.sequences import Batch
 from vbert.training import learning_rate_at, make_optimizer
 from vbert.training_job import TrainingJob
 

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import ray
 
-from vbert.lanes import MicroBatch, Window
+from vbert.lanes import Window
+from vbert.sequences import Batch
 from vbert.windows import WindowReader
 
 WINDOWS_A_DATASET = 16
@@ -19,7 +20,7 @@ WINDOWS_A_DATASET = 16
 TASKS = 2
 NODE_ID_LABEL = "ray.io/node-id"  # Ray's own, on every node
 
-Built = tuple[Window, list[MicroBatch]]
+Built = tuple[Window, list[Batch]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ def _builder(
     return build
 
 
-def _table(number: int, batches: Sequence[MicroBatch]) -> pa.Table:
+def _table(number: int, batches: Sequence[Batch]) -> pa.Table:
     """A row a micro-batch: every array flat, and how wide it is. A window may have none."""
     if not batches:
         return pa.table({})

@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import ray
-import torch
 
 from vbert.annotations import match_videos
 from vbert.checkpoint_files import visual_vocabulary_of
-from vbert.checkpoints import load_pretrained
 from vbert.errors import UserError
 from vbert.examples import stretch
 from vbert.files import check_output, with_absolute_paths, write_json
@@ -172,13 +170,11 @@ class RankClips:
     """An actor: clips in, the places of their true words out."""
 
     def __init__(self, *, config: ZeroShotConfig, classes: Classes) -> None:
-        pretrained = load_pretrained(config.model)
-        model: Any = pretrained.model
+        from vbert.checkpoints import ready_to_ask  # on workers only: it takes seconds
+
+        pretrained = ready_to_ask(config.model)
         self.classifier = ZeroShotClassifier(
-            model.to("cuda" if torch.cuda.is_available() else "cpu"),
-            pretrained.vocabulary,
-            classes,
-            template=config.template,
+            pretrained.model, pretrained.vocabulary, classes, template=config.template
         )
         self.prior = self.classifier.scores([np.zeros(0, np.int64)], with_video=False)
 

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from vbert.examples import Row, packed_inputs
 from vbert.metrics import ranks, retrieval_figures
-from vbert.modeling_heads import VideoBertForRetrieval
-from vbert.objective import Batch
+from vbert.sequences import Batch
 from vbert.task import CaptionTask, Inputs, TaskOptions
 
 NUM_DRAWS = 20
@@ -19,7 +18,13 @@ class Retrieval(CaptionTask):
     """It learns from captions and their videos, from an example with several once with each."""
 
     name = "retrieval"
-    model_class = VideoBertForRetrieval
+
+    @staticmethod
+    def model_class() -> Any:
+        """A vector for a text or a video."""
+        from vbert.modeling_heads import VideoBertForRetrieval
+
+        return VideoBertForRetrieval
 
     @classmethod
     def of(cls, rows: Sequence[Row], options: TaskOptions) -> Self:

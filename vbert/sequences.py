@@ -79,6 +79,9 @@ class Passage:
     clips: np.ndarray
 
 
+Batch = Mapping[str, np.ndarray]  # what goes into the model at once, by the name of its argument
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingSequence:
     """One model input, not yet in a row. All arrays are int64 [length]."""

@@ -10,9 +10,7 @@ from torch import Tensor
 
 from vbert.examples import Row, evenly_spaced, packed_inputs
 from vbert.key_segments import choose, overlap_f1
-from vbert.modeling_heads import VideoBertForClipScoring
-from vbert.objective import Batch
-from vbert.sequences import IGNORED
+from vbert.sequences import IGNORED, Batch
 from vbert.task import Inputs, Task, TaskOptions
 
 BUDGET_SHARE = (
@@ -25,9 +23,15 @@ class Summarization(Task):
     training examples."""
 
     name = "summarization"
-    model_class = VideoBertForClipScoring
     columns = ("start_seconds", "importance")
     window_seconds = 6.0
+
+    @staticmethod
+    def model_class() -> Any:
+        """A score for each clip."""
+        from vbert.modeling_heads import VideoBertForClipScoring
+
+        return VideoBertForClipScoring
 
     @classmethod
     def of(cls, rows: Sequence[Row], options: TaskOptions) -> Self:

@@ -1,4 +1,4 @@
-"""What every task says of itself, and the objective that fine-tunes any of them."""
+"""What every task says of itself."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -7,12 +7,12 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vbert.encoders import quiet_transformers
 from vbert.errors import UserError
 from vbert.examples import Row, sequence_of
-from vbert.objective import Batch, Objective, Tally, sums
+from vbert.sequences import Batch
 from vbert.text import JointVocabulary
 
 
@@ -55,7 +55,6 @@ class Task(ABC):
     """
 
     name: ClassVar[str]
-    model_class: ClassVar[Any]
     columns: ClassVar[tuple[str, ...]]
     """Of annotations that it needs."""
 
@@ -69,6 +68,12 @@ class Task(ABC):
     @abstractmethod
     def of(cls, rows: Sequence[Row], options: TaskOptions) -> Self:
         """The task that some training examples (rows of EXAMPLES) set."""
+
+    @staticmethod
+    @abstractmethod
+    def model_class() -> Any:
+        """Its Hugging Face class, imported here: jobs that leave the model to their workers start in a third
+        of the time without."""
 
     @staticmethod
     @abstractmethod
@@ -135,14 +140,14 @@ class Task(ABC):
         """The pretrained encoder of a checkpoint under a new head, the same for the same seed."""
         with torch.random.fork_rng(), quiet_transformers():
             torch.manual_seed(seed)
-            return self.model_class.from_pretrained(
+            return self.model_class().from_pretrained(
                 folder, hidden_dropout_prob=dropout, **self.model_changes()
             )
 
     def open_model(self, folder: str) -> Any:
         """A fine-tuned model."""
         with quiet_transformers():
-            return self.model_class.from_pretrained(folder)
+            return self.model_class().from_pretrained(folder)
 
     def sequence(self, text: str, row: Row, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
         """One model input of a text and the example's clips; what is said takes the place of no text."""
@@ -184,34 +189,3 @@ def to_tensors(batch: Batch, device: torch.device) -> dict[str, Tensor]:
         name: (tensor.float() if tensor.is_floating_point() else tensor.long()).to(device)
         for name, tensor in tensors.items()
     }
-
-
-class Finetuning(Objective):
-    """The mean over all that a model is to say: `loss`, and `accuracy`, the share that it says right."""
-
-    names = ("examples",)
-
-    def __init__(self, task: Task) -> None:
-        self.task = task
-
-    def to_device(self, batch: Batch, device: torch.device) -> dict[str, Tensor]:
-        """See to_tensors."""
-        return to_tensors(batch, device)
-
-    def counts(self, batch: Batch) -> Tensor:
-        """One part, the task's."""
-        return torch.tensor([self.task.num_targets(batch)], dtype=torch.float64)
-
-    def outcome(self, model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tally]:
-        """The sum of the model's losses, and a tally of them."""
-        output = model(**batch)
-        tally = Tally.empty(self.names)
-        tally.cells[0] = sums(output.losses.detach(), output.is_right)
-        used = batch["sequence_ids"] >= 0 if "sequence_ids" in batch else batch["attention_mask"] > 0
-        tally.positions[0], tally.positions[1] = used.sum(), used.numel()
-        return output.losses.sum()[None], tally
-
-    def figures(self, tally: Tally) -> dict[str, float]:
-        """`loss` and `accuracy`."""
-        means = tally.means()
-        return {name: means.get(f"{name}/examples", 0.0) for name in ("loss", "accuracy")}

@@ -4,17 +4,19 @@
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vbert.examples import padded_inputs, sequence_of
-from vbert.modeling_videobert import VideoBertForPreTraining
 from vbert.sequences import Regime, join
 from vbert.task import to_tensors
 from vbert.text import JointVocabulary
+
+if TYPE_CHECKING:
+    from vbert.modeling_videobert import VideoBertForPreTraining
 
 SEQUENCES_AT_ONCE = 64
 NUM_MASKS = 3
@@ -22,7 +24,7 @@ NUM_MASKS = 3
 
 @torch.inference_mode()
 def expected_tokens(
-    model: VideoBertForPreTraining,
+    model: "VideoBertForPreTraining",
     vocabulary: JointVocabulary,
     sequences: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> np.ndarray:
@@ -46,7 +48,7 @@ def expected_tokens(
 
 
 def text_to_video(
-    model: VideoBertForPreTraining, vocabulary: JointVocabulary, texts: Sequence[str]
+    model: "VideoBertForPreTraining", vocabulary: JointVocabulary, texts: Sequence[str]
 ) -> np.ndarray:
     """Probabilities float32 [num_texts, num_visual_tokens] of what is shown when a text is said."""
     length = model.config.max_position_embeddings
@@ -59,7 +61,7 @@ def text_to_video(
 
 
 def forecast(
-    model: VideoBertForPreTraining, vocabulary: JointVocabulary, seen: Sequence[Sequence[int]]
+    model: "VideoBertForPreTraining", vocabulary: JointVocabulary, seen: Sequence[Sequence[int]]
 ) -> np.ndarray:
     """Probabilities float32 [n, num_visual_tokens] of the clip that follows visual tokens int [length]."""
     length = model.config.max_position_embeddings

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,10 +17,12 @@ from torch import Tensor
 
 from vbert.errors import UserError
 from vbert.examples import padded_inputs
-from vbert.modeling_videobert import VideoBertForPreTraining
 from vbert.sequences import Regime, join
 from vbert.task import to_tensors
 from vbert.text import JointVocabulary
+
+if TYPE_CHECKING:
+    from vbert.modeling_videobert import VideoBertForPreTraining
 
 TEMPLATE = "now let me show you how to {verb} the {object} ."
 KINDS = ("verb", "object")
@@ -47,7 +49,7 @@ class ZeroShotClassifier:
 
     def __init__(
         self,
-        model: VideoBertForPreTraining,
+        model: "VideoBertForPreTraining",
         vocabulary: JointVocabulary,
         classes: Classes,
         *,
