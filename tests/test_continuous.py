@@ -9,11 +9,11 @@ import torch
 from tests.tiny import bert_config, cooking, vocabulary
 from vbert.commits import Committer
 from vbert.configuration_videobert import from_bert_config
-from vbert.continuous import FeatureReader, attach_vectors, spread_vectors
+from vbert.continuous import FeatureReader, attach_vectors
 from vbert.lanes import cut_runs, windows_of_epoch
 from vbert.modeling_videobert import VideoBertForPreTraining
 from vbert.objective import evaluate_batches, train_step
-from vbert.pretrain import PRETRAINING
+from vbert.pretrain import PRETRAINING, spread_vectors
 from vbert.schemas import DOCUMENTS, FEATURES
 from vbert.sequences import IGNORED, SequenceConfig
 from vbert.tables import Table

@@ -170,6 +170,13 @@ def test_jobs_leave_models_to_their_workers():
     assert found.stdout == "set()\n"
 
 
+def test_batches_are_built_without_torch():
+    """By processes on every worker's node, whose first batch training waits for."""
+    script = "import sys, vbert.ray_windows; print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout == "False\n"
+
+
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
 def test_a_module_fits_in_one_sitting(path: Path):
     assert len(path.read_text().splitlines()) <= 350

@@ -1,4 +1,3 @@
-import threading
 from pathlib import Path
 
 import fsspec
@@ -29,27 +28,6 @@ def test_what_was_logged_beyond_the_checkpoint_is_dropped(tmp_path: Path):
     log.write(3, {"train/loss": 30.0})
     log.close()
     assert [line["train/loss"] for line in read_metrics(str(tmp_path))] == [1.0, 2.0, 30.0]
-
-
-def test_those_who_read_meanwhile_see_whole_lines(tmp_path: Path):
-    num_lines = 60
-    writer = threading.Thread(target=write_lines, args=(str(tmp_path), num_lines))
-    writer.start()
-    seen = [0]
-    while writer.is_alive():
-        seen.append(len(read_metrics(str(tmp_path))))
-    writer.join()
-    assert seen == sorted(seen), "no line is lost from sight"
-    assert len(set(seen)) > 10, "it was read while it was written"
-    assert len(read_metrics(str(tmp_path))) == num_lines
-    assert {path.name for path in tmp_path.iterdir()} == {"metrics.jsonl", "tensorboard"}
-
-
-def write_lines(root: str, num_lines: int) -> None:
-    log = MetricsLog(root, resumed_step=0)
-    for step in range(1, num_lines + 1):
-        log.write(step, {f"train/{number}": 1.0 / number for number in range(1, 1000)})
-    log.close()
 
 
 def test_a_run_without_lines_has_none():

@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
-from torch import Tensor
 
 from vbert.schemas import unpack_vectors
 from vbert.sequences import IGNORED
@@ -87,20 +85,4 @@ def attach_vectors(
         "vectors": vectors[used],
         "shown_clips": renumbered(shown),
         "wanted_clips": renumbered(wanted),
-    }
-
-
-def spread_vectors(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """On the model's device: the batch with `visual_features` and `feature_labels` float [B, L, F]."""
-    if "vectors" not in batch:
-        return dict(batch)
-    kept = {
-        name: values
-        for name, values in batch.items()
-        if name not in ("vectors", "shown_clips", "wanted_clips")
-    }
-    with_zero = torch.cat([batch["vectors"], batch["vectors"].new_zeros(1, batch["vectors"].shape[1])])
-    return kept | {  # -1 is the row of zeros
-        "visual_features": with_zero[batch["shown_clips"]],
-        "feature_labels": with_zero[batch["wanted_clips"]],
     }

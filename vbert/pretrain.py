@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vbert.continuous import spread_vectors
 from vbert.modeling_videobert import VideoBertForPreTrainingOutput
 from vbert.objective import COUNT, LOSS, Objective, Tally, sums
 from vbert.parallel import unwrapped
@@ -59,6 +58,22 @@ class Pretraining(Objective):
 
 
 PRETRAINING = Pretraining()
+
+
+def spread_vectors(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """On the model's device: the batch with `visual_features` and `feature_labels` float [B, L, F]."""
+    if "vectors" not in batch:
+        return dict(batch)
+    kept = {
+        name: values
+        for name, values in batch.items()
+        if name not in ("vectors", "shown_clips", "wanted_clips")
+    }
+    with_zero = torch.cat([batch["vectors"], batch["vectors"].new_zeros(1, batch["vectors"].shape[1])])
+    return kept | {  # -1 is the row of zeros
+        "visual_features": with_zero[batch["shown_clips"]],
+        "feature_labels": with_zero[batch["wanted_clips"]],
+    }
 
 
 @torch.no_grad()
