@@ -72,8 +72,8 @@ class Task(ABC):
     @staticmethod
     @abstractmethod
     def model_class() -> Any:
-        """Its Hugging Face class, imported here: jobs that leave the model to their workers start in a third
-        of the time without."""
+        """Its Hugging Face class, imported here: jobs that leave the model to their workers start in half the
+        time without."""
 
     @staticmethod
     @abstractmethod
