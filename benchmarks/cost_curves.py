@@ -22,11 +22,11 @@ import pyarrow as pa
 
 from benchmarks.decode import FFMPEG, wheel_clip
 from benchmarks.rerun import make_corpus, write_ledger
-from vbert.commits import Committer
-from vbert.featurizer_config import FeaturizerConfig, featurizer_id
-from vbert.ledger import listed_before
-from vbert.schemas import VIDEOS
-from vbert.tables import Table
+from vbert.features.featurizer_config import FeaturizerConfig, featurizer_id
+from vbert.features.ledger import listed_before
+from vbert.tables.commits import Committer
+from vbert.tables.delta import Table
+from vbert.tables.schemas import VIDEOS
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "cost-curves.svg"
@@ -36,12 +36,12 @@ FEATURIZE = """
 import sys
 import torch
 torch.set_num_threads(1)
-from vbert.corpus import list_corpus
-from vbert.featurization import featurize_segments
-from vbert.featurizer_config import FeaturizerConfig, featurizer_id
-from vbert.ledger import DONE
-from vbert.planning import plan_videos
-from vbert.torch_features import open_featurizer
+from vbert.corpus.changes import list_corpus
+from vbert.features.segment_rows import featurize_segments
+from vbert.features.featurizer_config import FeaturizerConfig, featurizer_id
+from vbert.features.ledger import DONE
+from vbert.features.planning import plan_videos
+from vbert.features.torch_featurizer import open_featurizer
 config = FeaturizerConfig()
 options = dict(clip_seconds=config.clip_seconds, segment_seconds=config.segment_seconds)
 plan = plan_videos(list_corpus(sys.argv[1]), DONE.empty_table(), featurizer=featurizer_id(config), **options)

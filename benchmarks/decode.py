@@ -23,9 +23,9 @@ from typing import NamedTuple, cast
 import av
 import imageio_ffmpeg
 
-from vbert.decode import Decoder, decode_clips
-from vbert.frame_grid import ClipSpec
-from vbert.media import plan_segments, probe_video
+from vbert.video.decode import Decoder, decode_clips
+from vbert.video.frame_grid import ClipSpec
+from vbert.video.media import plan_segments, probe_video
 
 # The paper's clip, as S3D wants it: 30 frames at 20 fps, 224 x 224 of a shorter side of 256.
 SPEC = ClipSpec(

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from vbert.backbones import find_backbone
-from vbert.featurizer_config import FeaturizerConfig
-from vbert.frame_grid import Clip, ClipSpec, Color
-from vbert.torch_features import open_featurizer
+from vbert.features.backbones import find_backbone
+from vbert.features.featurizer_config import FeaturizerConfig
+from vbert.features.torch_featurizer import open_featurizer
+from vbert.video.frame_grid import Clip, ClipSpec, Color
 
 NUM_ROUNDS = 3  # the best counts: noise only ever adds
 CLIPS_PER_ROUND = {"efficientnet_lite0": 20, "resnet50": 6, "s3d": 1}

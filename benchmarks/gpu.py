@@ -14,11 +14,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.features import backbones_with_weights, random_clips
-from vbert.backbones import find_backbone
-from vbert.featurizer_config import FeaturizerConfig
-from vbert.networks import load_trunk
-from vbert.torch_features import TorchFeaturizer
-from vbert.training import matrix_product_flops
+from vbert.features.backbones import find_backbone
+from vbert.features.featurizer_config import FeaturizerConfig
+from vbert.features.networks import load_trunk
+from vbert.features.torch_featurizer import TorchFeaturizer
+from vbert.training.optimization import matrix_product_flops
 
 SECONDS_A_MEASUREMENT = 2.0
 MATRIX_SIZE = 8192

@@ -20,12 +20,12 @@ PLAIN = """
 import sys, time, torch
 torch.set_num_threads(1)
 import pyarrow as pa
-from vbert.corpus import list_corpus
-from vbert.featurizer_config import FeaturizerConfig, featurizer_id
-from vbert.ledger import DONE
-from vbert.featurization import featurize_segments
-from vbert.planning import plan_videos
-from vbert.torch_features import open_featurizer
+from vbert.corpus.changes import list_corpus
+from vbert.features.featurizer_config import FeaturizerConfig, featurizer_id
+from vbert.features.ledger import DONE
+from vbert.features.segment_rows import featurize_segments
+from vbert.features.planning import plan_videos
+from vbert.features.torch_featurizer import open_featurizer
 corpus, rank, num_ranks = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 config = FeaturizerConfig()
 options = dict(clip_seconds=config.clip_seconds, segment_seconds=config.segment_seconds)
@@ -43,7 +43,7 @@ print(time.monotonic() - start, sum(segments["num_clips"].to_pylist()), flush=Tr
 
 JOB = """
 import sys
-from vbert.ray_featurize import FeaturizeConfig, featurize
+from vbert.distributed.featurize import FeaturizeConfig, featurize
 summary = featurize(FeaturizeConfig(corpus=sys.argv[1], tables=sys.argv[2], num_workers=int(sys.argv[3])))
 print(summary.working_seconds, summary.seconds)
 """

@@ -220,7 +220,7 @@ print(0, 20)
 FEATURIZE = """
 import sys, time
 import ray
-from vbert.ray_featurize import FeaturizeConfig, featurize
+from vbert.distributed.featurize import FeaturizeConfig, featurize
 corpus, output, cores = sys.argv[1], sys.argv[2], int(sys.argv[3])
 ray.init(num_cpus=cores, logging_level="ERROR", log_to_driver=False)
 start = time.monotonic()

@@ -16,12 +16,7 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, BertForMaskedLM, DataCollatorForLanguageModeling
 
-from vbert.configuration_videobert import from_bert_config
-from vbert.encoders import bert_checkpoint, bert_config, joint_vocabulary, quiet_transformers
-from vbert.modeling_videobert import VideoBertForPreTraining
-from vbert.objective import train_step
-from vbert.pretrain import PRETRAINING
-from vbert.sequences import (
+from vbert.documents.sequences import (
     Batch,
     Regime,
     SequenceConfig,
@@ -30,8 +25,12 @@ from vbert.sequences import (
     packed_rows,
     random_generator,
 )
-from vbert.text import JointVocabulary
-from vbert.training import (
+from vbert.model.configuration_videobert import from_bert_config
+from vbert.model.encoders import bert_checkpoint, bert_config, joint_vocabulary, quiet_transformers
+from vbert.model.modeling_videobert import VideoBertForPreTraining
+from vbert.text.joint_vocabulary import JointVocabulary
+from vbert.training.objective import train_step
+from vbert.training.optimization import (
     OptimizerConfig,
     Precision,
     autocast,
@@ -40,6 +39,7 @@ from vbert.training import (
     training_flops,
     update,
 )
+from vbert.training.pretraining import PRETRAINING
 
 NUM_VISUAL_TOKENS = 20_736
 MEAN_LENGTH, SPREAD, LONGEST = 97, 0.6, 256

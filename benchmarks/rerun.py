@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from vbert.commits import Committer
-from vbert.corpus import list_corpus
-from vbert.featurizer_config import FeaturizerConfig, featurizer_id
-from vbert.schemas import VIDEOS
-from vbert.tables import Table
+from vbert.corpus.changes import list_corpus
+from vbert.features.featurizer_config import FeaturizerConfig, featurizer_id
+from vbert.tables.commits import Committer
+from vbert.tables.delta import Table
+from vbert.tables.schemas import VIDEOS
 
 ROOT = Path(__file__).parents[1]
 FILES_A_FOLDER = 1000

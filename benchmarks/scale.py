@@ -23,16 +23,16 @@ import pyarrow as pa
 import ray
 from ray.cluster_utils import Cluster
 
-from vbert import ray_featurize
-from vbert.decode_child import DecodeLimits
-from vbert.featurization import Effort, feature_table
-from vbert.featurizer_config import FeaturizerConfig
-from vbert.planning import SEGMENTS
-from vbert.ray_backbone import Prepared
-from vbert.ray_featurize import FeaturizeConfig, FeaturizeSegments, featurize
-from vbert.ray_metrics import WorkerMetrics
-from vbert.schemas import FEATURES
-from vbert.tables import Table
+from vbert.distributed import featurize as ray_featurize
+from vbert.distributed.backbone import Prepared
+from vbert.distributed.featurize import FeaturizeConfig, FeaturizeSegments, featurize
+from vbert.distributed.prometheus import WorkerMetrics
+from vbert.features.featurizer_config import FeaturizerConfig
+from vbert.features.planning import SEGMENTS
+from vbert.features.segment_rows import Effort, feature_table
+from vbert.tables.delta import Table
+from vbert.tables.schemas import FEATURES
+from vbert.video.decode_child import DecodeLimits
 
 FEATURE_DIM = 1280
 

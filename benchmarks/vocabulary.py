@@ -29,8 +29,8 @@ import numpy as np
 import torch
 import tyro
 
-from vbert.kmeans import squared_errors
-from vbert.vocabulary import Sample, Vocabulary, VocabularyConfig, fit_vocabulary, load, save
+from vbert.vocabulary.kmeans import squared_errors
+from vbert.vocabulary.tree import Sample, Vocabulary, VocabularyConfig, fit_vocabulary, load, save
 
 NUM_CENTERS = 3_000
 ROWS_PER_BLOCK = 4_096  # of what is made up, and of the flat search

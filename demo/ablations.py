@@ -16,11 +16,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from demo.run import ROOT, evaluate_command, pretrain_command, run, say
-from vbert.commits import Committer
-from vbert.metrics_log import read_metrics
-from vbert.records import read_records
-from vbert.schemas import DOCUMENTS
-from vbert.tables import Table
+from vbert.storage.records import read_records
+from vbert.tables.commits import Committer
+from vbert.tables.delta import Table
+from vbert.tables.schemas import DOCUMENTS
+from vbert.training.metrics_log import read_metrics
 
 
 @dataclass(frozen=True)

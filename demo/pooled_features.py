@@ -1,4 +1,4 @@
-"""Labels told from the mean of a stretch's clip features by logistic regression: no order, no words.
+"""Labels told from the mean of an interval's clip features by logistic regression: no order, no words.
 
     python -m demo.pooled_features --demo demo-output --annotations annotations.jsonl \\
         --output demo-output/tasks/mean-pooled-features/test
@@ -18,13 +18,13 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MultiLabelBinarizer, StandardScaler
 
-from vbert.datasets import read_annotations
-from vbert.examples import stretch
-from vbert.files import write_json
-from vbert.margins import Figures, compare
-from vbert.metrics import mean_average_precision
-from vbert.schemas import FEATURES, unpack_vectors
-from vbert.tables import Table
+from vbert.storage.files import write_json
+from vbert.tables.delta import Table
+from vbert.tables.schemas import FEATURES, unpack_vectors
+from vbert.tasks.datasets import read_annotations
+from vbert.tasks.examples import clips_in_interval
+from vbert.tasks.margins import Metrics, compare
+from vbert.tasks.metrics import mean_average_precision
 
 NUM_RESAMPLES = 200
 
@@ -36,7 +36,7 @@ def main() -> None:
     )
     parser.add_argument("--demo", type=Path, required=True, help="what `make demo` has left")
     parser.add_argument("--annotations", required=True, help="file in the demo's corpus")
-    parser.add_argument("--output", type=Path, required=True, help="folder for figures.json")
+    parser.add_argument("--output", type=Path, required=True, help="folder for metrics.json")
     options = parser.parse_args()
     videos = read_features(options.demo / "tables")
     annotations = read_annotations(str(options.demo / "corpus" / options.annotations), dataset="records")
@@ -54,17 +54,17 @@ def main() -> None:
 
     frequent = np.broadcast_to(truth.mean(0), scores.shape)
 
-    def figures(places: list[int]) -> Figures:
+    def metrics(places: list[int]) -> Metrics:
         methods = {"model": scores, "majority": frequent}
-        return {name: _figures(found[places], labels[places]) for name, found in methods.items()}
+        return {name: _metrics(found[places], labels[places]) for name, found in methods.items()}
 
     owners = [row["video_id"] for row in tested]
-    found = compare(range(len(tested)), owners, figures, num_resamples=NUM_RESAMPLES)
-    write_json(str(options.output / "figures.json"), asdict(found))
+    found = compare(range(len(tested)), owners, metrics, num_resamples=NUM_RESAMPLES)
+    write_json(str(options.output / "metrics.json"), asdict(found))
     print(json.dumps(found.lines()))
 
 
-def _figures(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+def _metrics(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     first = labels[np.arange(len(labels)), scores.argmax(1)].mean()
     return {"mAP": mean_average_precision(scores, labels), "top-1": float(first)}
 
@@ -92,7 +92,7 @@ def read_features(tables: Path) -> dict[str, dict[str, Any]]:
 
 def pool(video: dict[str, Any], row: dict[str, Any]) -> np.ndarray | None:
     """The mean over the clips that an example of the same annotation has; None if it has none."""
-    first, last = stretch(video, row["start_seconds"], row["end_seconds"])
+    first, last = clips_in_interval(video, row["start_seconds"], row["end_seconds"])
     mean: np.ndarray = video["features"][first:last].mean(0)
     return mean if last > first else None
 

@@ -80,7 +80,7 @@ def main() -> None:
     for what, where in (
         ("tables and vocabulary", tables),
         ("model, for from_pretrained", model / "model"),
-        ("figures of every step", model / "metrics.jsonl"),
+        ("metrics of every step", model / "metrics.jsonl"),
         ("the same as curves", f"tensorboard --logdir {model / 'tensorboard'}"),
         ("zero-shot accuracies", model / "zero-shot.json"),
         ("the page", output / "report.html"),
@@ -103,7 +103,7 @@ def pretrain_command(
     return [
         *("jobs/pretrain.py", "--tables", tables, "--vocabulary", vocabulary, "--output", output),
         *("--held-out", corpus / "heldout.csv", "--validation-share", 0),
-        *("--num-steps", num_steps, "--lanes", 1, "--rows-per-step", 8, "--precision", precision()),
+        *("--num-steps", num_steps, "--data-streams", 1, "--rows-per-step", 8, "--precision", precision()),
         *("--checkpoint-every", max(1, num_steps // 2), "--log-every", max(1, num_steps // 12)),
         *("--model.dropout", 0, "--model.alignment-weight", 1, "--optimizer.learning-rate", 0.001),
         *("--sequences.row-length", 128, "--sequences.joint-weight", 6),
@@ -118,11 +118,11 @@ def evaluate_command(tables: Path, corpus: Path, run: Path) -> list[object]:
 
 
 def report_command(tables: Path, vocabulary: Path, run: Path, page: Path) -> list[object]:
-    """Visual words, documents, curves and figures."""
-    figures = ["--evaluations", run / "zero-shot.json"]
+    """Visual words, documents, curves and metrics."""
+    metrics = ["--evaluations", run / "zero-shot.json"]
     return [
         *("jobs/report.py", "--tables", tables, "--vocabulary", vocabulary, "--run", run),
-        *(*figures, "--output", page),
+        *(*metrics, "--output", page),
     ]
 
 

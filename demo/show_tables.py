@@ -8,8 +8,8 @@ import argparse
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vbert.schemas import DOCUMENTS, FEATURES, VIDEOS
-from vbert.tables import Table
+from vbert.tables.delta import Table
+from vbert.tables.schemas import DOCUMENTS, FEATURES, VIDEOS
 
 NUM_SHOWN = 5
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from demo.run import ROOT, precision, run, say
-from vbert.margins import Comparison
+from vbert.tasks.margins import Comparison
 
 EPOCHS, RATE = 8, 3e-4
 
@@ -82,7 +82,7 @@ def main() -> None:
 
 
 def folder(demo: Path, name: str) -> Path:
-    """Where a trial's model and figures are."""
+    """Where a trial's model and metrics are."""
     return demo / "tasks" / name.replace(" ", "-")
 
 
@@ -92,7 +92,7 @@ def finetune_command(demo: Path, output: Path, trial: Trial) -> list[object]:
         *("jobs/finetune.py", "--task", trial.task, "--tables", demo / "tables"),
         *("--model", demo / "run" / "model", "--annotations", demo / "corpus" / trial.annotations),
         *("--output", output, "--num-epochs", EPOCHS, "--optimizer.learning-rate", RATE),
-        *("--lanes", 1, "--precision", precision(), *trial.options),
+        *("--data-streams", 1, "--precision", precision(), *trial.options),
     ]
 
 
@@ -108,7 +108,7 @@ def pretrained_command(job: str, demo: Path, name: str, option: str, file: str) 
     """The demo's own model, without fine-tuning."""
     return [
         *(f"jobs/{job}.py", "--tables", demo / "tables", "--model", demo / "run" / "model"),
-        *(option, demo / "corpus" / file, "--output", folder(demo, name) / "test" / "figures.json"),
+        *(option, demo / "corpus" / file, "--output", folder(demo, name) / "test" / "metrics.json"),
     ]
 
 
@@ -135,8 +135,8 @@ def table(demo: Path) -> Iterator[str]:
 
 
 def read_comparison(demo: Path, name: str) -> Comparison:
-    """The figures of a trial."""
-    found = json.loads((folder(demo, name) / "test" / "figures.json").read_text())
+    """The metrics of a trial."""
+    found = json.loads((folder(demo, name) / "test" / "metrics.json").read_text())
     return Comparison(**{field.name: found[field.name] for field in fields(Comparison)})
 
 

@@ -4,8 +4,8 @@ python jobs/build_documents.py --tables tables/ --vocabulary tables/vocabularies
 """
 
 from vbert.command_line import OK, run_job
+from vbert.distributed.build_documents import DocumentsConfig, build_documents
 from vbert.progress import duration_text, print_summary
-from vbert.ray_documents import DocumentsConfig, build_documents
 
 
 def main(config: DocumentsConfig) -> int:

@@ -4,8 +4,8 @@ python jobs/compact_tables.py --tables tables/
 """
 
 from vbert.command_line import OK, run_job
+from vbert.distributed.compact_tables import CompactConfig, compact_tables
 from vbert.progress import print_summary
-from vbert.ray_compaction import CompactConfig, compact_tables
 
 
 def main(config: CompactConfig) -> int:

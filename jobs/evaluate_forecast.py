@@ -4,8 +4,8 @@ python jobs/evaluate_forecast.py --tables tables/ --model runs/first/model --vid
 """
 
 from vbert.command_line import OK, run_job
+from vbert.distributed.evaluate_forecast import ForecastConfig, evaluate_forecast
 from vbert.progress import duration_text, print_summary
-from vbert.ray_forecast import ForecastConfig, evaluate_forecast
 
 
 def main(config: ForecastConfig) -> int:
@@ -16,7 +16,7 @@ def main(config: ForecastConfig) -> int:
         {
             **summary.comparison.lines(),
             "time": duration_text(summary.seconds),
-            **({"figures": config.output} if config.output else {}),
+            **({"metrics": config.output} if config.output else {}),
         },
     )
     return OK

@@ -4,8 +4,8 @@ python jobs/evaluate_retrieval.py --tables tables/ --model runs/first/model --an
 """
 
 from vbert.command_line import OK, run_job
+from vbert.distributed.evaluate_retrieval import RetrievalConfig, evaluate_retrieval
 from vbert.progress import duration_text, print_summary
-from vbert.ray_retrieval import RetrievalConfig, evaluate_retrieval
 
 
 def main(config: RetrievalConfig) -> int:
@@ -18,7 +18,7 @@ def main(config: RetrievalConfig) -> int:
             **summary.comparison.lines(),
             "annotated videos missing": f"{found.num_missing_videos} of {found.num_videos}",
             "time": duration_text(summary.seconds),
-            **({"figures": config.output} if config.output else {}),
+            **({"metrics": config.output} if config.output else {}),
         },
     )
     return OK

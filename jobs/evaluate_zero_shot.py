@@ -4,8 +4,8 @@ python jobs/evaluate_zero_shot.py --tables tables/ --model runs/first/model --cl
 """
 
 from vbert.command_line import OK, run_job
+from vbert.distributed.evaluate_zero_shot import ZeroShotConfig, evaluate_zero_shot
 from vbert.progress import duration_text, print_summary
-from vbert.ray_zero_shot import ZeroShotConfig, evaluate_zero_shot
 
 
 def main(config: ZeroShotConfig) -> int:
@@ -21,7 +21,7 @@ def main(config: ZeroShotConfig) -> int:
             },
             "clips without video": summary.num_missing,
             "time": duration_text(summary.seconds),
-            **({"figures": config.output} if config.output else {}),
+            **({"metrics": config.output} if config.output else {}),
         },
     )
     return OK

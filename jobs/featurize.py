@@ -5,8 +5,8 @@ ray job submit --address $RAY --working-dir . -- python jobs/featurize.py --corp
 """
 
 from vbert.command_line import OK, SOME_FAILED, run_job
+from vbert.distributed.featurize import FeaturizeConfig, featurize
 from vbert.progress import duration_text, print_summary
-from vbert.ray_featurize import FeaturizeConfig, featurize
 
 FAILURES_SHOWN = 10
 

@@ -5,8 +5,8 @@ python jobs/finetune.py --task classification --tables tables/ --model runs/firs
 """
 
 from vbert.command_line import OK, run_job
+from vbert.distributed.finetune import FinetuneConfig, finetune
 from vbert.progress import duration_text, print_summary
-from vbert.ray_finetune import FinetuneConfig, finetune
 
 
 def main(config: FinetuneConfig) -> int:

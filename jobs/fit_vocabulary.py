@@ -4,8 +4,8 @@ python jobs/fit_vocabulary.py --tables tables/
 """
 
 from vbert.command_line import OK, run_job
+from vbert.distributed.fit_vocabulary import FitConfig, fit
 from vbert.progress import duration_text, print_summary
-from vbert.ray_vocabulary import FitConfig, fit
 
 
 def main(config: FitConfig) -> int:

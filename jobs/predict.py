@@ -4,8 +4,8 @@ python jobs/predict.py --tables tables/ --model runs/labels/model --annotations 
 """
 
 from vbert.command_line import OK, run_job
+from vbert.distributed.predict import PredictConfig, predict
 from vbert.progress import duration_text, print_summary
-from vbert.ray_predict import PredictConfig, predict
 
 
 def main(config: PredictConfig) -> int:

@@ -4,21 +4,21 @@ python jobs/pretrain.py --tables tables/ --vocabulary tables/vocabularies/012345
 """
 
 from vbert.command_line import OK, run_job
+from vbert.distributed.pretrain import PretrainConfig, pretrain
 from vbert.progress import duration_text, print_summary
-from vbert.ray_pretrain import PretrainConfig, pretrain
 
 
 def main(config: PretrainConfig) -> int:
     """Run the job and say what it did."""
     summary = pretrain(config)
-    figures = {name: f"{value:.3f}" for name, value in summary.metrics.items()}
+    metrics = {name: f"{value:.3f}" for name, value in summary.metrics.items()}
     print_summary(
         f"pretrain: {summary.num_steps:,} steps",
         {
             "training videos": summary.num_training_videos,
             "validation videos": summary.num_validation_videos,
             "documents": f"version {summary.documents_version}",
-            **{f"validation {name}": value for name, value in figures.items()},
+            **{f"validation {name}": value for name, value in metrics.items()},
             "time": duration_text(summary.seconds),
             "model": summary.model,
         },

@@ -1,11 +1,11 @@
-"""Write one HTML page about a corpus and its model: visual words, documents, curves, figures, failures.
+"""Write one HTML page about a corpus and its model: visual words, documents, curves, metrics, failures.
 
 python jobs/report.py --tables tables/ --vocabulary tables/vocabularies/0123456789abcdef --run runs/first
 """
 
 from vbert.command_line import OK, run_job
+from vbert.distributed.report import ReportConfig, report
 from vbert.progress import duration_text, print_summary
-from vbert.ray_report import ReportConfig, report
 
 
 def main(config: ReportConfig) -> int:

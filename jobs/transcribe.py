@@ -4,8 +4,8 @@ python jobs/transcribe.py --tables tables/ --recognizer whisper:openai/whisper-s
 """
 
 from vbert.command_line import OK, SOME_FAILED, run_job
+from vbert.distributed.transcribe import TranscribeConfig, transcribe
 from vbert.progress import duration_text, print_summary
-from vbert.ray_transcribe import TranscribeConfig, transcribe
 
 SHOWN_FAILURES = 5
 

@@ -9,16 +9,16 @@ import pyarrow as pa
 import torch
 
 from tests.table_rows import DIM, feature_rows
-from tests.test_tasks import annotations
+from tests.tasks.test_tasks import annotations
 from tests.tiny import NUM_VISUAL_TOKENS, bert_config, bert_folder, cooking, vocabulary
-from vbert.checkpoint_files import CONFIG, PROGRESS, TOKENIZER
-from vbert.commits import Committer
-from vbert.configuration_videobert import from_bert_config
-from vbert.modeling_heads import VideoBertForClassification, VideoBertForRetrieval
-from vbert.modeling_videobert import VideoBertForPreTraining
-from vbert.schemas import DOCUMENTS, FEATURES, VIDEOS, TableSchema
-from vbert.tables import Table
-from vbert.vocabulary import FACTS, TENSORS, Vocabulary, save
+from vbert.model.checkpoint_files import CONFIG, PROGRESS, TOKENIZER
+from vbert.model.configuration_videobert import from_bert_config
+from vbert.model.modeling_heads import VideoBertForClassification, VideoBertForRetrieval
+from vbert.model.modeling_videobert import VideoBertForPreTraining
+from vbert.tables.commits import Committer
+from vbert.tables.delta import Table
+from vbert.tables.schemas import DOCUMENTS, FEATURES, VIDEOS, TableSchema
+from vbert.vocabulary.tree import FACTS, TENSORS, Vocabulary, save
 
 FEATURIZER = "fake-0123abcd"
 NUM_VIDEOS = 20
@@ -203,7 +203,7 @@ def _write_files(root: Path) -> None:
         "split.csv": "video_id,split,labels\ncooking-1,dev,a\n",
         "cut.json": '{"database": {"a": ',
         "text.txt": "hello",
-        "no-figures.json": '{"a": 1}',
+        "no-metrics.json": '{"a": 1}',
         "scores.pth": "no tensors",
     }
     for name, text in texts.items():

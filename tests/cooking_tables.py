@@ -7,10 +7,10 @@ import pyarrow as pa
 import torch
 
 from tests.tiny import NUM_VISUAL_TOKENS, cooking
-from vbert.commits import Committer
-from vbert.schemas import DOCUMENTS, FEATURES
-from vbert.tables import Table
-from vbert.vocabulary import Vocabulary, save
+from vbert.tables.commits import Committer
+from vbert.tables.delta import Table
+from vbert.tables.schemas import DOCUMENTS, FEATURES
+from vbert.vocabulary.tree import Vocabulary, save
 
 
 def cooking_tables(root: str, *, num_videos: int) -> str:

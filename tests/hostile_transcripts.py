@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vbert.errors import VideoError
-from vbert.transcripts import Sentence, read_transcript
+from vbert.text.transcripts import Sentence, read_transcript
 
 Kind = Callable[[random.Random], bytes]
 WORDS = (

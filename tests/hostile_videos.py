@@ -104,7 +104,7 @@ def blank(data: bytes, rng: random.Random) -> bytes:
 
 
 def repeat(data: bytes, rng: random.Random) -> bytes:
-    """A stretch of it many times: packets twice, boxes twice, endless lists."""
+    """An interval of it many times: packets twice, boxes twice, endless lists."""
     at = rng.randrange(len(data) + 1)
     end = at + _log_uniform(rng, 1, 4000)
     return data[:end] + data[at:end] * _log_uniform(rng, 1, 50) + data[end:]

@@ -15,7 +15,7 @@ import pytest
 import s3fs
 
 from tests.store_proxy import COUNTS
-from vbert.files import filesystem_of
+from vbert.storage.files import filesystem_of
 
 PROXY = Path(__file__).with_name("store_proxy.py")
 

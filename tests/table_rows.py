@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from vbert.schemas import FEATURES, VIDEOS, pack_vectors
-from vbert.tables import Table
+from vbert.tables.delta import Table
+from vbert.tables.schemas import FEATURES, VIDEOS, pack_vectors
 
 DIM = 7
 

@@ -16,7 +16,14 @@ from ray.autoscaler._private.util import prepare_config
 from ray.runtime_env import RuntimeEnv
 
 from tests.kuberay_schema import KUBERAY
-from vbert.ray_metrics import BACKBONE_SECONDS, BYTES, CLIPS, COMMIT_SECONDS, DECODE_SECONDS, FAILURES
+from vbert.distributed.prometheus import (
+    BACKBONE_SECONDS,
+    BYTES,
+    CLIPS,
+    COMMIT_SECONDS,
+    DECODE_SECONDS,
+    FAILURES,
+)
 
 ROOT = Path(__file__).parents[1]
 CLUSTER = ROOT / "cluster"

@@ -11,8 +11,8 @@ from demo import render_corpus as corpus
 from demo.foods import OBJECTS
 from demo.render_corpus import HELD_OUT, render_corpus, write_script
 from demo.scenes import HEIGHT, VERBS, WIDTH, Scene, _grain
-from vbert.media import probe_video
-from vbert.transcripts import read_transcript
+from vbert.text.transcripts import read_transcript
+from vbert.video.media import probe_video
 
 
 def test_training_videos_never_show_or_say_a_held_out_pair():

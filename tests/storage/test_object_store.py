@@ -1,0 +1,196 @@
+"""Tables and videos in a bucket: moto's S3, also one that fails now and then."""
+
+import os
+import threading
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import s3fs
+
+from tests.job_process import start_job
+from tests.object_store import ObjectStore, make_bucket, object_store
+from tests.store_proxy import FAULTS
+from tests.table_rows import feature_rows, keys_of, rows_of
+from tests.videos import Video, write_video
+from vbert.corpus.listing import list_files
+from vbert.errors import UserError, VideoError
+from vbert.storage.files import filesystem_of, open_file
+from vbert.tables.commits import Committer
+from vbert.tables.delta import NewFile, Table
+from vbert.tables.schemas import FEATURES
+from vbert.video.decode import decode_clips
+from vbert.video.frame_grid import ClipSpec
+from vbert.video.media import Segment, probe_video
+
+pytestmark = pytest.mark.slow
+
+SHARE_OF_FAULTS = 0.05
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[ObjectStore]:
+    with object_store() as there:
+        yield there
+
+
+@pytest.fixture
+def bucket(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> str:
+    return make_bucket(store, monkeypatch)
+
+
+@pytest.fixture
+def faulty(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket in which 5 % of the calls fail."""
+    with object_store(share_of_faults=SHARE_OF_FAULTS) as there:
+        yield make_bucket(there, monkeypatch)
+        counts = there.counts()
+        num_faults = sum(counts.get(kind, 0) for kind in FAULTS)
+        assert num_faults > 0.02 * counts["well"], counts
+
+
+def table_in(bucket: str) -> Table:
+    table = Table(f"{bucket}/tables", FEATURES)
+    table.create()
+    return table
+
+
+def test_a_table_in_a_bucket_is_as_one_in_a_folder(bucket: str):
+    table = table_in(bucket)
+    committer = Committer(table, partition="f-1")
+    committer.commit([table.write_file(feature_rows("pq"))])
+    committer.commit([table.write_file(feature_rows("p", segments=1, fingerprint="b"))], drop=["p"])
+    assert keys_of(table) == [("p", 0, "b"), ("q", 0, "a"), ("q", 1, "a"), ("q", 2, "a")]
+    assert table.version() == 2
+
+
+def test_of_two_jobs_at_once_one_commits_and_the_other_says_why_not(bucket: str):
+    """Many times, from two threads that hold the same state of the table."""
+    table = table_in(bucket)
+    committed: list[str] = []
+    refused: list[str] = []
+
+    def commit(video_id: str, committer: Committer, files: list[NewFile], barrier: threading.Barrier) -> None:
+        barrier.wait()
+        try:
+            committer.commit(files)
+            committed.append(video_id)
+        except UserError as error:
+            refused.append(str(error))
+
+    for pair in ("ab", "cd", "ef", "gh", "ij"):
+        barrier = threading.Barrier(2)
+        threads = [
+            threading.Thread(
+                target=commit,
+                args=(
+                    name,
+                    Committer(table, partition="f-1"),
+                    [table.write_file(feature_rows(name))],
+                    barrier,
+                ),
+            )
+            for name in pair
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(committed) == len(refused) == 5
+    assert all("another job" in said for said in refused)
+    assert [key for key, *_ in keys_of(table)] == [name for name in sorted(committed) for _ in range(3)]
+
+
+def test_commits_to_a_store_that_fails_land_once(faulty: str):
+    """Reads, writes and commits, 60 times: whatever an answer that was lost had been."""
+    table = table_in(faulty)
+    committer = Committer(table, partition="f-1")
+    names = [chr(ord("A") + index) for index in range(60)]
+    for name in names:
+        committer.commit([table.write_file(feature_rows(name, segments=1))])
+    assert keys_of(table) == [(name, 0, "a") for name in names]
+    assert table.version() == len(names)
+
+
+def test_a_segment_takes_its_part_of_the_file(bucket: str, store: ObjectStore, tmp_path: Path):
+    large = Video(num_frames=200, fps=Fraction(10), width=640, height=360, codec="rawvideo")
+    video = write_video(tmp_path / "large.mkv", large)
+    filesystem, _ = filesystem_of(bucket)
+    filesystem.put(str(video), f"{bucket}/large.mkv")
+    before = store.counts()["bytes"]
+    spec = ClipSpec(clip_seconds=1.5, frames_per_clip=3, size=64, crop_share=1.0)
+    segment = Segment(index=5, first_clip=6, num_clips=2)  # from 9 s to 12 s, of 20
+    remote = decode_clips(f"{bucket}/large.mkv", segment, spec)
+    for ours, theirs in zip(remote, decode_clips(str(video), segment, spec), strict=True):
+        np.testing.assert_array_equal(ours.frames, theirs.frames)
+    read = store.counts()["bytes"] - before
+    assert video.stat().st_size > 60e6
+    assert read < 0.4 * video.stat().st_size
+
+
+def test_what_a_bucket_lacks_is_said(bucket: str):
+    with pytest.raises(FileNotFoundError):
+        open_file(f"{bucket}/nothing.mp4")
+    assert list_files(f"{bucket}/nothing", extensions={"mp4"}) == {}
+    with pytest.raises(VideoError, match="probe") as caught:
+        probe_video(f"{bucket}/nothing.mp4")
+    assert caught.value.stage == "probe"
+
+
+def test_without_credentials_the_user_hears_of_them(bucket: str, monkeypatch: pytest.MonkeyPatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(UserError, match=r"s3://corpus/videos: cannot be listed .*credentials"):
+        list_files(f"{bucket}/videos", extensions={"mp4"})
+    with pytest.raises(UserError, match="s3://elsewhere/tables/features: cannot make the table"):
+        Table("s3://elsewhere/tables", FEATURES).create()
+
+
+def test_a_password_in_a_url_is_refused_and_not_repeated():
+    with pytest.raises(UserError, match="has a password in it") as caught:
+        filesystem_of("https://me:secret@example.org/a.mp4")
+    assert "secret" not in str(caught.value)
+
+
+def test_featurization_in_a_bucket_that_fails_ends_as_in_one_that_does_not(
+    faulty: str, store: ObjectStore, ray_cluster: str, tmp_path: Path
+):
+    """The same videos, the same features; a rerun finds nothing to do; no secret is in what is said."""
+    for index in range(6):
+        write_video(tmp_path / f"v{index}.mp4", Video(num_frames=60 + 15 * index, fps=Fraction(10)))
+    (tmp_path / "broken.mp4").write_bytes(b"not a video at all")
+    found = []
+    for place in (store, ObjectStore(os.environ["AWS_ENDPOINT_URL"])):
+        with pytest.MonkeyPatch.context() as patch:
+            bucket = make_bucket(place, patch)
+            filesystem, _ = filesystem_of(bucket)
+            for video in tmp_path.glob("*.mp4"):
+                filesystem.put(str(video), f"{bucket}/videos/{video.name}")
+            options = [
+                "--corpus",
+                f"{bucket}/videos",
+                "--tables",
+                f"{bucket}/tables",
+                "--commit-seconds",
+                "0",
+            ]
+            said = ""
+            for status in (1, 0):  # one is broken; then nothing has changed
+                job = start_job(
+                    "featurize",
+                    *options,
+                    folder=tmp_path,
+                    address=ray_cluster,
+                    workers_environment=place.environment,
+                )
+                said += job.ended()
+                assert job.returncode == status, said
+            assert "unchanged, skipped    7" in said
+            assert place.environment["AWS_SECRET_ACCESS_KEY"] not in said
+            found.append(rows_of(f"{bucket}/tables"))
+    undisturbed, disturbed = found
+    assert len(undisturbed["videos"]) == 7
+    assert disturbed == undisturbed

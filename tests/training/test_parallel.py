@@ -1,0 +1,99 @@
+"""DDP and FSDP2 in two real processes against one, on a CPU."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing
+
+from tests.training.test_pretraining import CPU, OPTIMIZER, WORDS, batches_of, new_model
+from vbert.documents.data_streams import streams_of_worker
+from vbert.model.encoders import quiet_transformers
+from vbert.model.modeling_videobert import VideoBertForPreTraining
+from vbert.training.checkpoints import load_optimizer, save_checkpoint
+from vbert.training.objective import Tally, evaluate_batches, train_step
+from vbert.training.optimization import Strategy, make_optimizer
+from vbert.training.parallel import parallelize
+from vbert.training.pretraining import PRETRAINING
+
+NUM_STREAMS = 3  # two workers have two and one
+NUM_STEPS = 4
+
+
+def train(
+    rank: int,
+    num_workers: int,
+    strategy: Strategy,
+    folder: Path,
+    *,
+    first: int = 0,
+    start: Path | None = None,
+) -> None:
+    """Some steps of a run of NUM_STEPS; leaves its losses and a checkpoint in the folder."""
+    if start is None:
+        model = new_model()
+    else:
+        with quiet_transformers():
+            model = VideoBertForPreTraining.from_pretrained(start).train()
+    wrapped = parallelize(model, strategy, layers=model.bert.encoder.layer)
+    optimizer = make_optimizer(wrapped, OPTIMIZER)
+    if start is not None:
+        load_optimizer(start, wrapped, optimizer)
+    losses = []
+    streams = streams_of_worker(rank, num_workers=num_workers, num_streams=NUM_STREAMS)
+    for step in range(first, NUM_STEPS if first else NUM_STEPS // 2):
+        batches = batches_of(range(24), epoch=step, at_most=3)
+        mine = {stream: batches[stream] for stream in streams}
+        tally, norm = train_step(
+            PRETRAINING,
+            wrapped,
+            optimizer,
+            mine,
+            OPTIMIZER,
+            step=step,
+            num_steps=NUM_STEPS,
+            seed=0,
+            device=CPU,
+        )
+        losses += [loss_of(tally), norm]
+    unseen = batches_of(range(100, 112), epoch=0, at_most=1)[:3]  # more than one each, and not as many each
+    losses.append(loss_of(evaluate_batches(PRETRAINING, wrapped, unseen, device=CPU)))
+    save_checkpoint(folder, wrapped, optimizer, tokenizer_json=WORDS.tokenizer_json, progress={})
+    if rank == 0:
+        torch.save(torch.tensor(losses), folder / "losses.pt")
+
+
+def loss_of(tally: Tally) -> float:
+    """Of all processes."""
+    return PRETRAINING.metrics(tally.over_workers())["loss"]
+
+
+def worker(rank: int, root: Path) -> None:
+    """Both strategies, each from the start and from what one process began: a process imports for 20 s."""
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": "29517", "GLOO_SOCKET_IFNAME": "lo"}
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", rank=rank, world_size=2)
+    strategies: tuple[Strategy, ...] = ("ddp", "fsdp")
+    for strategy in strategies:
+        train(rank, 2, strategy, root / f"{strategy}-first")
+        train(rank, 2, strategy, root / f"{strategy}-second", first=NUM_STEPS // 2, start=root / "one-first")
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_compute_what_one_does_and_take_over_from_it(tmp_path: Path):
+    """The losses, the gradients' lengths and the validation loss of DDP and of FSDP2."""
+    for name in ("one", "ddp", "fsdp"):
+        for half in ("first", "second"):
+            (tmp_path / f"{name}-{half}").mkdir()
+    train(0, 1, "ddp", tmp_path / "one-first")
+    train(0, 1, "ddp", tmp_path / "one-second", first=NUM_STEPS // 2, start=tmp_path / "one-first")
+    torch.multiprocessing.spawn(worker, (tmp_path,), nprocs=2)
+    for half in ("first", "second"):
+        expected = torch.load(tmp_path / f"one-{half}" / "losses.pt")
+        assert len(expected) == 2 * (NUM_STEPS // 2) + 1
+        for strategy in ("ddp", "fsdp"):
+            found = torch.load(tmp_path / f"{strategy}-{half}" / "losses.pt")
+            torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)

@@ -1,0 +1,109 @@
+"""Sound against what the ffmpeg program makes of the same files."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import psutil
+import pytest
+
+from tests.videos import ffmpeg
+from vbert.errors import VideoError
+from vbert.video.audio import RATE, WINDOW_SECONDS, sound_windows
+
+
+def whole(path: Path) -> np.ndarray:
+    """All windows, which must follow each other without a gap."""
+    windows = list(sound_windows(str(path)))
+    at = windows[0].start_seconds
+    for window in windows:
+        assert window.start_seconds == pytest.approx(at, abs=1e-6)
+        at += len(window.samples) / RATE
+    return np.concatenate([window.samples for window in windows])
+
+
+def by_ffmpeg(path: Path) -> np.ndarray:
+    raw = ffmpeg("-i", path, "-map", "0:a:0", "-ac", "1", "-ar", str(RATE), "-f", "f32le", "-")
+    return np.frombuffer(raw, np.float32)
+
+
+def tones(path: Path, *, seconds: float, rate: int = 44_100, start: float = 0.0) -> Path:
+    """Stereo, a quiet moment every seven seconds; `start` delays the sound against the picture."""
+    at = np.arange(round(seconds * rate)) / rate
+    wave = 0.4 * np.sin(2 * np.pi * 440 * at) * ((at % 7) > 0.5)
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", 10)
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        audio = container.add_stream("flac" if path.suffix == ".mkv" else "aac", rate)
+        audio.layout = "stereo"
+        for number in range(10):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 20 * number, np.uint8), format="rgb24")
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        resampler = av.AudioResampler(audio.format, "stereo", rate, frame_size=audio.frame_size or 4096)
+        stereo = np.repeat((wave * 32767).astype(np.int16), 2)[None]
+        frame = av.AudioFrame.from_ndarray(stereo, format="s16", layout="stereo")
+        frame.sample_rate, frame.pts = rate, round(start * rate)
+        for part in [*resampler.resample(frame), *resampler.resample(None)]:
+            container.mux(audio.encode(part))
+        container.mux(audio.encode(None))
+    return path
+
+
+def test_windows_are_the_sound_that_ffmpeg_hears(tmp_path: Path):
+    path = tones(tmp_path / "a.mkv", seconds=75)
+    found, expected = whole(path), by_ffmpeg(path)
+    assert len(found) == pytest.approx(len(expected), abs=64)
+    length = min(len(found), len(expected))
+    # Resamplers differ a little in their filters; a shift of one sample would be an error of 0.05.
+    assert np.abs(found[:length] - expected[:length]).mean() < 2e-3
+    windows = list(sound_windows(str(path)))
+    assert len(windows) == 4  # each ends at the last quiet moment in its 28 s, 21 s after it began
+    for window in windows[:-1]:
+        end = window.start_seconds + len(window.samples) / RATE
+        assert len(window.samples) <= WINDOW_SECONDS * RATE
+        assert 0.05 < end % 7 < 0.45, "cut where it is quiet"
+
+
+def test_sound_that_begins_late_keeps_its_time(tmp_path: Path):
+    path = tones(tmp_path / "a.mkv", seconds=5, start=2.0)
+    (window,) = sound_windows(str(path))
+    heard = np.flatnonzero(np.abs(window.samples) > 0.05)[0] / RATE + window.start_seconds
+    assert heard == pytest.approx(2.5, abs=0.02)  # the first half second is quiet
+
+
+def test_real_videos_sound_as_ffmpeg_hears_them(real_videos: Path):
+    for name in ("nasa_13013.mp4", "Megamind.avi", "pancake.mkv"):
+        found, expected = whole(real_videos / name), by_ffmpeg(real_videos / name)
+        length = min(len(found), len(expected))
+        assert length > 0.97 * max(len(found), len(expected)), name
+        best = max(
+            np.corrcoef(found[shift:length], expected[: length - shift])[0, 1] for shift in range(0, 32, 4)
+        )
+        assert best > 0.99, name
+
+
+def test_a_file_without_sound_or_that_is_none_says_so(tmp_path: Path):
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", 10)
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        container.mux(video.encode(av.VideoFrame(64, 64, "yuv420p")))
+        container.mux(video.encode(None))
+    with pytest.raises(VideoError, match="no audio stream"):
+        list(sound_windows(str(path)))
+    (tmp_path / "b.mp4").write_bytes(b"nothing")
+    with pytest.raises(VideoError):
+        list(sound_windows(str(tmp_path / "b.mp4")))
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_length(tmp_path: Path):
+    path = tones(tmp_path / "a.mkv", seconds=1800, rate=RATE)
+    process = psutil.Process()
+    before, most, total = process.memory_info().rss, 0, 0
+    for window in sound_windows(str(path)):
+        total += len(window.samples)
+        most = max(most, process.memory_info().rss - before)
+    assert total == pytest.approx(1800 * RATE, rel=0.01)
+    assert most < 60e6  # half an hour is 115 MB

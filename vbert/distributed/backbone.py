@@ -1,0 +1,35 @@
+"""A run's backbone on its workers: graphs in shared memory, or torch where there is a GPU."""
+
+from typing import TypeAlias, cast
+
+import ray
+
+from vbert.distributed.cluster import count_gpus
+from vbert.features.backbone_process import BackboneProcess
+from vbert.features.featurizer import CpuFeaturizer, Featurizer, FeaturizerGraphs
+from vbert.features.featurizer_config import FeaturizerConfig
+
+# None where torch runs the backbone: on a cluster with GPUs, and for a network that has no graphs.
+Prepared: TypeAlias = "ray.ObjectRef[FeaturizerGraphs] | None"
+
+
+def prepare_backbone(process: BackboneProcess) -> Prepared:
+    """What `actor_featurizer` needs of the driver; ends the process."""
+    if count_gpus():
+        process.close()
+        return None
+    graphs = process.graphs()
+    return None if graphs is None else cast("Prepared", ray.put(graphs))
+
+
+def actor_featurizer(config: FeaturizerConfig, prepared: Prepared) -> Featurizer:
+    """The featurizer of an actor, which has one core: more threads would fight the neighbours' and change
+    the features' last bit."""
+    if prepared is not None:
+        return CpuFeaturizer(ray.get(prepared), num_threads=1)
+    import torch
+
+    from vbert.features.torch_featurizer import TorchFeaturizer
+
+    torch.set_num_threads(1)
+    return TorchFeaturizer(config, device="cuda" if torch.cuda.is_available() else "cpu")

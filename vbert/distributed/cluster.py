@@ -1,0 +1,119 @@
+"""The Ray cluster that a job runs on: joined where there is one, else started on this machine."""
+
+import logging
+import os
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import fields
+from typing import Any
+
+import pyarrow as pa
+import ray
+
+from vbert.progress import Progress
+from vbert.tables.commits import Rewrite
+from vbert.tables.delta import NewFile, Table
+from vbert.tables.schemas import TableSchema
+
+WORKER_SETUP = "vbert.distributed.worker_logging.quiet_worker"
+COMMIT_SECONDS = 20.0  # a job that is killed does again what it did in them
+
+
+def connect(*, training: bool = False) -> None:
+    """Join the cluster that `ray job submit` or RAY_ADDRESS names, or start one here; twice does no harm.
+
+    For training the lines of the workers are shown, since the first of them tells of the progress; each
+    worker silences others' first, which costs the job the workers that Ray has ready: some seconds.
+    """
+    # Ray's core warns of every actor of Ray Data's that it may restart; what fails comes as an exception.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # it prints every line twice
+    if not ray.is_initialized():
+        runtime_env = {"worker_process_setup_hook": WORKER_SETUP} if training else None
+        # What workers print is in Ray's logs and dashboard, and what fails comes as an exception or a row.
+        ray.init(logging_level=logging.ERROR, runtime_env=runtime_env, log_to_driver=training)
+    # Ours is one line of progress with an estimate; Ray Data's bars and plans would drown it.
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it raises it need not print, too
+
+
+def count_gpus() -> int:
+    """How many GPUs the cluster has; its driver may have none of them."""
+    return _count("GPU")
+
+
+def count_cpus() -> int:
+    """How many single-core workers the cluster takes."""
+    return max(1, _count("CPU"))
+
+
+def _count(resource: str) -> int:
+    resources: dict[str, float] = ray.cluster_resources()
+    return int(resources.get(resource, 0))
+
+
+def rows_as_they_come(dataset: ray.data.Dataset) -> Iterator[list[dict[str, Any]]]:
+    """Run `dataset`; the rows of each block as soon as it is done."""
+    batches: Iterable[pa.Table] = dataset.iter_batches(batch_size=None, batch_format="pyarrow")
+    for batch in batches:
+        yield batch.to_pylist()
+
+
+def rows_to_commit(dataset: ray.data.Dataset, progress: Progress) -> Iterator[list[dict[str, Any]]]:
+    """Run `dataset`, whose rows are files that it wrote; those of each COMMIT_SECONDS together."""
+    waiting: list[dict[str, Any]] = []
+    last_seconds = time.monotonic()
+    for rows in rows_as_they_come(dataset):
+        waiting += rows
+        progress.advance(sum(row["num_rows"] for row in rows))
+        if time.monotonic() - last_seconds >= COMMIT_SECONDS:
+            yield waiting
+            waiting, last_seconds = [], time.monotonic()
+    yield waiting
+    progress.finish()
+
+
+def file_of(row: Mapping[str, Any]) -> NewFile:
+    """What a row of such a dataset says of the file itself."""
+    return NewFile(**{part.name: row[part.name] for part in fields(NewFile)})
+
+
+def model_actors(
+    size: int | None = None, *, at_most: int | None = None, cpus_a_model: int = 2, wants_gpu: bool = True
+) -> dict[str, Any]:
+    """Arguments of `map_batches` for actors that hold a model each: one a GPU, if the cluster has any, else
+    one for some of its CPUs; or `size` of them. `at_most` is how many have something to do."""
+    on_gpu = wants_gpu and count_gpus() > 0
+    size = size or (count_gpus() if on_gpu else max(1, count_cpus() // cpus_a_model))
+    return {
+        "compute": ray.data.ActorPoolStrategy(size=min(size, at_most or size)),
+        "num_cpus": 1,
+        "num_gpus": int(on_gpu),
+    }
+
+
+class RewriteOnWorkers:
+    """Rewrites a table's files without some videos, on the cluster: no feature passes through the driver."""
+
+    def __init__(self, root: str, layout: TableSchema, *, partition: str) -> None:
+        table = Table(root, layout)
+
+        # No CPU asked for: the job's own actors may hold them all until this commit has been made.
+        @ray.remote(num_cpus=0)
+        def rewrite_one(path: str, dropped: frozenset[str]) -> NewFile | None:
+            return table.rewrite_without(path, dropped, partition=partition)
+
+        self._rewrite_one = rewrite_one
+
+    def __call__(self, video_ids: Collection[str]) -> Rewrite:
+        """The function that `Committer.commit` takes."""
+
+        def rewrite(paths: Collection[str]) -> list[NewFile | None]:
+            connect()
+            dropped = ray.put(frozenset(video_ids))
+            found: list[NewFile | None] = ray.get([self._rewrite_one.remote(path, dropped) for path in paths])
+            return found
+
+        return rewrite

@@ -1,0 +1,88 @@
+"""Ray runs the upkeep of the tables: small files joined into shards, what no version names deleted."""
+
+from dataclasses import dataclass, field
+
+import ray
+
+from vbert.distributed.cluster import connect
+from vbert.errors import UserError
+from vbert.progress import Progress
+from vbert.storage.files import with_absolute_paths
+from vbert.tables.commits import Committer
+from vbert.tables.delta import NewFile, Table
+from vbert.tables.schemas import TABLES
+
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompactConfig:
+    """Join small files into shards and delete what no recent version of a table names."""
+
+    tables: str
+    """Folder or bucket URL of the tables."""
+    target_megabytes: int = 256
+    """Size of a shard. 128 to 512 MB read well; readers take row groups of 64 rows from them."""
+    retention_hours: int = 168
+    """Keep what a version of the last so many hours names, so that training on a pinned version goes on."""
+
+    def __post_init__(self) -> None:
+        if self.target_megabytes < 1:
+            raise UserError(f"--target-megabytes must be at least 1, got {self.target_megabytes}")
+        if self.retention_hours < 1:
+            raise UserError(
+                f"--retention-hours must be at least 1, got {self.retention_hours}: "
+                "a running job's files are not committed yet and would be deleted"
+            )
+
+
+@dataclass(kw_only=True)
+class CompactSummary:
+    """What one run did, by table."""
+
+    num_joined: dict[str, int] = field(default_factory=dict)
+    num_shards: dict[str, int] = field(default_factory=dict)
+    num_deleted: dict[str, int] = field(default_factory=dict)
+
+
+def compact_tables(config: CompactConfig) -> CompactSummary:
+    """Compact and vacuum every table that is there. Rows stay as they are; other jobs may run meanwhile."""
+    config = with_absolute_paths(config, "tables")
+    tables = [table for table in (Table(config.tables, layout) for layout in TABLES) if table.exists()]
+    if not tables:
+        raise UserError(f"{config.tables}: no table there; give the --tables that featurize wrote")
+    summary = CompactSummary()
+    for table in tables:
+        groups = [
+            (partition, group)
+            for partition in table.partitions()
+            for group in table.small_files(
+                partition=partition, target_bytes=config.target_megabytes * MEGABYTE
+            )
+        ]
+        name = table.layout.name
+        summary.num_joined[name] = sum(len(group) for _, group in groups)
+        summary.num_shards[name] = len(groups)
+        if groups:
+            _join(table, groups)
+        summary.num_deleted[name] = len(table.vacuum(retention_hours=config.retention_hours))
+    return summary
+
+
+def _join(table: Table, groups: list[tuple[str, list[str]]]) -> None:
+    """One task and one commit a shard, so that a killed run keeps what it has done."""
+    connect()
+
+    @ray.remote(num_cpus=1)
+    def join(group: list[str], partition: str) -> NewFile:
+        return table.join_files(group, partition=partition)
+
+    running = {join.remote(group, partition): (partition, group) for partition, group in groups}
+    progress = Progress(f"compact {table.layout.name}", total=len(groups), unit="shards")
+    while running:
+        (ready,), _ = ray.wait(list(running), num_returns=1)
+        partition, group = running.pop(ready)
+        shard: NewFile = ray.get(ready)
+        Committer(table, partition=partition).compact([shard], instead_of=group)
+        progress.advance(1)
+    progress.finish()

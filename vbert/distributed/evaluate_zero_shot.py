@@ -1,0 +1,209 @@
+"""Ray Data classifies labelled clips without having trained on a label, against three baselines."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+
+from vbert.distributed.cluster import connect, model_actors, rows_as_they_come
+from vbert.distributed.examples import Videos
+from vbert.errors import UserError
+from vbert.model.checkpoint_files import visual_vocabulary_of
+from vbert.storage.files import check_output, with_absolute_paths, write_json
+from vbert.storage.records import read_records, require
+from vbert.tables.delta import Table
+from vbert.tables.schemas import DOCUMENTS
+from vbert.tasks.annotations import match_videos
+from vbert.tasks.examples import clips_in_interval
+from vbert.tasks.metrics import ranks, top_k
+from vbert.tasks.zero_shot import KINDS, TEMPLATE, Classes, ZeroShotClassifier, check_template, word_counts
+
+CLIP_COLUMNS = {
+    "video_id": pa.string(),
+    "start_seconds": pa.float64(),
+    "end_seconds": pa.float64(),
+    "verb": pa.string(),
+    "object": pa.string(),
+}
+CLIPS_A_TASK = 256
+METHODS = ("cross-modal", "language prior", "frequency")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZeroShotConfig:
+    """Tell what labelled clips show by filling in a sentence, with a model that has seen no label."""
+
+    tables: str
+    """Folder or bucket URL of the tables with the documents of the clips' videos."""
+    model: str
+    """Folder of a pretrained model, as pretrain printed it."""
+    clips: str
+    """File (.csv, .jsonl, .parquet) of the clips: video_id, start_seconds, end_seconds, verb, object. The
+    words to choose from are the ones that occur in it."""
+    template: str = TEMPLATE
+    """The sentence to fill in."""
+    output: str | None = None
+    """File to write the metrics to, as JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZeroShotSummary:
+    """Top-1 and top-5 by method and kind, and what they were measured on."""
+
+    num_clips: int
+    num_missing: int
+    num_verbs: int
+    num_objects: int
+    scores: dict[str, dict[str, float]]
+    """scores["cross-modal"]["verb top-1"]"""
+    seconds: float
+
+
+def evaluate_zero_shot(config: ZeroShotConfig) -> ZeroShotSummary:
+    """Score every clip with its video, without it, and by how often its words are said in training."""
+    start_seconds = time.monotonic()
+    config = with_absolute_paths(config, "tables", "model")
+    vocabulary = visual_vocabulary_of(config.model)
+    listed = _clips(config.clips)
+    check_template(config.template)
+    known = Videos.latest(config.tables, vocabulary=vocabulary).read(["video_id", "uri"])
+    clips = match_videos(listed, known).annotations
+    documents = _documents(config, vocabulary, clips["video_id"].to_pylist())
+    rows = clips.to_pylist()
+    tokens = visual_tokens_of(rows, documents)
+    shown = [(row, mine) for row, mine in zip(rows, tokens, strict=True) if len(mine)]
+    if not shown:
+        raise UserError(
+            f"{config.clips}: none of its {listed.num_rows} clips is in the documents of {config.tables}; "
+            "are its video_id those of the table, or names of its files?"
+        )
+    classes = Classes(
+        verbs=tuple(sorted({row["verb"] for row, _ in shown})),
+        objects=tuple(sorted({row["object"] for row, _ in shown})),
+    )
+    if config.output:
+        check_output(config.output, kind="file")
+    places = _ranks(config, classes, shown) | _frequency_ranks(config, vocabulary, classes, shown, clips)
+    scores = {
+        method: {f"{kind} top-{k}": top_k(places[method, kind], k) for kind in KINDS for k in (1, 5)}
+        for method in METHODS
+    }
+    summary = ZeroShotSummary(
+        num_clips=len(shown),
+        num_missing=listed.num_rows - len(shown),
+        num_verbs=len(classes.verbs),
+        num_objects=len(classes.objects),
+        scores=scores,
+        seconds=time.monotonic() - start_seconds,
+    )
+    if config.output:
+        write_json(config.output, asdict(summary))
+    return summary
+
+
+def _clips(source: str) -> pa.Table:
+    return require(read_records(source, CLIP_COLUMNS, kind="list of clips"), source, *CLIP_COLUMNS)
+
+
+def _documents(
+    config: ZeroShotConfig, vocabulary: str, video_ids: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """The clips' documents, of the visual vocabulary that the model was trained on."""
+    rows = Table(config.tables, DOCUMENTS).read(
+        columns=["video_id", "visual_tokens", "visual_token_start_seconds", "clip_seconds"],
+        partition=vocabulary,
+        video_ids=sorted(set(video_ids)),
+    )
+    return {row["video_id"]: row for row in rows.to_pylist()}
+
+
+def visual_tokens_of(
+    clips: Sequence[Mapping[str, Any]], documents: Mapping[str, Mapping[str, Any]]
+) -> list[np.ndarray]:
+    """The visual tokens int64 [length] in each clip's time, as a sentence of that time would take them."""
+    found = []
+    for clip in clips:
+        document = documents[clip["video_id"]]
+        first, last = clips_in_interval(document, clip["start_seconds"], clip["end_seconds"])
+        found.append(np.array(document["visual_tokens"][first:last], np.int64))
+    return found
+
+
+Shown = Sequence[tuple[Mapping[str, Any], np.ndarray]]
+
+
+def _ranks(config: ZeroShotConfig, classes: Classes, shown: Shown) -> dict[tuple[str, str], np.ndarray]:
+    """Place of the true word by method and kind, computed on all GPUs or CPUs."""
+    connect()
+    rows = [
+        {
+            "number": number,
+            "tokens": tokens.tolist(),
+            "verb": classes.verbs.index(clip["verb"]),
+            "object": classes.objects.index(clip["object"]),
+        }
+        for number, (clip, tokens) in enumerate(shown)
+    ]
+    num_tasks = -(-len(rows) // CLIPS_A_TASK)
+    ranked = ray.data.from_items(rows, override_num_blocks=num_tasks).map_batches(
+        RankClips,
+        fn_constructor_kwargs={"config": config, "classes": classes},
+        batch_format="pyarrow",
+        batch_size=CLIPS_A_TASK,
+        **model_actors(at_most=num_tasks, cpus_a_model=1),
+    )
+    found = sorted(
+        (row for block in rows_as_they_come(ranked) for row in block), key=lambda row: int(row["number"])
+    )
+    return {
+        (method, kind): np.array([row[f"{method} {kind}"] for row in found])
+        for method in METHODS[:2]
+        for kind in KINDS
+    }
+
+
+class RankClips:
+    """An actor: clips in, the places of their true words out."""
+
+    def __init__(self, *, config: ZeroShotConfig, classes: Classes) -> None:
+        from vbert.training.checkpoints import ready_to_ask  # on workers only: it takes seconds
+
+        pretrained = ready_to_ask(config.model)
+        self.classifier = ZeroShotClassifier(
+            pretrained.model, pretrained.vocabulary, classes, template=config.template
+        )
+        self.prior = self.classifier.scores([np.zeros(0, np.int64)], with_video=False)
+
+    def __call__(self, clips: pa.Table) -> pa.Table:
+        """Rows of number, tokens, verb, object -> number, and a rank by method and kind."""
+        tokens = [np.array(row, np.int64) for row in clips["tokens"].to_pylist()]
+        scores = self.classifier.scores(tokens)
+        columns: dict[str, Any] = {"number": clips["number"]}
+        for kind in KINDS:
+            truth = clips[kind].to_numpy()
+            columns[f"cross-modal {kind}"] = ranks(scores[kind], truth)
+            columns[f"language prior {kind}"] = ranks(self.prior[kind].repeat(len(truth), axis=0), truth)
+        return pa.table(columns)
+
+
+def _frequency_ranks(
+    config: ZeroShotConfig, vocabulary: str, classes: Classes, shown: Shown, clips: pa.Table
+) -> dict[tuple[str, str], np.ndarray]:
+    """What always naming the words that training videos say most would give."""
+    evaluated = set(clips["video_id"].to_pylist())
+    rows = Table(config.tables, DOCUMENTS).read(columns=["video_id", "sentences"], partition=vocabulary)
+    sentences = [
+        sentence
+        for row in rows.to_pylist()
+        if row["video_id"] not in evaluated
+        for sentence in row["sentences"]
+    ]
+    found = {}
+    for kind, words in (("verb", classes.verbs), ("object", classes.objects)):
+        scores = word_counts(sentences, words)[None].repeat(len(shown), axis=0)
+        found["frequency", kind] = ranks(scores, np.array([words.index(clip[kind]) for clip, _ in shown]))
+    return found

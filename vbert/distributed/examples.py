@@ -1,0 +1,128 @@
+"""Ray Data joins annotations with the documents of their videos: the examples of a task."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+
+from vbert.distributed.cluster import connect
+from vbert.errors import UserError
+from vbert.tables.delta import Table
+from vbert.tables.schemas import DOCUMENTS
+from vbert.tasks.annotations import ANNOTATIONS, match_some, require_any
+from vbert.tasks.datasets import read_annotations
+from vbert.tasks.examples import DOCUMENT_COLUMNS, EXAMPLES, example_of, windows_of
+
+# 1,000 annotations of a minute are 40,000 visual tokens.
+ANNOTATIONS_A_TASK = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Videos:
+    """The documents that examples are made from: one version of the table, one visual vocabulary."""
+
+    tables: str
+    vocabulary: str
+    version: int
+
+    @classmethod
+    def latest(cls, tables: str, *, vocabulary: str) -> "Videos":
+        """UserError if the vocabulary has no documents."""
+        documents = Table(tables, DOCUMENTS)
+        version = documents.version()
+        if not documents.files(partition=vocabulary, version=version):
+            raise UserError(
+                f"{tables}: has no documents of vocabulary {vocabulary}, which the model was trained with; "
+                "run build_documents with it first"
+            )
+        return cls(tables=tables, vocabulary=vocabulary, version=version)
+
+    def read(self, columns: Sequence[str], *, video_ids: Sequence[str] | None = None) -> pa.Table:
+        """Rows of some videos, or of all."""
+        return Table(self.tables, DOCUMENTS).read(
+            columns=list(columns), partition=self.vocabulary, video_ids=video_ids, version=self.version
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accounting:
+    """How many annotations there are, and how many of them have no video in the table."""
+
+    num_annotations: int
+    num_without_video: int
+    num_videos: int
+    num_missing_videos: int
+
+
+def annotations_of(
+    videos: Videos, *, source: str, dataset: str, columns: Sequence[str], splits: Sequence[str]
+) -> tuple[pa.Table, Accounting]:
+    """The annotations of some splits whose video is there. UserError if none is, or a column is lacking."""
+    found = read_annotations(source, dataset=dataset)
+    require_any(found, source, columns)
+    matched = match_some(found, videos.read(["video_id", "uri"]), source=source, tables=videos.tables)
+    here = matched.annotations
+    accounting = Accounting(
+        num_annotations=found.num_rows,
+        num_without_video=found.num_rows - here.num_rows,
+        num_videos=len(set(found["video_id"].to_pylist())),
+        num_missing_videos=len(matched.missing),
+    )
+    return here.filter(pc.is_in(here["split"], pa.array(splits))), accounting
+
+
+def every_video(videos: Videos) -> pa.Table:
+    """An annotation of each whole video that says nothing of it."""
+    ids = videos.read(["video_id"])["video_id"].to_pylist()
+    return pa.Table.from_pylist([{"video_id": name, "split": "test"} for name in ids], schema=ANNOTATIONS)
+
+
+def examples_of(
+    annotations: pa.Table, videos: Videos, *, window_seconds: float | None = None
+) -> ray.data.Dataset:
+    """Rows of EXAMPLES, a block about ANNOTATIONS_A_TASK of them, all of a video's in one block.
+
+    With `window_seconds` an annotation without times becomes one a window.
+    """
+    connect()
+    in_order = annotations.sort_by("video_id")
+    numbered = in_order.add_column(0, "number", pa.array(np.arange(in_order.num_rows)))
+    join: Any = join_documents
+    return ray.data.from_arrow(cut_between_videos(numbered)).map_batches(
+        join,
+        fn_kwargs={"videos": videos, "window_seconds": window_seconds},
+        batch_format="pyarrow",
+        batch_size=None,
+    )
+
+
+def cut_between_videos(annotations: pa.Table) -> list[pa.Table]:
+    """Parts of at least ANNOTATIONS_A_TASK rows, but for the last; rows are sorted by video."""
+    ids = annotations["video_id"].combine_chunks()
+    if len(ids) < 2:
+        return [annotations]
+    begins = np.flatnonzero(pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)) + 1
+    cuts = [0]
+    for begin in begins.tolist():
+        if begin - cuts[-1] >= ANNOTATIONS_A_TASK:
+            cuts.append(begin)
+    ends = [*cuts[1:], len(ids)]
+    return [annotations.slice(first, last - first) for first, last in zip(cuts, ends, strict=True)]
+
+
+def join_documents(annotations: pa.Table, *, videos: Videos, window_seconds: float | None) -> pa.Table:
+    """Annotations with their number -> rows of EXAMPLES."""
+    rows = videos.read(DOCUMENT_COLUMNS, video_ids=sorted(set(annotations["video_id"].to_pylist())))
+    documents: Mapping[str, dict[str, Any]] = {row["video_id"]: row for row in rows.to_pylist()}
+    examples = []
+    for row in annotations.to_pylist():
+        document = documents[row["video_id"]]
+        mine = [row]
+        if window_seconds is not None and row["start_seconds"] is None:
+            mine = windows_of(row, document, window_seconds=window_seconds)
+        examples += [example_of(one, document) for one in mine]
+    return pa.Table.from_pylist(examples, schema=EXAMPLES)

@@ -1,0 +1,330 @@
+"""Ray Data runs featurization: list -> compare -> probe -> decode and featurize on actors -> commit."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+from tyro.conf import OmitArgPrefixes
+
+from vbert.corpus.changes import CORPUS, CorpusChanges, compare, list_corpus
+from vbert.distributed.backbone import Prepared, actor_featurizer, prepare_backbone
+from vbert.distributed.cluster import RewriteOnWorkers, connect, count_cpus, count_gpus, rows_as_they_come
+from vbert.distributed.prometheus import DriverMetrics, WorkerMetrics
+from vbert.errors import UserError, require_at_least
+from vbert.features.backbone_process import BackboneProcess
+from vbert.features.featurizer_config import FeaturizerConfig, featurizer_id, save_config
+from vbert.features.ledger import Ledger, MicroBatch, listed_before
+from vbert.features.planning import SEGMENTS, check_transcripts, plan_videos
+from vbert.features.segment_rows import (
+    DECODED,
+    Effort,
+    check_decoder,
+    decode_segments,
+    decoded_bytes,
+    featurize_decoded,
+    featurize_segments,
+)
+from vbert.progress import Progress
+from vbert.storage.files import with_absolute_paths
+from vbert.tables.delta import NewFile, Table
+from vbert.tables.schemas import FEATURES
+from vbert.video.decode_child import DecodeLimits
+from vbert.video.isolation import worker_process
+
+LEDGER_COLUMNS = ["video_id", "fingerprint", "transcript_uri", "transcript_fingerprint", "status"]
+VIDEOS_PER_PROBE = 64  # one task: 64 headers, 16 at a time
+# Blocks are what actors take: small enough that four a worker balance, large enough that a file is worth it.
+BLOCKS_PER_WORKER = 4
+MAX_SEGMENTS_PER_FILE = 16
+DECODED_BYTES_PER_FILE = 256 * 2**20  # of frames that wait in a GPU's actor for a file to be whole
+FILE_COLUMNS = pa.schema(
+    [
+        ("path", pa.string()),  # null in a row of SEGMENTS; the other way round in a file's row
+        ("partition", pa.string()),
+        ("size_bytes_written", pa.int64()),
+        ("num_rows", pa.int64()),
+        ("stats", pa.string()),
+        ("replaces_video", pa.string()),
+        # When the decoding of its first segment began, seconds since 1970.
+        ("began_at", pa.float64()),
+    ]
+)
+OUTCOMES = pa.unify_schemas([SEGMENTS, FILE_COLUMNS])
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeaturizeConfig:
+    """Decode and featurize every video that is new or has changed since the last run."""
+
+    corpus: str
+    """Folder, glob, or manifest (.parquet, .csv, .jsonl with a column `video`); local or a bucket's URL."""
+    tables: str
+    """Folder or bucket URL of the tables; made if it is not there."""
+    featurizer: OmitArgPrefixes[FeaturizerConfig] = field(default_factory=FeaturizerConfig)
+    limits: OmitArgPrefixes[DecodeLimits] = field(default_factory=DecodeLimits)
+    prune: bool = False
+    """Drop the rows of videos that are no longer in the corpus."""
+    retry_failed: bool = False
+    """Try failed videos and segments again; without it they are tried again when their file changes."""
+    content_hash: bool = False
+    """Tell changed videos by content, not by size and time (or ETag); reads every file on every run."""
+    num_workers: int | None = None
+    """Featurizing actors; default: one for each CPU of the cluster, or as many as its GPUs take."""
+    gpus_per_worker: float = 1.0
+    """Of each actor on a cluster with GPUs; with 0.5 two share one."""
+    commit_seconds: float = 20.0
+    """Commit finished segments this often: a killed job loses this much, and what is in the actors."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "num_workers")
+        require_at_least(self, 0, "commit_seconds")
+        if not 0 < self.gpus_per_worker <= 1:
+            raise UserError(f"--gpus-per-worker must be above 0 and at most 1, got {self.gpus_per_worker}")
+
+
+@dataclass(kw_only=True)
+class FeaturizeSummary:
+    """What one run did, in videos unless the name says otherwise."""
+
+    featurizer: str
+    num_listed: int
+    num_unchanged: int
+    num_new_transcripts: int
+    num_removed: int  # no longer in the corpus; their rows go with `prune`
+    num_ok: int = 0
+    num_partial: int = 0
+    num_failed: int = 0
+    num_clips: int = 0
+    seconds: float = 0.0
+    # When the decoding of the first segment began, seconds since 1970.
+    working_since: float | None = None
+    working_seconds: float = 0.0  # from then to the last commit: the start of Ray and of the workers left out
+    failures: list[str] = field(default_factory=list)
+
+
+def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
+    """Bring the tables `videos` and `features` up to date with the corpus: one row a video, come what may."""
+    start_seconds = time.monotonic()
+    config = with_absolute_paths(config, "tables")
+    config = replace(config, featurizer=with_absolute_paths(config.featurizer, "weights"))
+    featurizer = featurizer_id(config.featurizer)
+    corpus = list_corpus(config.corpus, content_hash=config.content_hash)
+    before = listed_before(config.tables, featurizer=featurizer, columns=LEDGER_COLUMNS)
+    changes = compare(corpus, before, retry_failed=config.retry_failed)
+    if changes.pending.num_rows:
+        check_decoder(config.featurizer)
+        backbone = BackboneProcess(config.featurizer)  # refuses bad weights before a table is made
+    rewrite = RewriteOnWorkers(config.tables, FEATURES, partition=featurizer)
+    ledger = Ledger(config.tables, featurizer=featurizer, rewrite=rewrite)
+    save_config(config.featurizer, config.tables)
+    summary = FeaturizeSummary(
+        featurizer=featurizer,
+        num_listed=corpus.num_rows,
+        num_unchanged=changes.num_unchanged,
+        num_new_transcripts=changes.transcript_changed.num_rows,
+        num_removed=len(changes.removed),
+    )
+    if summary.num_new_transcripts:
+        ledger.put_transcripts(check_transcripts(changes.transcript_changed))
+    if config.prune:
+        ledger.prune(changes.removed.to_pylist())
+    if changes.pending.num_rows:
+        connect()
+        segments = plan(changes.pending, ledger, config=config)
+        prepared = prepare_backbone(backbone)
+        _featurize_and_commit(segments, ledger, changes, summary, config=config, prepared=prepared)
+    summary.seconds = time.monotonic() - start_seconds
+    return summary
+
+
+def plan(pending: pa.Table, ledger: Ledger, *, config: FeaturizeConfig) -> ray.data.Dataset:
+    """Probe the videos on all CPUs: rows of SEGMENTS, kept in the object store."""
+    done = ray.put(ledger.done_segments(pending["video_id"].to_pylist()))
+    options: dict[str, Any] = {
+        "featurizer": ledger.featurizer,
+        "clip_seconds": config.featurizer.clip_seconds,
+        "segment_seconds": config.featurizer.segment_seconds,
+        "limits": config.limits,
+    }
+
+    def plan_batch(batch: pa.Table) -> pa.Table:
+        here = ray.get(done)
+        mine = here.filter(pc.is_in(here["video_id"], batch["video_id"].combine_chunks()))
+        return plan_videos(batch, mine, **options)
+
+    videos = pending.select(CORPUS.names)
+    blocks = [videos.slice(at, VIDEOS_PER_PROBE) for at in range(0, videos.num_rows, VIDEOS_PER_PROBE)]
+    planned = ray.data.from_arrow(blocks).map_batches(plan_batch, batch_format="pyarrow")
+    planned.set_name("vbert_probe")
+    plan: ray.data.Dataset = planned.materialize()
+    return plan
+
+
+def _featurize_and_commit(
+    segments: ray.data.Dataset,
+    ledger: Ledger,
+    changes: CorpusChanges,
+    summary: FeaturizeSummary,
+    *,
+    config: FeaturizeConfig,
+    prepared: Prepared,
+) -> None:
+    num_segments = segments.count()
+    outcomes = _outcomes(segments, num_segments=num_segments, config=config, prepared=prepared)
+    progress = Progress("featurize", total=num_segments, unit="segments")
+    micro_batch = MicroBatch(ledger, listed=_ids(changes.pending, changes=["changed", "retried"]))
+    metrics = DriverMetrics()
+    last_commit_seconds = time.monotonic()
+    for rows in rows_as_they_come(outcomes):
+        _collect(rows, micro_batch, summary, metrics)
+        progress.advance(sum(row["path"] is None for row in rows), note=f"{summary.num_failed} videos failed")
+        if time.monotonic() - last_commit_seconds >= config.commit_seconds:
+            with metrics.commit():
+                micro_batch.commit()
+            last_commit_seconds = time.monotonic()
+    with metrics.commit():
+        micro_batch.commit()
+    summary.working_seconds = time.time() - (summary.working_since or time.time())
+    progress.finish()
+
+
+def _outcomes(
+    segments: ray.data.Dataset, *, num_segments: int, config: FeaturizeConfig, prepared: Prepared
+) -> ray.data.Dataset:
+    """Rows of SEGMENTS -> of OUTCOMES.
+
+    Without GPUs a CPU's actor decodes and featurizes, and no frame leaves it. With GPUs the CPUs of all nodes
+    decode ahead of the GPUs' actors; how far ahead is for Ray Data to say, which keeps to the object store's
+    limit.
+    """
+    num_gpus = count_gpus()
+    fitting = int(num_gpus / config.gpus_per_worker) if num_gpus else count_cpus()
+    num_workers = min(config.num_workers or fitting, num_segments)
+    rows_per_block = min(MAX_SEGMENTS_PER_FILE, -(-num_segments // (BLOCKS_PER_WORKER * num_workers)))
+    # Cut into blocks before the actors take every CPU: a task of this pipeline would wait for one for ever.
+    rows = segments.repartition(target_num_rows_per_block=rows_per_block).materialize()
+    if num_gpus:
+        rows_per_block = max(
+            1, min(rows_per_block, DECODED_BYTES_PER_FILE // decoded_bytes(config.featurizer))
+        )
+        rows = rows.map_batches(
+            decode_in_child,
+            fn_kwargs={"config": config.featurizer, "limits": config.limits},
+            batch_format="pyarrow",
+            batch_size=None,
+            num_cpus=1,
+        )
+    outcomes: ray.data.Dataset = rows.map_batches(
+        FeaturizeSegments,
+        fn_constructor_kwargs={
+            "tables": config.tables,
+            "config": config.featurizer,
+            "limits": config.limits,
+            "prepared": prepared,
+        },
+        batch_format="pyarrow",
+        batch_size=rows_per_block,
+        compute=ray.data.ActorPoolStrategy(size=num_workers),
+        num_cpus=1,
+        num_gpus=config.gpus_per_worker if num_gpus else 0,
+    )
+    outcomes.set_name("vbert_featurize")  # the dashboard's, which shows the stages of each
+    return outcomes
+
+
+def decode_in_child(
+    segments: pa.Table, *, config: FeaturizerConfig, limits: DecodeLimits
+) -> Iterator[pa.Table]:
+    """Rows of SEGMENTS -> of DECODED."""
+    yield from decode_segments(segments, config=config, process=worker_process(limits))
+
+
+def _collect(
+    rows: Iterable[dict[str, Any]], micro_batch: MicroBatch, summary: FeaturizeSummary, metrics: DriverMetrics
+) -> None:
+    """Files before segments: a video's last segment releases its files."""
+    for row in sorted(rows, key=lambda row: row["path"] is None):
+        if row["path"] is not None:
+            micro_batch.add_file(_file_of(row), replaces_video=row["replaces_video"])
+            summary.working_since = min(summary.working_since or row["began_at"], row["began_at"])
+            continue
+        summary.num_clips += (row["num_clips"] or 0) if row["state"] == "done" else 0
+        if (video := micro_batch.add_segment(row)) is None:
+            continue
+        name = f"num_{video['status']}"
+        setattr(summary, name, getattr(summary, name) + 1)
+        if video["status"] != "ok":
+            metrics.add_failure(video)
+            summary.failures.append(f"{video['uri']}: {video['stage']}: {video['reason']}")
+
+
+def _ids(pending: pa.Table, *, changes: Sequence[str]) -> set[str]:
+    return set(pending.filter(pc.is_in(pending["change"], pa.array(changes)))["video_id"].to_pylist())
+
+
+class FeaturizeSegments:
+    """An actor: rows of SEGMENTS or DECODED in, the same segments done or failed out, and a row for each
+    file it wrote.
+
+    The model is loaded once; features never leave the actor.
+    """
+
+    def __init__(
+        self, *, tables: str, config: FeaturizerConfig, limits: DecodeLimits, prepared: Prepared
+    ) -> None:
+        self.config = config
+        self.process = worker_process(limits)
+        self.metrics = WorkerMetrics()
+        self.features = Table(tables, FEATURES)
+        self.featurizer = actor_featurizer(config, prepared)
+
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        """Rows of SEGMENTS or DECODED -> rows of OUTCOMES."""
+        effort = Effort()
+        segments, features = self.work(batch, effort)
+        self.metrics.add_segments(segments, effort)
+        yield pa.concat_tables(
+            [segments, self._write(segments, features, effort)], promote_options="default"
+        ).cast(OUTCOMES)
+
+    def work(self, batch: pa.Table, effort: Effort) -> tuple[pa.Table, pa.Table]:
+        """Rows of SEGMENTS or DECODED -> rows of SEGMENTS, none of them pending, and of FEATURES."""
+        if "frames" in batch.column_names:
+            return featurize_decoded(batch.cast(DECODED), self.featurizer, config=self.config, effort=effort)
+        return featurize_segments(
+            batch.cast(SEGMENTS), self.featurizer, config=self.config, effort=effort, process=self.process
+        )
+
+    def _write(self, segments: pa.Table, features: pa.Table, effort: Effort) -> pa.Table:
+        """One file for all new videos, one for each changed one: these are committed when they are whole."""
+        pairs = zip(segments["video_id"].to_pylist(), segments["replaces"].to_pylist(), strict=True)
+        changed = sorted({video_id for video_id, replaces in pairs if replaces})
+        is_changed = pc.is_in(features["video_id"], pa.array(changed, pa.string()))
+        groups: list[tuple[str | None, pa.Table]] = [(None, features.filter(pc.invert(is_changed)))]
+        groups += [(name, features.filter(pc.equal(features["video_id"], name))) for name in changed]
+        written = []
+        for name, rows in groups:
+            if rows.num_rows:
+                file = self.features.write_file(rows)
+                self.metrics.add_file(file)
+                written.append(_row_of(file, name) | {"began_at": effort.began_at})
+        return pa.Table.from_pylist(written, schema=FILE_COLUMNS)
+
+
+def _row_of(file: NewFile, replaces_video: str | None) -> dict[str, Any]:
+    row = asdict(file)
+    return row | {"size_bytes_written": row.pop("size_bytes"), "replaces_video": replaces_video}
+
+
+def _file_of(row: dict[str, Any]) -> NewFile:
+    return NewFile(
+        path=row["path"],
+        partition=row["partition"],
+        size_bytes=row["size_bytes_written"],
+        num_rows=row["num_rows"],
+        stats=row["stats"],
+    )

@@ -1,0 +1,302 @@
+"""Ray Train fine-tunes a pretrained model for a task."""
+
+import pickle
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from ray.train.torch import TorchTrainer
+
+from vbert.distributed.cluster import connect
+from vbert.distributed.examples import Accounting, Videos, annotations_of, examples_of
+from vbert.distributed.train_run import (
+    FINETUNE_OPTIONS,
+    MODEL,
+    PRETRAIN_OPTIONS,
+    best_checkpoint,
+    copy_beside,
+    copy_model,
+    options_of,
+    refuse_other_job,
+    refuse_other_options,
+    run_config,
+    scaling_config,
+)
+from vbert.errors import UserError, require_at_least
+from vbert.model.checkpoint_files import (
+    CONFIG,
+    FEATURIZERS,
+    PROGRESS,
+    VOCABULARIES,
+    check_pretrained,
+    read_json,
+)
+from vbert.storage.files import (
+    absolute_uri,
+    check_output,
+    filesystem_of,
+    read_object,
+    with_absolute_paths,
+    write_json,
+    writing,
+)
+from vbert.tasks.base import TaskOptions
+from vbert.tasks.example_store import ExampleStore
+from vbert.tasks.registry import TASKS, TaskName
+from vbert.training.job import FinetuningJob
+from vbert.training.optimization import OptimizerConfig, Precision, Strategy
+
+EXAMPLES_FOLDER = "examples"
+JOB_OPTIONS = (
+    "output",
+    "optimizer",
+    "seed",
+    "strategy",
+    "precision",
+    "compile",
+    "gradient_checkpointing",
+    "log_every",
+    "freeze_encoder",
+    "batch_size",
+    "row_length",
+    "dropout",
+)
+
+# These say where and how fast, and not what.
+OPTIONS_THAT_MAY_CHANGE = (
+    "tables",
+    "output",
+    "num_workers",
+    "min_workers",
+    "strategy",
+    "compile",
+    "gradient_checkpointing",
+    "keep_checkpoints",
+    "log_every",
+    "max_failures",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig:
+    """Fine-tune a pretrained model for a task. The same command goes on where an earlier one was cut off."""
+
+    task: TaskName
+    """What to learn."""
+    tables: str
+    """Folder or bucket URL of the tables with the documents of the annotated videos."""
+    model: str
+    """Folder of a pretrained model, as pretrain printed it."""
+    annotations: str
+    """File of annotations (.csv, .jsonl, .parquet), or what the data set's authors distribute (--dataset)."""
+    dataset: str = "records"
+    """records: a file of one's own. Or youcook2, activitynet, activitynet_captions, activitynet_qa,
+    howto100m, msrvtt."""
+    output: str
+    """Folder or bucket URL of this run: examples, checkpoints, metrics, the model."""
+    num_epochs: int = 10
+    """How often each training example is learned from."""
+    batch_size: int = 32
+    """Examples of a step."""
+    data_streams: int = 4
+    """Micro-batches of a step, and so the most workers. Losses do not hang on the number of workers."""
+    freeze_encoder: bool = False
+    """Train the head alone: a linear probe."""
+    dropout: float = 0.1
+    """Of hidden states."""
+    row_length: int = 512
+    """Positions of a sequence at most. Of a longer interval of video, clips are left out evenly."""
+    num_workers: int | None = None
+    """Training processes; default: one a GPU of the cluster, or one."""
+    min_workers: int | None = None
+    """Go on with as few as this many when machines are lost, and take more when they come back."""
+    strategy: Strategy = "ddp"
+    """ddp copies the model to every worker, fsdp shards it."""
+    precision: Precision = "auto"
+    """auto: bf16 on GPUs, fp32 on CPUs."""
+    compile: bool = False
+    """torch.compile the encoder: slower to start, faster from then on."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them."""
+    keep_checkpoints: int = 1
+    """The best by validation loss that are kept, beside the last. There is one an epoch."""
+    log_every: int = 10
+    """Steps from one line of metrics to the next."""
+    max_failures: int = 10
+    """How often lost workers are replaced before the job gives up."""
+    seed: int = 0
+    """Of the order, the new head and dropout."""
+    options: TaskOptions = field(default_factory=TaskOptions)
+    optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(learning_rate=5e-5))
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "num_epochs", "data_streams", "keep_checkpoints", "log_every")
+        require_at_least(self, 0, "max_failures")
+        require_at_least(self, 16, "row_length")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"--dropout {self.dropout} must be in [0, 1)")
+        if self.batch_size < self.data_streams:
+            raise UserError(
+                f"--batch-size {self.batch_size} must be at least --data-streams "
+                f"{self.data_streams}: each has an example"
+            )
+        for name in ("num_workers", "min_workers"):
+            count = getattr(self, name)
+            if count is not None and not 1 <= count <= self.data_streams:
+                raise UserError(
+                    f"--{name.replace('_', '-')} {count} must be from 1 to --data-streams {self.data_streams}"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneSummary:
+    """What a run did."""
+
+    model: str
+    num_training_examples: int
+    num_validation_examples: int
+    num_unusable: int
+    """Of both: without clips, or with nothing to learn from."""
+    accounting: Accounting
+    num_steps: int
+    metrics: dict[str, float]
+    seconds: float
+
+
+def finetune(config: FinetuneConfig) -> FinetuneSummary:
+    """Train to the last step and leave the best model in `<output>/model`."""
+    start_seconds = time.monotonic()
+    config = with_absolute_paths(config, "tables", "model", "output")
+    _check_model(config)
+    root = config.output.rstrip("/")
+    accounting = _examples(config)
+    connect(training=True)
+    job, counts = _plan(config)
+    result = TorchTrainer(
+        finetune_worker,
+        train_loop_config={"job": pickle.dumps(job)},  # opened by workers alone
+        scaling_config=scaling_config(
+            num_workers=config.num_workers, min_workers=config.min_workers, num_streams=config.data_streams
+        ),
+        run_config=run_config(
+            config.output, keep_checkpoints=config.keep_checkpoints, max_failures=config.max_failures
+        ),
+    ).fit()
+    if result.error is not None:
+        raise result.error
+    best, metrics = best_checkpoint(result)
+    copy_model(best, f"{root}/{MODEL}")
+    copy_beside(f"{root}/{MODEL}", config.model, VOCABULARIES, FEATURIZERS)
+    return FinetuneSummary(
+        model=f"{root}/{MODEL}",
+        accounting=accounting,
+        num_steps=job.num_steps,
+        metrics=metrics,
+        seconds=time.monotonic() - start_seconds,
+        **counts,
+    )
+
+
+def finetune_worker(settings: Mapping[str, bytes]) -> None:
+    """Ray Train calls it once on each worker, and again on all of them after one was lost."""
+    from vbert.distributed.finetune_worker import FinetuningLoop
+
+    # Pickled by our own driver, for this worker.
+    FinetuningLoop(pickle.loads(settings["job"])).train()  # nosec B301
+
+
+def _check_model(config: FinetuneConfig) -> None:
+    check_pretrained(config.model)
+    found = read_json(config.model, CONFIG)
+    if found.get("visual_feature_dim") is not None or found.get("model_type") != "videobert":
+        raise UserError(
+            f"{config.model}: fine-tuning starts from a model that pretrain made on visual tokens"
+        )
+    longest = found["max_position_embeddings"]
+    if config.row_length > longest:
+        raise UserError(f"--row-length {config.row_length}: {config.model} takes {longest}")
+
+
+def _examples(config: FinetuneConfig) -> Accounting:
+    """Join the annotations with the documents; what an earlier run of the same options has joined is kept.
+
+    The options are written when the examples are whole.
+    """
+    root = config.output.rstrip("/")
+    refuse_other_job(root, options=PRETRAIN_OPTIONS, job="pretrain")
+    filesystem, path = filesystem_of(f"{root}/{FINETUNE_OPTIONS}")
+    now = options_of(config, leave_out=OPTIONS_THAT_MAY_CHANGE)
+    if filesystem.exists(path):
+        saved = read_object(f"{root}/{FINETUNE_OPTIONS}", fix="give another --output")
+        before = dict.fromkeys(now) | saved["options"]  # an option that it did not have is another, too
+        refuse_other_options(config.output, before=before, now=now)
+        return Accounting(**saved["accounting"])
+    examples = f"{root}/{EXAMPLES_FOLDER}"
+    _, folder = filesystem_of(examples)
+    videos = Videos.latest(config.tables, vocabulary=read_json(config.model, PROGRESS)["vocabulary"])
+    annotations, accounting = annotations_of(
+        videos,
+        source=config.annotations,
+        dataset=config.dataset,
+        columns=TASKS[config.task].columns,
+        splits=["train", "validation"],
+    )
+    _refuse_others(examples)
+    check_output(root, kind="folder")
+    connect(training=True)
+    if filesystem.exists(folder):
+        filesystem.rm(folder, recursive=True)
+    with writing(examples):
+        examples_of(annotations, videos).write_parquet(absolute_uri(examples))
+    write_json(f"{root}/{FINETUNE_OPTIONS}", {"options": now, "accounting": asdict(accounting)})
+    return accounting
+
+
+def _refuse_others(examples: str) -> None:
+    """UserError if the folder holds more than a run that was cut off leaves there: it will be emptied."""
+    filesystem, folder = filesystem_of(examples)
+    for file in filesystem.find(folder):
+        if not file.endswith(".parquet"):
+            name = file.rsplit("/", 1)[-1]
+            raise UserError(f"{examples}: holds {name}, which is not this job's; give another --output")
+
+
+def _plan(config: FinetuneConfig) -> tuple[FinetuningJob, dict[str, int]]:
+    """What the workers do, and how many examples there are."""
+    examples = f"{config.output.rstrip('/')}/{EXAMPLES_FOLDER}"
+    store = ExampleStore(examples)
+    rows = {split: store.rows(split) for split in ("train", "validation")}
+    kind = TASKS[config.task]
+    candidates = [row for row in rows["train"] if kind.has_target(row)]
+    if not candidates:
+        raise UserError(
+            f"{config.annotations}: no training example of {config.task} has a video in {config.tables} "
+            f"({len(rows['train'])} annotations of the split train were found there)"
+        )
+    task = kind.of(candidates, config.options)
+    usable = {split: [row for row in mine if task.is_usable(row)] for split, mine in rows.items()}
+    training = task.training_rows(task.grouped(usable["train"]))
+    if not training or not usable["validation"]:
+        raise UserError(
+            f"{config.annotations}: {len(training)} examples to train on and {len(usable['validation'])} to "
+            "validate on are too few; fill in the column `split`, or leave it out to have videos dealt out"
+        )
+    batch_size = min(config.batch_size, len(training))
+    batches_an_epoch = len(training) // batch_size
+    job = FinetuningJob(
+        name="finetune",
+        examples=examples,
+        task=task.to_json(),
+        pretrained=config.model,
+        vocabulary=read_json(config.model, PROGRESS)["vocabulary"],
+        num_steps=config.num_epochs * batches_an_epoch,
+        num_streams=min(config.data_streams, batch_size),
+        checkpoint_every=batches_an_epoch,
+        **{name: getattr(config, name) for name in JOB_OPTIONS},
+    )
+    num_unusable = sum(len(rows[split]) - len(usable[split]) for split in rows)
+    return job, {
+        "num_training_examples": len(training),
+        "num_validation_examples": len(task.grouped(usable["validation"])),
+        "num_unusable": num_unusable,
+    }

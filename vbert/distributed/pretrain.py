@@ -1,0 +1,287 @@
+"""Ray Train pretrains VideoBERT on the documents of one version of the table."""
+
+import pickle
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from ray.train.torch import TorchTrainer
+
+from vbert.distributed.cluster import connect
+from vbert.distributed.train_run import (
+    FINETUNE_OPTIONS,
+    MODEL,
+    PRETRAIN_OPTIONS,
+    best_checkpoint,
+    copy_beside,
+    copy_model,
+    options_of,
+    refuse_other_job,
+    refuse_other_options,
+    run_config,
+    scaling_config,
+)
+from vbert.documents.continuous import FeatureReader
+from vbert.documents.data_streams import cut_runs
+from vbert.documents.sequences import SequenceConfig, random_generator
+from vbert.documents.shuffle_windows import ShuffleWindowReader
+from vbert.errors import UserError, require_at_least
+from vbert.model.checkpoint_files import FEATURIZERS, VOCABULARIES
+from vbert.model.encoders import ModelConfig, bert_config, check_weights, joint_vocabulary
+from vbert.storage.files import check_output, filesystem_of, read_object, with_absolute_paths, write_json
+from vbert.tables.delta import Table
+from vbert.tables.schemas import DOCUMENTS, FEATURES
+from vbert.tasks.annotations import listed_videos
+from vbert.training.job import PretrainingJob
+from vbert.training.optimization import OptimizerConfig, Precision, Strategy
+from vbert.vocabulary.tree import load, save
+
+JOB_OPTIONS = (
+    "output",
+    "vocabulary",
+    "model",
+    "optimizer",
+    "num_steps",
+    "seed",
+    "strategy",
+    "precision",
+    "compile",
+    "gradient_checkpointing",
+    "checkpoint_every",
+    "log_every",
+)
+# These say where and how fast, and not what.
+OPTIONS_THAT_MAY_CHANGE = (
+    "tables",
+    "vocabulary",
+    "output",
+    "num_workers",
+    "min_workers",
+    "strategy",
+    "compile",
+    "gradient_checkpointing",
+    "keep_checkpoints",
+    "log_every",
+    "max_failures",
+    "held_out",
+)
+MAX_VALIDATION_VIDEOS = 1000  # of 200 tokens: a validation takes as long as 200,000 tokens of training
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """Pretrain VideoBERT on documents. The same command goes on where an earlier one was cut off."""
+
+    tables: str
+    """Folder or bucket URL of the tables that build_documents wrote."""
+    vocabulary: str
+    """Folder of the visual vocabulary that the documents were built with."""
+    output: str
+    """Folder or bucket URL of this run: checkpoints, metrics.jsonl, TensorBoard's files, the final model."""
+    visual_input: Literal["tokens", "features"] = "tokens"
+    """What the model sees of a clip: its visual token, as in the paper, or its features through a linear
+    layer, where a masked clip is to be told from the others by contrast."""
+    num_steps: int = 100_000
+    """Steps of the optimiser in all."""
+    rows_per_step: int = 128
+    """Rows of a global batch; times --sequences.row-length, its tokens."""
+    data_streams: int = 8
+    """Micro-batches of a global batch, and so the most workers. The data's order hangs on it, and not on the
+    number of workers."""
+    num_workers: int | None = None
+    """Training processes; default: one a GPU of the cluster, or one."""
+    min_workers: int | None = None
+    """Go on with as few as this many when machines are lost, and take more when they come back."""
+    strategy: Strategy = "ddp"
+    """ddp copies the model to every worker, fsdp shards it."""
+    precision: Precision = "auto"
+    """auto: bf16 on GPUs, fp32 on CPUs."""
+    compile: bool = False
+    """torch.compile the encoder: slower to start, faster from then on."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them."""
+    share_of_videos: float = 1.0
+    """Train on a part of the videos, chosen by hash."""
+    validation_share: float = 0.01
+    """Videos to validate on and never to train on, chosen by hash (at most 1,000 are used)."""
+    held_out: str | None = None
+    """File (.csv, .jsonl, .parquet) with a column video_id: more videos to validate on, never to train on."""
+    checkpoint_every: int = 1000
+    """Steps from one validation and checkpoint to the next."""
+    keep_checkpoints: int = 3
+    """The best by validation loss that are kept, beside the last."""
+    log_every: int = 50
+    """Steps from one line of metrics to the next."""
+    documents_version: int | None = None
+    """Version of the documents table; default: the latest. A run keeps to its version when it goes on."""
+    max_failures: int = 10
+    """How often lost workers are replaced before the job gives up."""
+    seed: int = 0
+    """Of the order, the masks, the new weights and dropout."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    sequences: SequenceConfig = field(default_factory=SequenceConfig)
+
+    def __post_init__(self) -> None:
+        require_at_least(
+            self, 1, "num_steps", "data_streams", "checkpoint_every", "keep_checkpoints", "log_every"
+        )
+        require_at_least(self, 0, "max_failures", "documents_version")
+        if self.rows_per_step < self.data_streams or self.rows_per_step % self.data_streams:
+            raise UserError(
+                f"--rows-per-step {self.rows_per_step} must be a multiple of --data-streams {self.data_streams}"
+            )
+        if not 0 < self.share_of_videos <= 1 or not 0 <= self.validation_share < 1:
+            raise UserError(
+                f"--share-of-videos {self.share_of_videos} must be in (0, 1], --validation-share "
+                f"{self.validation_share} in [0, 1)"
+            )
+        for name in ("num_workers", "min_workers"):
+            count = getattr(self, name)
+            if count is not None and not 1 <= count <= self.data_streams:
+                raise UserError(
+                    f"--{name.replace('_', '-')} {count} must be from 1 to --data-streams "
+                    f"{self.data_streams}: each worker runs at least one stream"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainSummary:
+    """What a run did."""
+
+    model: str
+    num_training_videos: int
+    num_validation_videos: int
+    documents_version: int
+    num_steps: int
+    metrics: dict[str, float]
+    seconds: float
+
+
+def pretrain(config: PretrainConfig) -> PretrainSummary:
+    """Train to the last step and leave the best model in `<output>/model`."""
+    start_seconds = time.monotonic()
+    config = with_absolute_paths(config, "tables", "vocabulary", "output")
+    if Path(config.model.bert).is_dir():
+        config = replace(config, model=with_absolute_paths(config.model, "bert"))
+    config = _same_as_before(config)
+    job, num_training = _plan(config)
+    check_output(config.output, kind="folder")
+    connect(training=True)
+    options = options_of(config, leave_out=OPTIONS_THAT_MAY_CHANGE)
+    write_json(f"{config.output.rstrip('/')}/{PRETRAIN_OPTIONS}", options)
+    result = TorchTrainer(
+        train_worker,
+        train_loop_config={"job": pickle.dumps(job)},  # opened by workers alone
+        scaling_config=scaling_config(
+            num_workers=config.num_workers, min_workers=config.min_workers, num_streams=config.data_streams
+        ),
+        run_config=run_config(
+            config.output, keep_checkpoints=config.keep_checkpoints, max_failures=config.max_failures
+        ),
+    ).fit()
+    if result.error is not None:
+        raise result.error
+    best, metrics = best_checkpoint(result)
+    model = f"{config.output.rstrip('/')}/{MODEL}"
+    copy_model(best, model)
+    vocabulary = load(config.vocabulary)
+    save(vocabulary, f"{model}/{VOCABULARIES}")
+    copy_beside(model, config.tables, f"{FEATURIZERS}/{vocabulary.featurizer}.json")
+    return PretrainSummary(
+        model=model,
+        num_training_videos=num_training,
+        num_validation_videos=len(job.validation_ids),
+        documents_version=job.version,
+        num_steps=config.num_steps,
+        metrics=metrics,
+        seconds=time.monotonic() - start_seconds,
+    )
+
+
+def train_worker(settings: Mapping[str, bytes]) -> None:
+    """Ray Train calls it once on each worker, and again on all of them after one was lost.
+
+    The model is imported here: it takes ten seconds, which Ray's controller and the driver need not spend.
+    """
+    from vbert.distributed.pretrain_worker import PretrainingLoop
+
+    # Pickled by our own driver, for this worker.
+    PretrainingLoop(pickle.loads(settings["job"])).train()  # nosec B301
+
+
+def _plan(config: PretrainConfig) -> tuple[PretrainingJob, int]:
+    """What the workers do, and on how many videos; every mistake of the user's is found here."""
+    vocabulary = load(config.vocabulary)
+    continuous = config.visual_input == "features"
+    text = joint_vocabulary(config.model.bert, num_visual_tokens=1 if continuous else vocabulary.num_leaves)
+    longest = bert_config(config.model.bert).max_position_embeddings
+    check_weights(config.model)
+    if config.sequences.row_length > longest:
+        raise UserError(
+            f"--sequences.row-length {config.sequences.row_length}: {config.model.bert} takes {longest}"
+        )
+    documents = Table(config.tables, DOCUMENTS)
+    version = documents.version() if config.documents_version is None else config.documents_version
+    files = documents.files(partition=vocabulary.id, version=version)
+    if not files:
+        raise UserError(
+            f"{config.tables}: version {version} of documents has none of vocabulary {vocabulary.id}; "
+            "run build_documents with it first"
+        )
+    rows = documents.read(columns=["video_id", "uri"], partition=vocabulary.id, version=version)
+    reader = ShuffleWindowReader(
+        table=documents,
+        vocabulary=text,
+        sequences=config.sequences,
+        seed=config.seed,
+        rows_per_batch=config.rows_per_step // config.data_streams,
+        share_of_videos=config.share_of_videos,
+        validation_share=config.validation_share,
+        held_out=frozenset(
+            listed_videos(config.held_out, rows, tables=config.tables) if config.held_out else ()
+        ),
+        features=_feature_reader(config, vocabulary.featurizer) if continuous else None,
+    )
+    ids: list[str] = rows["video_id"].to_pylist()
+    validation = sorted(filter(reader.is_validation, ids), key=lambda name: random_generator(name).random())
+    num_training = sum(map(reader.is_training, ids))
+    if num_training < 2 * config.data_streams:
+        raise UserError(
+            f"{num_training} videos to train on are too few for --data-streams {config.data_streams}: "
+            "each stream needs at least two, since alignment compares one with another"
+        )
+    job = PretrainingJob(
+        name="pretrain",
+        reader=reader,
+        partition=vocabulary.id,
+        runs=tuple(cut_runs(files)),
+        validation_ids=frozenset(validation[:MAX_VALIDATION_VIDEOS]),
+        version=version,
+        num_streams=config.data_streams,
+        continuous=continuous,
+        **{name: getattr(config, name) for name in JOB_OPTIONS},
+    )
+    return job, num_training
+
+
+def _feature_reader(config: PretrainConfig, featurizer: str) -> FeatureReader:
+    features = Table(config.tables, FEATURES)
+    return FeatureReader(table=features, featurizer=featurizer, version=features.version())
+
+
+def _same_as_before(config: PretrainConfig) -> PretrainConfig:
+    """Go on with the version of the documents that the run began with; UserError if an option has changed."""
+    refuse_other_job(config.output, options=FINETUNE_OPTIONS, job="finetune")
+    uri = f"{config.output.rstrip('/')}/{PRETRAIN_OPTIONS}"
+    filesystem, path = filesystem_of(uri)
+    if not filesystem.exists(path):
+        return config
+    before = read_object(uri, fix="give another --output")
+    if config.documents_version is None:
+        config = replace(config, documents_version=before.get("documents_version"))
+    now = options_of(config, leave_out=OPTIONS_THAT_MAY_CHANGE)
+    refuse_other_options(config.output, before=before, now=now)
+    return config

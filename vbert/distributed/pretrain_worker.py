@@ -1,0 +1,106 @@
+"""What each worker of pretraining runs: micro-batches stream in from windows of documents."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, astuple
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from vbert.distributed.shuffle_windows import built_windows
+from vbert.distributed.training_loop import TrainingLoop
+from vbert.documents.data_streams import Position, WorkerStreams, windows_from
+from vbert.documents.sequences import Batch
+from vbert.model.modeling_videobert import VideoBertForPreTraining
+from vbert.model.starting_model import starting_model
+from vbert.training.job import PretrainingJob
+from vbert.training.objective import Tally
+from vbert.training.optimization import peak_flops, training_flops
+from vbert.training.pretraining import PRETRAINING
+from vbert.vocabulary.tree import load
+
+
+class PretrainingLoop(TrainingLoop):
+    """One process of pretraining."""
+
+    job: PretrainingJob
+    objective = PRETRAINING
+
+    def new_model(self) -> VideoBertForPreTraining:
+        """BERT's weights, and rows for the visual words."""
+        leaves = load(self.job.vocabulary)
+        centroids = leaves.leaf_centroids(torch.arange(leaves.num_leaves))
+        job = self.job
+        return starting_model(job.model, leaf_centroids=centroids, seed=job.seed, continuous=job.continuous)
+
+    def open_model(self, folder: str) -> VideoBertForPreTraining:
+        """As it was saved."""
+        model: VideoBertForPreTraining = VideoBertForPreTraining.from_pretrained(folder)
+        return model
+
+    def start(self, progress: Mapping[str, Any]) -> None:
+        """Stream windows from each stream's position on."""
+        job = self.job
+        positions = {stream: Position(*at) for stream, at in enumerate(progress.get("positions", []))}
+        mine = {stream: positions.get(stream, Position()) for stream in self.streams}
+        windows = windows_from(mine, job.runs, seed=job.seed, num_streams=job.num_streams)
+        self.windows = built_windows(windows, job.reader)
+        self.stream = WorkerStreams(self.windows, mine)
+        self.peak_flops = peak_flops(self.device, job.precision)
+
+    def next_batches(self) -> dict[int, Batch]:
+        """One of each stream."""
+        return self.stream.next_batches()
+
+    def validation_batches(self) -> list[Batch]:
+        """Of the held-out documents."""
+        reader = self.job.reader
+        columns = [f.name for f in reader.table.layout.schema if f.name != reader.table.layout.partition]
+        rows = reader.table.read(
+            columns=columns,
+            partition=self.job.partition,
+            video_ids=self.job.validation_ids,
+            version=self.job.version,
+        )
+        return list(reader.batches_of(rows.to_pylist(), epoch=0)) if rows.num_rows else []
+
+    def facts(self) -> tuple[str, dict[str, Any]]:
+        """Where every stream is, and what the model was trained on."""
+        return self.job.reader.vocabulary.tokenizer_json, {
+            "positions": [astuple(position) for position in self._all_positions()],
+            "job": asdict(self.job.model) | asdict(self.job.optimizer),
+            "documents_version": self.job.version,
+            "vocabulary": self.job.partition,
+        }
+
+    def speeds(self, tally: Tally, seconds: float) -> dict[str, float]:
+        """How well the machine is used, and how far the data is."""
+        useful, computed = tally.positions.tolist()
+        flops = training_flops(
+            encoder_size=self.encoder_size,
+            num_layers=self.config.num_hidden_layers,
+            hidden_size=self.config.hidden_size,
+            vocabulary_size=self.config.joint_vocab_size,
+            num_positions=computed,
+            row_length=self.job.reader.sequences.row_length,
+            num_masked=float(tally.cells[:4, 2].sum()),
+        )
+        return super().speeds(tally, seconds) | {
+            "useful_token_share": useful / computed,
+            "mfu": flops / seconds / (self.peak_flops * self.num_workers),
+            "epoch": min(position.epoch for position in self._all_positions()),
+        }
+
+    def close(self) -> None:
+        """Build no more windows."""
+        self.windows.close()
+
+    def _all_positions(self) -> list[Position]:
+        """Of every stream, in order: this worker's, and the others'."""
+        parts: list[Any] = [None] * self.num_workers
+        if dist.is_initialized():
+            dist.all_gather_object(parts, self.stream.positions)
+        else:
+            parts = [self.stream.positions]
+        positions: dict[int, Position] = {stream: at for part in parts for stream, at in part.items()}
+        return [positions[stream] for stream in sorted(positions)]

@@ -1,0 +1,190 @@
+"""The loop of a Ray Train worker: steps, lines of metrics, validation, checkpoints, going on after a kill."""
+
+import os
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray.train.torch
+import torch
+from ray import train
+from torch import nn
+
+from vbert.distributed.cluster import connect
+from vbert.documents.data_streams import streams_of_worker
+from vbert.documents.sequences import Batch
+from vbert.model.checkpoint_files import read_progress
+from vbert.model.encoders import quiet_transformers
+from vbert.progress import Progress
+from vbert.storage.files import writing
+from vbert.training.checkpoints import load_optimizer, save_checkpoint
+from vbert.training.job import TrainingJob
+from vbert.training.metrics_log import MetricsLog
+from vbert.training.objective import Objective, Tally, evaluate_batches, train_step
+from vbert.training.optimization import learning_rate_at, make_optimizer
+from vbert.training.parallel import parallelize
+
+
+@dataclass
+class Interval:
+    """What is summed up between two lines of the log."""
+
+    tally: Tally
+    start_seconds: float = field(default_factory=time.monotonic)
+    waited_seconds: float = 0.0
+    num_steps: int = 0
+
+
+class TrainingLoop(ABC):
+    """One process of a training. A subclass says what is trained, on what."""
+
+    objective: Objective
+
+    def __init__(self, job: TrainingJob) -> None:
+        self.job = job
+        connect()
+        context = train.get_context()
+        self.rank, self.num_workers = context.get_world_rank(), context.get_world_size()
+        self.device = ray.train.torch.get_device()
+        if self.device.type == "cpu":
+            torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
+        self.streams = streams_of_worker(self.rank, num_workers=self.num_workers, num_streams=job.num_streams)
+        checkpoint = train.get_checkpoint()
+        if checkpoint is None:
+            self.step = 0
+            self._prepare(self.new_model())
+            self.start({})
+        else:
+            with checkpoint.as_directory() as folder:
+                progress = read_progress(Path(folder))
+                with quiet_transformers():
+                    self._prepare(self.open_model(folder))
+                load_optimizer(Path(folder), self.model, self.optimizer)
+            self.step = progress["step"]
+            self.start(progress)
+        self.validation = self.validation_batches()
+        self.log = MetricsLog(job.output, resumed_step=self.step) if self.rank == 0 else None
+
+    @abstractmethod
+    def new_model(self) -> Any:
+        """The model of step 0, the same on every worker."""
+
+    @abstractmethod
+    def open_model(self, folder: str) -> Any:
+        """The model of a checkpoint."""
+
+    @abstractmethod
+    def start(self, progress: Mapping[str, Any]) -> None:
+        """Find the place in the data: that of a checkpoint's progress, or the beginning if it is empty."""
+
+    @abstractmethod
+    def next_batches(self) -> dict[int, Batch]:
+        """This worker's micro-batches of the next step, by stream."""
+
+    @abstractmethod
+    def validation_batches(self) -> list[Batch]:
+        """What is validated on, always the same."""
+
+    @abstractmethod
+    def facts(self) -> tuple[str, dict[str, Any]]:
+        """A checkpoint's tokenizer as JSON, and what its progress.json says beyond step and validation. All
+        workers call it together."""
+
+    def speeds(self, tally: Tally, seconds: float) -> dict[str, float]:
+        """More metrics of some steps; `tally` is that of all workers."""
+        return {"useful_tokens_per_second": float(tally.positions[0]) / seconds}
+
+    def close(self) -> None:
+        """Let go of the data."""
+        return
+
+    def _prepare(self, model: Any) -> None:
+        model.to(self.device).train()
+        if self.job.gradient_checkpointing:
+            model.activation_checkpointing_enable()
+        if self.job.compile:
+            model.bert.compile()
+        self.config = model.config
+        self.encoder_size = sum(p.numel() for p in model.bert.encoder.parameters())
+        self.model: nn.Module = parallelize(model, self.job.strategy, layers=model.bert.encoder.layer)
+        self.optimizer = make_optimizer(self.model, self.job.optimizer)
+
+    def train(self) -> None:
+        """From where the checkpoint was to the last step."""
+        job = self.job
+        progress = Progress(job.name, total=job.num_steps, unit="steps")
+        progress.resume(self.step)
+        interval = Interval(Tally.empty(self.objective.names))
+        while self.step < job.num_steps:
+            before = time.monotonic()
+            batches = self.next_batches()
+            interval.waited_seconds += time.monotonic() - before
+            tally, norm = train_step(
+                self.objective,
+                self.model,
+                self.optimizer,
+                batches,
+                job.optimizer,
+                step=self.step,
+                num_steps=job.num_steps,
+                seed=job.seed,
+                device=self.device,
+                precision=job.precision,
+            )
+            interval.tally = interval.tally + tally
+            interval.num_steps += 1
+            self.step += 1
+            is_last = self.step == job.num_steps
+            is_due = is_last or self.step % job.checkpoint_every == 0
+            if is_due or self.step % job.log_every == 0:
+                metrics = self._metrics(interval, norm)
+                if self.rank == 0:
+                    progress.advance(interval.num_steps, note=f"loss {metrics['loss']:.3f}")
+                self._log({f"train/{name}": value for name, value in metrics.items()})
+                if is_due:
+                    self._checkpoint()
+                interval = Interval(Tally.empty(self.objective.names))
+        self.close()
+        if self.log:
+            self.log.close()
+
+    def _metrics(self, interval: Interval, norm: float) -> dict[str, float]:
+        """Of the steps since the last line, over all workers."""
+        tally = interval.tally.over_workers()
+        seconds = time.monotonic() - interval.start_seconds
+        rate = learning_rate_at(self.step - 1, self.job.optimizer, num_steps=self.job.num_steps)
+        return self.objective.metrics(tally) | {
+            "gradient_norm": norm,
+            "learning_rate": rate,
+            "data_wait_share": interval.waited_seconds / seconds,
+            **self.speeds(tally, seconds),
+        }
+
+    def _log(self, metrics: Mapping[str, float]) -> None:
+        if self.log:
+            self.log.write(self.step, metrics)
+
+    def _checkpoint(self) -> None:
+        """Validate, save, report; all workers together."""
+        tally = evaluate_batches(
+            self.objective, self.model, self.validation, device=self.device, precision=self.job.precision
+        )
+        metrics = self.objective.metrics(tally.over_workers())
+        self._log({f"validation/{name}": value for name, value in metrics.items()})
+        tokenizer_json, facts = self.facts()
+        with tempfile.TemporaryDirectory() as name:
+            with writing(name):
+                save_checkpoint(
+                    Path(name),
+                    self.model,
+                    self.optimizer,
+                    tokenizer_json=tokenizer_json,
+                    progress={"step": self.step, "validation": metrics, **facts},
+                )
+            saved = train.Checkpoint.from_directory(name) if self.rank == 0 else None
+            with writing(self.job.output):
+                train.report({"step": self.step, "validation_loss": metrics["loss"]}, checkpoint=saved)

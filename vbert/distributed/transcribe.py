@@ -1,0 +1,188 @@
+"""Ray Data writes down what is said in videos that have no transcript."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+
+from vbert.distributed.cluster import RewriteOnWorkers, connect, file_of, model_actors, rows_to_commit
+from vbert.errors import UserError, VideoError, require_at_least
+from vbert.progress import Progress
+from vbert.storage.files import with_absolute_paths
+from vbert.tables.commits import Committer
+from vbert.tables.delta import Table
+from vbert.tables.schemas import TRANSCRIPTS, VIDEOS, short_hash
+from vbert.text.speech import make_recognizer, recognize, recognizer_id
+
+VIDEOS_PER_FILE = 8  # of five minutes: a file every few minutes and worker, where speech takes real time
+LEDGER_COLUMNS = ["video_id", "uri", "fingerprint", "transcript_uri", "status"]
+FILES = pa.schema(
+    [
+        ("path", pa.string()),
+        ("partition", pa.string()),
+        ("size_bytes", pa.int64()),
+        ("num_rows", pa.int64()),
+        ("stats", pa.string()),
+        ("video_ids", pa.list_(pa.string())),
+        ("statuses", pa.list_(pa.string())),
+        ("failures", pa.list_(pa.string())),
+        ("num_sentences", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranscribeConfig:
+    """Recognise the speech of videos that have no transcript; rerun, only of what is new or has changed."""
+
+    tables: str
+    """Folder or bucket URL of the tables that featurize wrote."""
+    featurizer: str | None = None
+    """Whose videos; needed only where the tables have several."""
+    recognizer: str = "whisper:openai/whisper-small"
+    """whisper:<name on the hub or folder>, or pocketsphinx (US English; its small model comes along)."""
+    every_video: bool = False
+    """Also videos that have a transcript."""
+    num_workers: int | None = None
+    """Recognising actors; default: one a GPU of the cluster, or one a CPU."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "num_workers")
+
+
+@dataclass(kw_only=True)
+class TranscribeSummary:
+    """What one run did, in videos unless the name says otherwise."""
+
+    recognizer: str
+    num_unchanged: int = 0
+    num_spoken: int = 0
+    num_silent: int = 0
+    num_failed: int = 0
+    num_sentences: int = 0
+    seconds: float = 0.0
+    failures: list[str] = field(default_factory=list)
+
+
+def transcribe(config: TranscribeConfig) -> TranscribeSummary:
+    """Bring the table `transcripts` up to date with the ledger, for one recogniser."""
+    start_seconds = time.monotonic()
+    config = with_absolute_paths(config, "tables")
+    identity = recognizer_id(config.recognizer)
+    summary = TranscribeSummary(recognizer=identity)
+    videos = _videos(config)
+    table = Table(config.tables, TRANSCRIPTS)
+    here = table.read_if_made(columns=["video_id", "fingerprint"], partition=identity)
+    pending = _without(videos, here)
+    summary.num_unchanged = videos.num_rows - pending.num_rows
+    if pending.num_rows:
+        # Its errors are said here and not on a worker, and before the table is made.
+        make_recognizer(config.recognizer)
+    table.create()
+    if pending.num_rows:
+        connect()
+        rewrite = RewriteOnWorkers(config.tables, TRANSCRIPTS, partition=identity)
+        committer = Committer(table, partition=identity)
+        known = set(here["video_id"].to_pylist())
+        for rows in _transcribed(pending, config):
+            stale = known.intersection(video_id for row in rows for video_id in row["video_ids"])
+            committer.commit([file_of(row) for row in rows], drop=stale, rewrite=rewrite(stale))
+            _count(rows, summary)
+    summary.seconds = time.monotonic() - start_seconds
+    return summary
+
+
+def _videos(config: TranscribeConfig) -> pa.Table:
+    """The ledger's videos that can be opened and, unless all are wanted, have no transcript."""
+    ledger = Table(config.tables, VIDEOS)
+    there = ledger.partitions()
+    featurizer = config.featurizer or (there[0] if len(there) == 1 else None)
+    if featurizer not in there:
+        raise UserError(
+            f"{config.tables}: give --featurizer, one of {', '.join(there) or 'those that featurize makes'}"
+        )
+    rows = ledger.read(columns=LEDGER_COLUMNS, partition=featurizer)
+    usable = rows.filter(pc.not_equal(rows["status"], "failed"))
+    return usable if config.every_video else usable.filter(pc.is_null(usable["transcript_uri"]))
+
+
+def _without(videos: pa.Table, done: pa.Table) -> pa.Table:
+    """Videos whose present file has not been listened to."""
+    keys = [
+        pc.binary_join_element_wise(rows["video_id"], rows["fingerprint"], " ") for rows in (videos, done)
+    ]
+    return videos.filter(pc.invert(pc.is_in(keys[0], keys[1].combine_chunks())))
+
+
+def _transcribed(pending: pa.Table, config: TranscribeConfig) -> Iterator[list[dict[str, Any]]]:
+    """Rows of FILES, a list a commit."""
+    parts = [pending.slice(at, VIDEOS_PER_FILE) for at in range(0, pending.num_rows, VIDEOS_PER_FILE)]
+    wants_gpu = config.recognizer.startswith("whisper")
+    heard = ray.data.from_arrow(parts).map_batches(
+        Transcribe,
+        fn_constructor_kwargs={"tables": config.tables, "recognizer": config.recognizer},
+        batch_format="pyarrow",
+        batch_size=None,
+        **model_actors(config.num_workers, at_most=len(parts), cpus_a_model=1, wants_gpu=wants_gpu),
+    )
+    return rows_to_commit(heard, Progress("transcribe", total=pending.num_rows, unit="videos"))
+
+
+class Transcribe:
+    """An actor: rows of the ledger in, one file of their transcripts written, its row of FILES out."""
+
+    def __init__(self, *, tables: str, recognizer: str) -> None:
+        self.identity = recognizer_id(recognizer)
+        self.recognizer = make_recognizer(recognizer)
+        self.table = Table(tables, TRANSCRIPTS)
+
+    def __call__(self, videos: pa.Table) -> pa.Table:
+        """Rows of LEDGER_COLUMNS -> one row of FILES."""
+        rows = [self._row(video) for video in videos.to_pylist()]
+        file = self.table.write_file(pa.Table.from_pylist(rows, schema=TRANSCRIPTS.schema))
+        failed = [f"{row['uri']}: {row['reason']}" for row in rows if row["status"] == "failed"]
+        facts = {
+            "video_ids": [row["video_id"] for row in rows],
+            "statuses": [row["status"] for row in rows],
+            "failures": failed,
+            "num_sentences": sum(len(row["sentences"]) for row in rows),
+        }
+        return pa.Table.from_pylist([asdict(file) | facts], schema=FILES)
+
+    def _row(self, video: Mapping[str, Any]) -> dict[str, Any]:
+        """A row of TRANSCRIPTS, whatever the sound is like."""
+        row = {
+            "video_id": video["video_id"],
+            "recognizer": self.identity,
+            "uri": video["uri"],
+            "fingerprint": video["fingerprint"],
+            "reason": None,
+        }
+        try:
+            sentences = recognize(video["uri"], self.recognizer)
+        except VideoError as error:
+            # No sound is nothing wrong: a silent film.
+            status = "silent" if error.reason == "no audio stream" else "failed"
+            sentences, row["reason"] = [], error.reason
+        else:
+            status = "spoken" if sentences else "silent"
+        return row | {
+            "status": status,
+            "text_fingerprint": short_hash(repr(sentences)) if sentences else None,
+            "sentences": [sentence.text for sentence in sentences],
+            "sentence_start_seconds": [sentence.start_seconds for sentence in sentences],
+            "sentence_end_seconds": [sentence.end_seconds for sentence in sentences],
+        }
+
+
+def _count(rows: Sequence[Mapping[str, Any]], summary: TranscribeSummary) -> None:
+    statuses = [status for row in rows for status in row["statuses"]]
+    summary.num_spoken += statuses.count("spoken")
+    summary.num_silent += statuses.count("silent")
+    summary.num_failed += statuses.count("failed")
+    summary.num_sentences += sum(row["num_sentences"] for row in rows)
+    summary.failures += [text for row in rows for text in row["failures"]]

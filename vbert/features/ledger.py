@@ -1,0 +1,212 @@
+"""The driver's half of featurization: what has been done, and commits in an order that loses nothing.
+
+Features are committed before the ledger says that their video is done. Killed between the two, the next run
+finds the segments in the features table and only writes the ledger's row.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vbert.features.planning import VIDEO_COLUMNS
+from vbert.tables.commits import Committer, Rewrite
+from vbert.tables.delta import NewFile, Table
+from vbert.tables.schemas import FEATURES, VIDEOS
+
+DONE = pa.schema(
+    [
+        ("video_id", pa.string()),
+        ("fingerprint", pa.string()),
+        ("segment_index", pa.int32()),
+        ("num_clips", pa.int32()),
+        ("num_dropped_clips", pa.int32()),
+        ("warnings", pa.list_(pa.string())),
+    ]
+)
+RewriteFor = Callable[[Collection[str]], Rewrite]
+
+
+def listed_before(root: str, *, featurizer: str, columns: Sequence[str]) -> pa.Table:
+    """A featurizer's rows of the table `videos`, none where it has not been made yet. Makes nothing.
+
+    UserError if one of the two tables' folders holds something else.
+    """
+    videos = Table(root, VIDEOS)
+    for table in (videos, Table(root, FEATURES)):
+        table.refuse_others()
+    return videos.read_if_made(columns=columns, partition=featurizer)
+
+
+class Ledger:
+    """The tables `videos` and `features` of one featurizer, as one run sees and changes them."""
+
+    def __init__(self, root: str, *, featurizer: str, rewrite: RewriteFor | None = None) -> None:
+        self.videos = Table(root, VIDEOS)
+        self.features = Table(root, FEATURES)
+        self.featurizer = featurizer
+        self._rewrite = rewrite
+        for table in (self.videos, self.features):
+            table.create()
+        self._video_commits = Committer(self.videos, partition=featurizer)
+        self._feature_commits = Committer(self.features, partition=featurizer)
+
+    def read(
+        self, *, video_ids: Collection[str] | None = None, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Rows of the ledger."""
+        return self.videos.read(
+            columns=columns or VIDEOS.schema.names, partition=self.featurizer, video_ids=video_ids
+        )
+
+    def done_segments(self, video_ids: Collection[str]) -> pa.Table:
+        """Committed segments of these videos, in whatever state the videos were then: rows of DONE."""
+        found = self.features.read(
+            columns=[*(name for name in DONE.names if name != "num_clips"), "clip_start_seconds"],
+            partition=self.featurizer,
+            video_ids=video_ids,
+        )
+        counts = pc.list_value_length(found["clip_start_seconds"])
+        return found.append_column("num_clips", counts).select(DONE.names).cast(DONE)
+
+    def put_transcripts(self, changed: pa.Table) -> None:
+        """Note new transcripts (video_id, transcript_uri, transcript_fingerprint, reason) of known videos.
+
+        `reason` is null for a transcript that can be used. Nothing is decoded.
+        """
+        news = {row["video_id"]: row for row in changed.to_pylist()}
+        rows = [_with_transcript(row, news[row["video_id"]]) for row in self.read(video_ids=news).to_pylist()]
+        self._put_videos(rows, drop=news.keys())
+
+    def prune(self, video_ids: Collection[str]) -> None:
+        """Drop all rows of these videos; features first, so that the next run goes on with a killed prune."""
+        self._feature_commits.commit([], drop=video_ids, rewrite=self._rewriting(video_ids))
+        self._video_commits.commit([], drop=video_ids)
+
+    def put(
+        self,
+        files: Sequence[NewFile],
+        videos: Sequence[dict[str, Any]],
+        *,
+        replaced: Collection[str],
+        listed: Collection[str],
+    ) -> None:
+        """Commit feature files and the ledger rows of the videos that they complete.
+
+        `replaced` videos lose their older features in the same commit, `listed` ones their older ledger row.
+        """
+        self._feature_commits.commit(files, drop=replaced, rewrite=self._rewriting(replaced))
+        self._put_videos(videos, drop=listed)
+
+    def _put_videos(self, rows: Sequence[dict[str, Any]], *, drop: Collection[str]) -> None:
+        if rows:
+            file = self.videos.write_file(pa.Table.from_pylist(list(rows), schema=VIDEOS.schema))
+            self._video_commits.commit([file], drop=drop)
+
+    def _rewriting(self, video_ids: Collection[str]) -> Rewrite | None:
+        return self._rewrite(video_ids) if self._rewrite else None
+
+
+def _with_transcript(row: dict[str, Any], news: dict[str, Any]) -> dict[str, Any]:
+    failures = [failure for failure in row["failures"] if failure["stage"] != "transcript"]
+    if news["reason"] is not None:
+        failures.append({"segment_index": None, "stage": "transcript", "reason": news["reason"]})
+    status = row["status"] if row["status"] == "failed" else ("partial" if failures else "ok")
+    first = failures[0] if failures else {"stage": None, "reason": None}
+    return row | {
+        "transcript_uri": news["transcript_uri"],
+        "transcript_fingerprint": news["transcript_fingerprint"],
+        "failures": failures,
+        "status": status,
+        "stage": first["stage"],
+        "reason": first["reason"],
+    }
+
+
+def ledger_row(segments: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """All rows of SEGMENTS of one video, none of them pending -> its row of VIDEOS."""
+    ordered = sorted(segments, key=lambda row: row["segment_index"] or 0)
+    video = ordered[0]
+    failures = [
+        {"segment_index": row["segment_index"], "stage": row["stage"], "reason": row["reason"]}
+        for row in ordered
+        if row["state"] == "failed"
+    ]
+    num_clips = sum(row["num_clips"] or 0 for row in ordered)
+    num_dropped = sum(row["num_dropped_clips"] or 0 for row in ordered)
+    if num_dropped and not failures:
+        failures.append(
+            {
+                "segment_index": None,
+                "stage": "decode",
+                "reason": f"{num_dropped} clips dropped: corrupt frames",
+            }
+        )
+    if video["transcript_reason"] is not None:
+        failures.append({"segment_index": None, "stage": "transcript", "reason": video["transcript_reason"]})
+    first = failures[0] if failures else {"stage": None, "reason": None}
+    return {name: video[name] for name in VIDEO_COLUMNS} | {
+        "status": _status(num_clips, failures),
+        "stage": first["stage"],
+        "reason": first["reason"],
+        "warnings": video["warnings"] + [text for row in ordered for text in row["segment_warnings"] or []],
+        "num_clips": num_clips,
+        "num_dropped_clips": num_dropped,
+        "failures": failures,
+    }
+
+
+def _status(num_clips: int, failures: Sequence[dict[str, Any]]) -> str:
+    if num_clips == 0:
+        return "failed"
+    return "partial" if failures else "ok"
+
+
+class MicroBatch:
+    """Finished segments and their files since the last commit.
+
+    A new video's segments are committed as they come. A changed video's wait until all are there, so that a
+    reader sees either its old rows or its new ones, whole.
+    """
+
+    def __init__(self, ledger: Ledger, *, listed: Collection[str]) -> None:
+        self._ledger = ledger
+        self._listed = listed  # videos that have a row in the ledger
+        self._open: dict[
+            str, list[dict[str, Any]]
+        ] = {}  # video -> its finished segments, of unfinished videos
+        self._held: dict[str, list[NewFile]] = {}  # changed, unfinished video -> its files
+        self._files: list[NewFile] = []
+        self._finished: list[dict[str, Any]] = []
+        self._replaced: set[str] = set()
+
+    def add_file(self, file: NewFile, *, replaces_video: str | None) -> None:
+        """A file of new videos' segments, or one of the changed video `replaces_video`."""
+        if replaces_video is None:
+            self._files.append(file)
+        else:
+            self._held.setdefault(replaces_video, []).append(file)
+
+    def add_segment(self, segment: dict[str, Any]) -> dict[str, Any] | None:
+        """A row of SEGMENTS that is done or failed. Returns the video's ledger row if it was the last one."""
+        video_id = segment["video_id"]
+        rows = self._open.setdefault(video_id, [])
+        rows.append(segment)
+        if len(rows) < segment["num_segments"]:
+            return None
+        del self._open[video_id]
+        if segment["replaces"]:
+            self._replaced.add(video_id)
+            self._files += self._held.pop(video_id, [])
+        row = ledger_row(rows)
+        self._finished.append(row)
+        return row
+
+    def commit(self) -> None:
+        """Put what is ready into the tables."""
+        finished = {row["video_id"] for row in self._finished}
+        self._ledger.put(
+            self._files, self._finished, replaced=self._replaced, listed=finished.intersection(self._listed)
+        )
+        self._files, self._finished, self._replaced = [], [], set()

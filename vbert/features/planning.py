@@ -1,0 +1,136 @@
+"""Before the first frame: probe videos, cut them into segments, and see which are done already.
+
+Light on purpose: the workers that probe import neither torch nor a model.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+
+from vbert.errors import VideoError
+from vbert.tables.schemas import VIDEOS
+from vbert.text.transcripts import read_transcript
+from vbert.video.decode_child import DecodeLimits
+from vbert.video.isolation import worker_process
+from vbert.video.media import Segment, VideoProbe, plan_segments
+
+# What a segment row says of its video: the ledger's columns that are known before the first frame.
+VIDEO_COLUMNS = [
+    name
+    for name in VIDEOS.schema.names
+    if name not in {"status", "stage", "reason", "num_clips", "num_dropped_clips", "failures"}
+]
+SEGMENTS = pa.schema(
+    [VIDEOS.schema.field(name) for name in VIDEO_COLUMNS]
+    + [
+        ("replaces", pa.bool_()),  # rows of an older state of this video are in the features table
+        (
+            "transcript_reason",
+            pa.string(),
+        ),  # why the transcript cannot be used; null: it can, or there is none
+        ("segment_index", pa.int32()),  # null: the video failed before it had segments
+        ("first_clip", pa.int32()),
+        ("num_planned_clips", pa.int32()),
+        ("state", pa.string()),  # pending | done | failed
+        ("num_clips", pa.int32()),
+        ("num_dropped_clips", pa.int32()),
+        ("segment_warnings", pa.list_(pa.string())),
+        ("stage", pa.string()),  # of a failure
+        ("reason", pa.string()),
+    ]
+)
+TRANSCRIPTS_AT_ONCE = 16  # opening a file in a bucket is waiting, as it is for headers
+PROBE_COLUMNS = ("duration_seconds", "fps", "width", "height", "codec", "pixel_format", "rotation")
+NO_PROBE = dict.fromkeys(PROBE_COLUMNS) | {"warnings": []}
+
+
+def plan_videos(
+    pending: pa.Table,
+    done: pa.Table,
+    *,
+    featurizer: str,
+    clip_seconds: float,
+    segment_seconds: float,
+    limits: DecodeLimits | None = None,
+) -> pa.Table:
+    """Probe videos in a child process, and plan their segments: rows of SEGMENTS.
+
+    `pending` has the columns of `corpus.CORPUS`; `done` is what an earlier, unfinished run has committed of
+    them (video_id, fingerprint, segment_index, num_clips, num_dropped_clips, warnings): these segments are
+    not planned again.
+    """
+    cut = partial(plan_segments, clip_seconds=clip_seconds, segment_seconds=segment_seconds)
+    done_rows: dict[str, list[dict[str, Any]]] = {}
+    for row in done.to_pylist():
+        done_rows.setdefault(row["video_id"], []).append(row)
+    with ThreadPoolExecutor(TRANSCRIPTS_AT_ONCE) as threads:
+        problems = threads.map(_transcript_problem, pending["transcript_uri"].to_pylist())
+        probes = worker_process(limits or DecodeLimits()).probe(pending["uri"].to_pylist())
+        planned = [
+            row
+            for entry, probe, problem in zip(pending.to_pylist(), probes, problems, strict=True)
+            for row in _plan_video(
+                entry | {"featurizer": featurizer, "transcript_reason": problem},
+                probe,
+                done_rows.get(entry["video_id"], []),
+                cut,
+            )
+        ]
+    return pa.Table.from_pylist(planned, schema=SEGMENTS)
+
+
+def _plan_video(
+    entry: dict[str, Any],
+    probe: VideoProbe | VideoError,
+    done: list[dict[str, Any]],
+    cut: Callable[[float], list[Segment]],
+) -> list[dict[str, Any]]:
+    video = entry | {"replaces": any(row["fingerprint"] != entry["fingerprint"] for row in done)}
+    if isinstance(probe, VideoError):
+        failed = {"num_segments": 0, "state": "failed", "stage": probe.stage, "reason": probe.reason}
+        return [video | NO_PROBE | failed]
+    segments = cut(probe.duration_seconds)
+    finished = {row["segment_index"]: row for row in done if row["fingerprint"] == entry["fingerprint"]}
+    video |= _probe_columns(probe) | {"num_segments": len(segments)}
+    return [video | _segment_columns(segment, finished.get(segment.index)) for segment in segments]
+
+
+def _probe_columns(probe: VideoProbe) -> dict[str, Any]:
+    return {name: getattr(probe, name) for name in PROBE_COLUMNS} | {"warnings": list(probe.warnings)}
+
+
+def _segment_columns(segment: Segment, finished: dict[str, Any] | None) -> dict[str, Any]:
+    columns: dict[str, Any] = {
+        "segment_index": segment.index,
+        "first_clip": segment.first_clip,
+        "num_planned_clips": segment.num_clips,
+        "state": "pending",
+    }
+    if finished is None:
+        return columns
+    return columns | {
+        "state": "done",
+        "num_clips": finished["num_clips"],
+        "num_dropped_clips": finished["num_dropped_clips"],
+        "segment_warnings": finished["warnings"],
+    }
+
+
+def _transcript_problem(uri: str | None) -> str | None:
+    """Why the transcript cannot be used. It is read here so that the ledger has one writer."""
+    try:
+        if uri is not None:
+            read_transcript(uri)
+    except VideoError as error:
+        return error.reason
+    return None
+
+
+def check_transcripts(changed: pa.Table) -> pa.Table:
+    """Append the column `reason` to rows of `corpus.CORPUS`: why a transcript cannot be used, else null."""
+    with ThreadPoolExecutor(TRANSCRIPTS_AT_ONCE) as threads:
+        reasons = list(threads.map(_transcript_problem, changed["transcript_uri"].to_pylist()))
+    return changed.append_column("reason", pa.array(reasons, pa.string()))

@@ -1,0 +1,212 @@
+"""VideoBERT with a head for a task, as Hugging Face classes; all start from a pretrained checkpoint.
+
+Shapes: B rows, L positions a row, D hidden size, S sequences of the whole batch. Rows may hold several
+sequences, as `examples.packed_inputs` makes them: sequence_ids number them from 0, -1 is padding. Without
+sequence_ids each row is a sequence, and attention_mask says where it ends.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers.utils.generic import ModelOutput
+
+from vbert.documents.sequences import IGNORED
+from vbert.model.configuration_videobert import VideoBertConfig
+from vbert.model.modeling_videobert import VideoBertModel, VideoBertPreTrainedModel
+
+
+@dataclass
+class TaskOutput(ModelOutput):
+    """What a head gives.
+
+    loss: scalar, the mean of losses, if labels were given.
+    losses: [M], one for each thing that was to be said: an example, or a word of a caption.
+    is_right: bool [M], whether the likeliest answer was a right one.
+    logits: see the model.
+    """
+
+    loss: Tensor | None = None
+    losses: Tensor | None = None
+    is_right: Tensor | None = None
+    logits: Tensor | None = None
+
+
+def scored(logits: Tensor, losses: Tensor, is_right: Tensor) -> TaskOutput:
+    """An output with its mean loss."""
+    loss = losses.sum() / max(1, losses.numel())
+    return TaskOutput(loss=loss, losses=losses, is_right=is_right, logits=logits)
+
+
+class FreezableEncoder(nn.Module):
+    """A model whose encoder `bert` may be kept as it is (a linear probe)."""
+
+    bert: Any
+    is_frozen = False
+
+    def freeze_encoder(self) -> None:
+        """Train the head alone: the encoder has no gradient and no dropout."""
+        self.is_frozen = True
+        self.bert.requires_grad_(requires_grad=False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 (torch's own)
+        """Training mode of all but a frozen encoder."""
+        super().train(mode)
+        if self.is_frozen:
+            self.bert.eval()
+        return self
+
+
+class VideoBertTaskModel(FreezableEncoder, VideoBertPreTrainedModel):
+    """The encoder under a head."""
+
+    _keys_to_ignore_on_load_unexpected = [r"cls\."]  # noqa: RUF012 (Hugging Face's own)
+
+    def __init__(self, config: VideoBertConfig) -> None:
+        super().__init__(config)
+        self.bert = VideoBertModel(config)
+
+    def states(self, input_ids: Tensor, **inputs: Any) -> tuple[Tensor, Tensor]:
+        """Hidden states [B, L, D], and the sequence of each position int64 [B, L]."""
+        hidden = self.bert(input_ids, **inputs).last_hidden_state
+        sequence_ids = inputs.get("sequence_ids")
+        if sequence_ids is None:
+            rows = torch.arange(len(input_ids), device=input_ids.device)[:, None].expand_as(input_ids)
+            mask = inputs.get("attention_mask")
+            sequence_ids = rows if mask is None else rows.masked_fill(mask == 0, -1)
+        return hidden, sequence_ids
+
+    def pooled(self, input_ids: Tensor, **inputs: Any) -> Tensor:
+        """[S, 2 D]: the state at [CLS], which alignment has trained, and the mean over the clips, which keeps
+        what is in them; over the words where a sequence has no clip."""
+        hidden, sequence_ids = self.states(input_ids, **inputs)
+        num_sequences = int(sequence_ids.max()) + 1
+        is_clip = (input_ids > self.config.vocab_size) & (sequence_ids >= 0)
+        clips = _means(hidden, sequence_ids, is_clip, num_sequences)
+        words = _means(hidden, sequence_ids, sequence_ids >= 0, num_sequences)
+        has_clips = torch.zeros(num_sequences, dtype=torch.bool, device=hidden.device)
+        has_clips[sequence_ids[is_clip]] = True
+        return torch.cat(
+            [_firsts(hidden, sequence_ids, num_sequences), torch.where(has_clips[:, None], clips, words)],
+            dim=1,
+        )
+
+
+def _means(hidden: Tensor, sequence_ids: Tensor, where: Tensor, num_sequences: int) -> Tensor:
+    """[S, D]: the mean over some positions of each sequence; zeros where it has none."""
+    owners = sequence_ids[where]
+    sums = hidden.new_zeros(num_sequences, hidden.shape[-1]).index_add(0, owners, hidden[where])
+    counts = torch.bincount(owners, minlength=num_sequences).clamp(min=1)
+    return sums / counts[:, None].to(sums)
+
+
+def _firsts(hidden: Tensor, sequence_ids: Tensor, num_sequences: int) -> Tensor:
+    """[S, D]: the state at the [CLS] of each sequence."""
+    before = F.pad(sequence_ids, (1, 0), value=-1)[:, :-1]
+    is_first = (sequence_ids != before) & (sequence_ids >= 0)
+    empty = hidden.new_zeros(num_sequences, hidden.shape[-1])
+    return empty.index_copy(0, sequence_ids[is_first], hidden[is_first])
+
+
+class VideoBertForClassification(VideoBertTaskModel):
+    """Which of `num_labels` labels a sequence has, one or any number of them."""
+
+    def __init__(self, config: VideoBertConfig) -> None:
+        super().__init__(config)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.classifier = nn.Linear(2 * config.hidden_size, len(config.id2label or ()))
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    def forward(self, input_ids: Tensor, labels: Tensor | None = None, **inputs: Any) -> TaskOutput:
+        """`labels` int64 [S], or of several float [S, num_labels] of 0 and 1. Logits [S, num_labels]."""
+        logits = self.classifier(self.dropout(self.pooled(input_ids, **inputs))).float()
+        if labels is None:
+            return TaskOutput(logits=logits)
+        best = logits.argmax(-1)
+        if labels.dim() == 1:
+            return scored(logits, F.cross_entropy(logits, labels, reduction="none"), best == labels)
+        losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="none").sum(-1)
+        return scored(logits, losses, labels.gather(1, best[:, None]).squeeze(1) > 0)
+
+
+class VideoBertForMultipleChoice(VideoBertTaskModel):
+    """Which of some options belongs to a question and a video: a score for a sequence of all three."""
+
+    def __init__(self, config: VideoBertConfig) -> None:
+        super().__init__(config)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.scorer = nn.Linear(2 * config.hidden_size, 1)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    def forward(
+        self, input_ids: Tensor, options: Tensor, labels: Tensor | None = None, **inputs: Any
+    ) -> TaskOutput:
+        """`options` int64 [Q, C]: the sequence of each question's options, -1 where it has fewer; `labels`
+        int64 [Q]. Logits [Q, C], -inf where there is no option."""
+        scores = self.scorer(self.dropout(self.pooled(input_ids, **inputs))).squeeze(1).float()
+        logits = scores[options.clamp(min=0)].masked_fill(options < 0, -torch.inf)
+        if labels is None:
+            return TaskOutput(logits=logits)
+        return scored(logits, F.cross_entropy(logits, labels, reduction="none"), logits.argmax(-1) == labels)
+
+
+class VideoBertForRetrieval(VideoBertTaskModel):
+    """Texts and videos in one space, where what belongs together is close: the fast first stage of a search.
+
+    Trained to tell each text's video from the batch's others and each video's text, by noise-contrastive
+    estimation, as CLIP is (Radford et al. 2021).
+    """
+
+    def __init__(self, config: VideoBertConfig) -> None:
+        super().__init__(config)
+        self.text_projection = nn.Linear(2 * config.hidden_size, config.hidden_size)
+        self.video_projection = nn.Linear(2 * config.hidden_size, config.hidden_size)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    def embed(self, input_ids: Tensor, is_video: Tensor, **inputs: Any) -> Tensor:
+        """Vectors [S, D] of length 1; `is_video` bool [S] says which sequences are clips, not words."""
+        pooled = self.pooled(input_ids, **inputs)
+        vectors = torch.where(
+            is_video[:, None].bool(), self.video_projection(pooled), self.text_projection(pooled)
+        )
+        return F.normalize(vectors.float(), dim=-1)
+
+    def forward(
+        self, input_ids: Tensor, is_video: Tensor, text_numbers: Tensor | None = None, **inputs: Any
+    ) -> TaskOutput:
+        """The first half of the sequences are texts and the second their videos, in the same order; texts of
+        equal `text_numbers` [S / 2] say the same, and are not told apart. Logits [S / 2, S / 2]: texts by
+        videos; losses [S] of texts, then of videos."""
+        texts, videos = self.embed(input_ids, is_video, **inputs).chunk(2)
+        logits = texts @ videos.T / self.config.visual_temperature
+        if text_numbers is None:
+            return TaskOutput(logits=logits)
+        own = torch.arange(len(texts), device=texts.device)
+        is_same = (text_numbers[:, None] == text_numbers) & (own[:, None] != own)
+        apart = logits.masked_fill(is_same, -torch.inf)
+        losses = torch.cat([F.cross_entropy(scores, own, reduction="none") for scores in (apart, apart.T)])
+        return scored(logits, losses, torch.cat([apart.argmax(0) == own, apart.argmax(1) == own]))
+
+
+class VideoBertForClipScoring(VideoBertTaskModel):
+    """How important each clip is, from 0 to 1: what a summary of the video is chosen by."""
+
+    def __init__(self, config: VideoBertConfig) -> None:
+        super().__init__(config)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.scorer = nn.Linear(config.hidden_size, 1)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    def forward(self, input_ids: Tensor, labels: Tensor | None = None, **inputs: Any) -> TaskOutput:
+        """`labels` float [B, L]: the importance of the clip there, or -100. Logits [B, L], unsquashed."""
+        hidden, _ = self.states(input_ids, **inputs)
+        logits = self.scorer(self.dropout(hidden)).squeeze(-1).float()
+        if labels is None:
+            return TaskOutput(logits=logits)
+        is_asked = labels != IGNORED
+        found, wanted = logits[is_asked], labels[is_asked]
+        losses = F.binary_cross_entropy_with_logits(found, wanted, reduction="none")
+        return scored(logits, losses, (found > 0) == (wanted > 0.5))

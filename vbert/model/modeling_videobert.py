@@ -1,0 +1,291 @@
+"""VideoBERT (Sun et al. 2019) as Hugging Face classes: BERT, and visual words beside its word pieces.
+
+Shapes: B rows, L positions a row, D hidden size, V joint vocabulary, F visual feature size, M masked
+positions and S sequences of the whole batch.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, BertConfig, BertModel
+from transformers import initialization as init
+from transformers.masking_utils import create_bidirectional_mask, packed_sequence_mask_function
+from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions
+from transformers.models.bert.modeling_bert import (
+    BertEmbeddings,
+    BertPredictionHeadTransform,
+    BertPreTrainedModel,
+)
+from transformers.utils.generic import ModelOutput
+
+from vbert.documents.sequences import IGNORED
+from vbert.model.configuration_videobert import VideoBertConfig, from_bert_config
+
+
+class VideoBertEmbeddings(BertEmbeddings):
+    """BERT's embeddings, whose `word_embeddings` keep their shape, and rows for `[>]` and visual words."""
+
+    def __init__(self, config: VideoBertConfig) -> None:
+        super().__init__(config)  # type: ignore[no-untyped-call]
+        self.vocab_size = config.vocab_size
+        self.visual_embeddings = nn.Embedding(1 + config.num_visual_tokens, config.hidden_size)
+        self.visual_projection = (
+            None
+            if config.visual_feature_dim is None
+            else nn.Linear(config.visual_feature_dim, config.hidden_size)
+        )
+
+    def embed(self, input_ids: Tensor, visual_features: Tensor | None) -> Tensor:
+        """Ids int64 [B, L] of the joint space -> [B, L, D], without positions and token types.
+
+        `visual_features` [B, L, F] go through the linear layer and are added where the id is visual. A masked
+        clip has the id of [MASK], so that its features do not count.
+        """
+        is_visual = (input_ids >= self.vocab_size).unsqueeze(-1)
+        words = self.word_embeddings(input_ids.clamp(max=self.vocab_size - 1))
+        visual = self.visual_embeddings((input_ids - self.vocab_size).clamp(min=0))
+        if self.visual_projection is not None and visual_features is not None:
+            visual = visual + self.visual_projection(_scaled(visual_features))
+        return torch.where(is_visual, visual, words)
+
+
+class VideoBertPreTrainedModel(BertPreTrainedModel):
+    """Configuration, weight names and initialisation of all VideoBERT models."""
+
+    config: VideoBertConfig
+    config_class = VideoBertConfig
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)  # type: ignore[no-untyped-call]
+        if isinstance(module, VideoBertPredictionHead):
+            init.zeros_(module.bias)
+            init.zeros_(module.visual_bias)
+
+    @classmethod
+    def from_bert(cls, name_or_path: str, **changes: Any) -> Self:
+        """Any BERT checkpoint's weights, with new rows for the visual words.
+
+        `changes` go into the configuration, `num_visual_tokens=...` first of all. What the checkpoint lacks
+        (the visual rows; a sentence encoder's prediction head) is initialised as BERT's own is.
+        """
+        bert = AutoConfig.from_pretrained(name_or_path)
+        if not isinstance(bert, BertConfig):
+            raise ValueError(f"{name_or_path}: a {bert.model_type} checkpoint, and not BERT's")
+        model: Self = cls.from_pretrained(name_or_path, config=from_bert_config(bert, **changes))
+        return model
+
+
+class VideoBertModel(VideoBertPreTrainedModel, BertModel):
+    """The encoder. Without visual ids it computes what `BertModel` does, with the same weights."""
+
+    config_class = VideoBertConfig
+
+    def __init__(self, config: VideoBertConfig, add_pooling_layer: bool = False) -> None:  # noqa: FBT001, FBT002
+        BertModel.__init__(self, config, add_pooling_layer=add_pooling_layer)
+        self.embeddings = VideoBertEmbeddings(config)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        sequence_ids: Tensor | None = None,
+        visual_features: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutputWithPoolingAndCrossAttentions:
+        """Ids int64 [B, L], or their embeddings [B, L, D], -> last_hidden_state [B, L, D].
+
+        A row may hold several sequences: `sequence_ids` int64 [B, L] numbers them, attention stays within
+        equal numbers (padding has one of its own), and `position_ids` begin again in each. Packed rows need
+        eager, sdpa or flex attention. Otherwise `attention_mask` [B, L] is 1 where there is no padding.
+        """
+        embeddings: Any = self.embeddings
+        embedded = embeddings.embed(input_ids, visual_features) if inputs_embeds is None else inputs_embeds
+        mask: Any = attention_mask
+        if sequence_ids is not None:
+            if "flash" in self.config._attn_implementation:
+                raise ValueError("packed rows need attn_implementation eager, sdpa or flex_attention")
+            mask = create_bidirectional_mask(
+                config=self.config,
+                inputs_embeds=embedded,
+                attention_mask=None,
+                and_mask_function=packed_sequence_mask_function(sequence_ids),
+            )
+        output: BaseModelOutputWithPoolingAndCrossAttentions = super().forward(
+            inputs_embeds=embedded,
+            attention_mask=mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            **kwargs,
+        )
+        return output
+
+
+class VideoBertPredictionHead(nn.Module):
+    """BERT's prediction head over the joint vocabulary; its weights are the embeddings' own."""
+
+    def __init__(self, config: VideoBertConfig) -> None:
+        super().__init__()
+        self.transform = BertPredictionHeadTransform(config)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+        self.visual_bias = nn.Parameter(torch.zeros(1 + config.num_visual_tokens))
+
+    def forward(self, hidden: Tensor, embeddings: VideoBertEmbeddings) -> Tensor:
+        """Hidden states [..., D] -> logits [..., V]."""
+        states = self.transform(hidden)
+        words = F.linear(states, embeddings.word_embeddings.weight, self.bias)
+        visual = F.linear(states, embeddings.visual_embeddings.weight, self.visual_bias)
+        return torch.cat([words, visual], dim=-1)
+
+
+class VideoBertHeads(nn.Module):
+    """What pretraining predicts from the encoder's states."""
+
+    def __init__(self, config: VideoBertConfig) -> None:
+        super().__init__()
+        self.predictions = VideoBertPredictionHead(config)
+        self.alignment = nn.Sequential(
+            nn.Linear(config.hidden_size, config.hidden_size), nn.Tanh(), nn.Linear(config.hidden_size, 2)
+        )
+        self.features = (
+            None
+            if config.visual_feature_dim is None
+            else nn.Linear(config.hidden_size, config.visual_feature_dim)
+        )
+
+
+@dataclass
+class VideoBertForPreTrainingOutput(ModelOutput):
+    """What a pretraining step gives.
+
+    loss: scalar, the mean over what was masked and `alignment_loss_weight` times the mean over the pairs.
+    prediction_logits: [M, V] of the masked positions in reading order if labels were given, else [B, L, V].
+    prediction_losses: [M].
+    alignment_logits: [S, 2], not aligned and aligned: at the [CLS] that have a label, else [B, 2] at the
+    rows' first positions.
+    alignment_losses: [S].
+    feature_logits: [N, N] of continuous features: masked places against the batch's masked clips.
+    feature_losses: [N].
+    hidden_states, attentions: as of any encoder, if asked for.
+    """
+
+    loss: Tensor | None = None
+    prediction_logits: Tensor | None = None
+    prediction_losses: Tensor | None = None
+    alignment_logits: Tensor | None = None
+    alignment_losses: Tensor | None = None
+    feature_logits: Tensor | None = None
+    feature_losses: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+class VideoBertForPreTraining(VideoBertPreTrainedModel):
+    """Masked text, masked video and alignment.
+
+    Visual tokens are predicted like words (the paper). Continuous features are told from the batch's other
+    masked clips by a normalised dot product: noise-contrastive estimation, as in CBT (Sun et al. 2019b), and
+    no regression, whose best answer to an uncertain future is the mean of all, which no clip looks like.
+    """
+
+    _keys_to_ignore_on_load_unexpected = [  # noqa: RUF012 (Hugging Face's own, an instance variable there)
+        r"cls\.predictions\.decoder",
+        r"cls\.seq_relationship",
+        r"pooler",
+    ]
+
+    def __init__(self, config: VideoBertConfig) -> None:
+        super().__init__(config)
+        self.bert = VideoBertModel(config)
+        self.cls = VideoBertHeads(config)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        sequence_ids: Tensor | None = None,
+        visual_features: Tensor | None = None,
+        labels: Tensor | None = None,
+        feature_labels: Tensor | None = None,
+        alignment_labels: Tensor | None = None,
+        **kwargs: Any,
+    ) -> VideoBertForPreTrainingOutput:
+        """Run the encoder and the heads; the head over the vocabulary only where there is a label.
+
+        Arguments beyond VideoBertModel's: `labels` int64 [B, L], a joint id or -100; `alignment_labels` int64
+        [B, L], 1 at the [CLS] of an aligned pair, 0 at that of another, else -100; `feature_labels` float
+        [B, L, F] with `visual_features`: the vectors of masked clips, and zeros where none is asked for.
+        """
+        encoded = self.bert(
+            input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            position_ids=position_ids,
+            sequence_ids=sequence_ids,
+            visual_features=visual_features,
+            **kwargs,
+        )
+        hidden = encoded.last_hidden_state
+        output = VideoBertForPreTrainingOutput(
+            hidden_states=encoded.hidden_states, attentions=encoded.attentions
+        )
+        losses = []
+        if labels is None:
+            output.prediction_logits = self.cls.predictions(hidden, self.bert.embeddings)
+        else:
+            is_masked = labels != IGNORED
+            output.prediction_logits = self.cls.predictions(hidden[is_masked], self.bert.embeddings)
+            output.prediction_losses = _cross_entropies(output.prediction_logits, labels[is_masked])
+            losses.append(_mean(output.prediction_losses))
+        if feature_labels is not None:
+            output.feature_logits = self._feature_logits(hidden, feature_labels)
+            own = torch.arange(len(output.feature_logits), device=hidden.device)
+            output.feature_losses = _cross_entropies(output.feature_logits, own)
+            losses.append(_mean(output.feature_losses))
+        if alignment_labels is None:
+            output.alignment_logits = self.cls.alignment(hidden[:, 0])
+        else:
+            is_pair = alignment_labels != IGNORED
+            output.alignment_logits = self.cls.alignment(hidden[is_pair])
+            output.alignment_losses = _cross_entropies(output.alignment_logits, alignment_labels[is_pair])
+            losses.append(self.config.alignment_loss_weight * _mean(output.alignment_losses))
+        if losses:
+            output.loss = torch.stack(losses).sum()
+        return output
+
+    def _feature_logits(self, hidden: Tensor, feature_labels: Tensor) -> Tensor:
+        """[N, N]: row i is a masked place, column j the vector of the j-th masked clip."""
+        if self.cls.features is None:
+            raise ValueError("feature_labels need a configuration with visual_feature_dim")
+        is_masked = feature_labels.any(dim=-1)
+        guesses = F.normalize(self.cls.features(hidden[is_masked]).float(), dim=-1)
+        clips = F.normalize(_scaled(feature_labels[is_masked].float()), dim=-1)
+        return guesses @ clips.T / self.config.visual_temperature
+
+
+def _scaled(features: Tensor) -> Tensor:
+    """Each vector with mean 0 and variance 1: backbones differ in scale, and few have negative values."""
+    return F.layer_norm(features, features.shape[-1:])
+
+
+def _cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(logits.float(), labels, reduction="none")
+
+
+def _mean(losses: Tensor) -> Tensor:
+    """0 where there is nothing to average: a batch may hold no pair."""
+    return losses.sum() / max(1, losses.numel())
+
+
+AutoModel.register(VideoBertConfig, VideoBertModel)
+AutoModelForPreTraining.register(VideoBertConfig, VideoBertForPreTraining)

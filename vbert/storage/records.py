@@ -1,0 +1,81 @@
+"""Small tables that users write: some columns of a .parquet, .csv or .jsonl file."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+
+from vbert.errors import UserError
+from vbert.storage.files import open_file
+
+Columns = Mapping[str, pa.DataType]
+
+
+def read_records(source: str, columns: Columns, *, kind: str) -> pa.Table:
+    """The named columns, nulls where the file lacks one; other columns are left alone.
+
+    `kind` is what an error calls the file. UserError for a file that is not there or cannot be read.
+    """
+    extension = source.rpartition(".")[2].lower()
+    if extension not in READERS:
+        raise UserError(f"{source}: a {kind} is a .csv, .jsonl or .parquet file")
+    try:
+        with open_file(source) as file:
+            return READERS[extension](file, columns)
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:  # KeyError: a column comes twice
+        reason = " ".join(str(error).split())
+        raise UserError(f"{source}: cannot be read as a .{extension} {kind} ({reason})") from error
+
+
+def require(rows: pa.Table, source: str, *names: str) -> pa.Table:
+    """The rows as they are; UserError if there are none, or one has no value in a column of `names`."""
+    if rows.num_rows == 0:
+        raise UserError(f"{source}: has no rows")
+    for name in names:
+        values = rows[name].to_pylist()
+        if None in values:
+            raise UserError(f"{source}: row {values.index(None) + 1} has no `{name}`; fill it in")
+    return rows
+
+
+def _read_csv(file: Any, columns: Columns) -> pa.Table:
+    return pyarrow.csv.read_csv(
+        file,
+        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+        convert_options=pyarrow.csv.ConvertOptions(
+            include_columns=list(columns),
+            include_missing_columns=True,  # as nulls
+            column_types=dict(columns),  # an id 007 is no number
+            null_values=[""],
+            strings_can_be_null=True,
+        ),
+    )
+
+
+def _read_jsonl(file: Any, columns: Columns) -> pa.Table:
+    return pyarrow.json.read_json(
+        file,
+        read_options=pyarrow.json.ReadOptions(block_size=2**26),  # 64 MiB: a line has to fit
+        parse_options=pyarrow.json.ParseOptions(
+            explicit_schema=pa.schema(columns), unexpected_field_behavior="ignore"
+        ),
+    )
+
+
+def _read_parquet(file: Any, columns: Columns) -> pa.Table:
+    parquet = pyarrow.parquet.ParquetFile(file)
+    rows = parquet.read(columns=[name for name in columns if name in parquet.schema_arrow.names])
+    for name in columns:
+        if name not in rows.column_names:
+            rows = rows.append_column(name, pa.nulls(rows.num_rows, columns[name]))
+    return rows.select(list(columns)).cast(pa.schema(columns))
+
+
+READERS: dict[str, Callable[[Any, Columns], pa.Table]] = {
+    "parquet": _read_parquet,
+    "csv": _read_csv,
+    "jsonl": _read_jsonl,
+}

@@ -1,0 +1,60 @@
+"""What training workers are told; apart from what they do, so that only workers import the model."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from vbert.documents.data_streams import Run
+from vbert.documents.shuffle_windows import ShuffleWindowReader
+from vbert.model.encoders import ModelConfig
+from vbert.training.optimization import OptimizerConfig, Precision, Strategy
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingJob:
+    """What every training's workers need to know; the same for all of them."""
+
+    name: str
+    """Of the job, for its line of progress."""
+    output: str
+    optimizer: OptimizerConfig
+    num_steps: int
+    num_streams: int
+    seed: int
+    strategy: Strategy
+    precision: Precision
+    compile: bool
+    gradient_checkpointing: bool
+    checkpoint_every: int
+    log_every: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainingJob(TrainingJob):
+    """And what pretraining's need."""
+
+    vocabulary: str
+    partition: str
+    reader: ShuffleWindowReader
+    runs: tuple[Run, ...]
+    validation_ids: frozenset[str]
+    version: int
+    continuous: bool
+    model: ModelConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuningJob(TrainingJob):
+    """And what fine-tuning's need."""
+
+    examples: str
+    """Folder of an ExampleStore."""
+    task: dict[str, Any]
+    """Of Task.to_json."""
+    pretrained: str
+    """Folder or bucket URL of the checkpoint to start from."""
+    vocabulary: str
+    """Id of the visual vocabulary that it was trained with."""
+    freeze_encoder: bool
+    batch_size: int
+    row_length: int
+    dropout: float

@@ -1,0 +1,69 @@
+"""Several processes that train one model: DDP or FSDP2, and sums over them. Without a process group: one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+from vbert.training.optimization import Strategy
+
+
+def parallelize(model: nn.Module, strategy: Strategy, *, layers: nn.ModuleList) -> nn.Module:
+    """Wrap for the process group there is: DDP copies the model, FSDP2 shards it layer by layer."""
+    if not dist.is_initialized():
+        return model
+    if strategy == "ddp":
+        return DistributedDataParallel(model, forward_sync_buffers=False)  # they are constants
+    for layer in layers:
+        fully_shard(layer)
+    fully_shard(model)
+    return model
+
+
+@contextmanager
+def gradient_sync(model: nn.Module, *, enabled: bool) -> Iterator[None]:
+    """Whether the backward pass inside exchanges gradients: only the last of a step's has to."""
+    if isinstance(model, FSDPModule):
+        model.set_requires_gradient_sync(enabled)
+        yield
+    elif isinstance(model, DistributedDataParallel) and not enabled:
+        with model.no_sync():
+            yield
+    else:
+        yield
+
+
+def missing_passes(model: nn.Module, num_passes: int) -> int:
+    """How many forward passes this worker would make too few: FSDP exchanges weights in each."""
+    if not isinstance(model, FSDPModule):
+        return 0
+    most = torch.tensor(num_passes, device=next(model.parameters()).device)
+    dist.all_reduce(most, op=dist.ReduceOp.MAX)
+    return int(most) - num_passes
+
+
+def unwrapped(model: nn.Module) -> Any:
+    """The model itself, from under DDP."""
+    return model.module if isinstance(model, DistributedDataParallel) else model
+
+
+def world_size() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Which of the processes this is, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def sum_over_workers(values: Tensor) -> Tensor:
+    """The sum of `values` over all processes, in place."""
+    if dist.is_initialized():
+        dist.all_reduce(values)
+    return values

@@ -1,0 +1,97 @@
+"""The sound of a video: mono, 16 kHz, streamed in windows that end where it is quiet."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from av import AudioResampler, FFmpegError
+from av.stream import Discard
+
+from vbert.errors import VideoError
+from vbert.video.media import open_video, presentation_start, reason_of
+
+RATE = 16_000  # what speech recognisers are trained on
+WINDOW_SECONDS = 28.0  # Whisper hears 30 s
+QUIET_SECONDS = 8.0  # the last so many of a window are searched for where to cut
+PAUSE_SECONDS = 0.2
+GAP_SECONDS = 0.05  # a timestamp further than this from where the samples are is a gap, and not rounding
+
+
+class Window(NamedTuple):
+    """Float32 [num_samples] at RATE, from -1 to 1, and when it begins in seconds of the presentation."""
+
+    start_seconds: float
+    samples: np.ndarray
+
+
+def sound_windows(uri: str) -> Iterator[Window]:
+    """All of the first audio stream, without overlap; a window is cut where it is quietest near its end.
+
+    Packets that do not decode leave silence, as gaps between timestamps do. Memory is a window's, however
+    long the video. Raises VideoError("audio", reason) for a file that cannot be opened or has no sound.
+    """
+    held: list[np.ndarray] = []  # what lies between start and end, in pieces of some 20 ms
+    start = end = 0
+    longest = round(WINDOW_SECONDS * RATE)
+    for at, samples in _pieces(uri):
+        if at - end > GAP_SECONDS * RATE:
+            held.append(np.zeros(at - end, np.float32))
+            end = at
+        held.append(samples)
+        end += len(samples)
+        while end - start >= longest:
+            whole = np.concatenate(held)
+            cut = _quietest(whole[:longest])
+            yield Window(start / RATE, whole[:cut])
+            start, held = start + cut, [whole[cut:]]
+    if end > start:
+        yield Window(start / RATE, np.concatenate(held))
+
+
+def _quietest(samples: np.ndarray) -> int:
+    """Where to cut: the middle of the quietest PAUSE_SECONDS in the last QUIET_SECONDS."""
+    size = round(PAUSE_SECONDS * RATE)
+    tail = samples[-round(QUIET_SECONDS * RATE) :].astype(np.float64)
+    energy = np.convolve(tail**2, np.ones(size), mode="valid")[:: size // 4]
+    return int(len(samples) - len(tail) + energy.argmin() * (size // 4) + size // 2)
+
+
+def _pieces(uri: str) -> Iterator[tuple[int, np.ndarray]]:
+    """Decoded samples, and the place of the first, in samples from the start of the presentation."""
+    try:
+        with open_video(uri) as container:
+            stream = _select_audio(container)
+            begin = presentation_start(container)
+            resampler = AudioResampler(format="flt", layout="mono", rate=RATE)
+            at: int | None = None
+            for frame in _frames(container, stream):
+                if frame.pts is not None and frame.time_base is not None:
+                    at = round((frame.pts * frame.time_base - begin) * RATE)
+                frame.pts = None
+                for resampled in resampler.resample(frame):
+                    samples = resampled.to_ndarray()[0]
+                    at = max(0, at or 0)
+                    yield at, samples
+                    at += len(samples)
+    except (FFmpegError, OSError) as error:
+        raise VideoError("audio", reason_of(error)) from error
+
+
+def _select_audio(container: Any) -> Any:
+    streams = list(container.streams.audio)
+    if not streams:
+        raise VideoError("audio", "no audio stream")
+    if streams[0].codec_context is None:
+        raise VideoError("audio", "no decoder for the audio stream")
+    for other in container.streams:
+        if other.index != streams[0].index:
+            other.discard = Discard.all
+    return streams[0]
+
+
+def _frames(container: Any, stream: Any) -> Iterator[Any]:
+    for packet in container.demux(stream):
+        try:
+            yield from packet.decode()
+        except FFmpegError:
+            continue  # silence stands for it

@@ -1,0 +1,154 @@
+"""Decode and probe in a child process: what a hostile file does to a decoder, it does to the child alone.
+
+The child starts with the first request, stays for the next ones, and is replaced when it dies.
+"""
+
+import functools
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from vbert.errors import UserError, VideoError
+from vbert.video.child_process import Child, ChildLost
+from vbert.video.decode import Decoder
+from vbert.video.decode_child import DecodeLimits
+from vbert.video.frame_grid import Clip, ClipSpec
+from vbert.video.media import Segment, VideoProbe
+
+
+class DecoderProcess:
+    """A child process that decodes and probes, one request at a time. It ends with this object or process."""
+
+    def __init__(self, limits: DecodeLimits) -> None:
+        self._limits = limits
+        self._child: Child | None = None
+        self._child_cpu_seconds = 0.0
+
+    def cpu_seconds(self) -> float:
+        """CPU time of this thread, and of the children for the segments that they have decoded."""
+        return time.thread_time() + self._child_cpu_seconds
+
+    def decode_clips(
+        self,
+        uri: str,
+        segment: Segment,
+        spec: ClipSpec,
+        *,
+        decoder: Decoder = "pyav",
+        skip_loop_filter: bool = False,
+    ) -> Iterator[Clip]:
+        """What `decode.decode_clips` gives, with its errors, from the child.
+
+        Raises VideoError("decode", reason), too, when the child dies or comes to its limits.
+        """
+        is_over = False
+        try:
+            self._ask("decode", (uri, segment, spec, decoder, skip_loop_filter))
+            deadline = self._deadline(time.monotonic())
+            while isinstance(answer := self._answer(deadline), Clip):
+                yield answer
+            is_over = True
+        except ChildLost as lost:
+            raise VideoError("decode", str(lost)) from lost
+        finally:
+            if not is_over:  # or its next words would be taken for the next segment's
+                self.close()
+        if isinstance(answer, Exception):
+            self._raise(answer)
+        self._child_cpu_seconds += answer
+
+    def probe(self, uris: Sequence[str]) -> list[VideoProbe | VideoError]:
+        """`media.probe_video` of each, many at a time.
+
+        When the child dies, those that it was reading are tried again one by one, to find whose fault it was.
+        Raises UserError as `probe_video` does.
+        """
+        found: dict[int, VideoProbe | VideoError] = {}
+        while len(found) < len(uris):
+            missing = {at: uri for at, uri in enumerate(uris) if at not in found}
+            answers, suspects = self._probe_together(missing)
+            found |= answers
+            for at in suspects:
+                found[at] = self._probe_alone(uris[at])
+        return [found[at] for at in range(len(uris))]
+
+    def close(self) -> None:
+        """End the child. The next request starts another."""
+        if self._child is not None:
+            self._child.end()
+            self._child = None
+
+    def _probe_together(
+        self, uris: Mapping[int, str]
+    ) -> tuple[dict[int, VideoProbe | VideoError], Sequence[int]]:
+        """What came back of `uris`, and whom to suspect of what did not."""
+        found: dict[int, VideoProbe | VideoError] = {}
+        begun: dict[int, float] = {}
+        try:
+            self._probe(uris, found, begun)
+        except ChildLost as lost:
+            overdue = [at for at, since in begun.items() if self._deadline(since) <= time.monotonic()]
+            if lost.is_late and overdue:
+                return found | {at: VideoError("probe", str(lost)) for at in overdue}, []
+            return found, list(begun) or list(uris)[:1]
+        failed = {at: answer for at, answer in found.items() if isinstance(answer, VideoError)}
+        if len(uris) == 1 or all(error.reason != self._limits.too_large for error in failed.values()):
+            return found, []
+        self.close()
+        return {at: answer for at, answer in found.items() if at not in failed}, list(failed)
+
+    def _probe_alone(self, uri: str) -> VideoProbe | VideoError:
+        found: dict[int, VideoProbe | VideoError] = {}
+        try:
+            self._probe({0: uri}, found, {})
+        except ChildLost as lost:
+            return VideoError("probe", str(lost))
+        return found[0]
+
+    def _probe(
+        self, uris: Mapping[int, str], found: dict[int, VideoProbe | VideoError], begun: dict[int, float]
+    ) -> None:
+        """Put answers into `found` as they come, and into `begun` since when those without one are read."""
+        is_over = False
+        try:
+            self._ask("probe", uris)
+            while len(found) < len(uris):
+                since = min(begun.values(), default=time.monotonic())
+                at, answer = self._answer(self._deadline(since))
+                if answer is None:
+                    begun[at] = time.monotonic()
+                    continue
+                if isinstance(answer, UserError):
+                    raise answer
+                del begun[at]
+                found[at] = answer
+            is_over = True
+        finally:
+            if not is_over:
+                self.close()
+
+    def _deadline(self, since: float) -> float:
+        return since + self._limits.max_decode_seconds
+
+    def _raise(self, error: Exception) -> None:
+        if isinstance(error, VideoError) and error.reason == self._limits.too_large:
+            self.close()  # its memory is in pieces
+        raise error
+
+    def _ask(self, name: str, request: object) -> None:
+        if self._child is None or not self._child.is_alive():
+            self.close()
+            limits = self._limits
+            arguments = [str(limits.max_decode_seconds), str(limits.max_decode_gigabytes)]
+            self._child = Child("decoder", "vbert.video.decode_child", arguments, num_threads=1)
+        self._child.send((name, request))
+
+    def _answer(self, deadline: float) -> Any:
+        assert self._child is not None  # who was asked
+        return self._child.receive(deadline, self._limits.too_long)
+
+
+@functools.cache
+def worker_process(limits: DecodeLimits) -> DecoderProcess:
+    """The one of this process, for all the tasks that a worker does one after the other."""
+    return DecoderProcess(limits)
