@@ -131,7 +131,8 @@ class PretrainConfig:
         require_at_least(self, 0, "max_failures", "documents_version")
         if self.rows_per_step < self.data_streams or self.rows_per_step % self.data_streams:
             raise UserError(
-                f"--rows-per-step {self.rows_per_step} must be a multiple of --data-streams {self.data_streams}"
+                f"--rows-per-step {self.rows_per_step} must be a multiple of "
+                f"--data-streams {self.data_streams}"
             )
         if not 0 < self.share_of_videos <= 1 or not 0 <= self.validation_share < 1:
             raise UserError(
