@@ -15,7 +15,7 @@ from vbert.features.planning import SEGMENTS
 from vbert.features.segment_rows import Effort
 from vbert.tables.delta import NewFile
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Ray's own
+pytestmark = [pytest.mark.slow, pytest.mark.ray]
 
 SEGMENT = {"video_id": "a", "segment_index": 0, "num_dropped_clips": 0}
 
@@ -41,6 +41,7 @@ def test_a_node_exports_what_its_processes_have_done():
     often = {"metrics_report_interval_ms": 500}
     head = {**WITH_DASHBOARD, "_system_config": often}
     with cluster_of({"num_cpus": 1}, head=head) as cluster:
+        ray.shutdown()
         ray.init(address=cluster.address)
         try:
             worker = Worker.remote()

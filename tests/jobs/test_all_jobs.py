@@ -1,36 +1,18 @@
 """The jobs in a row as a user runs them, and what a user can get wrong."""
 
 import json
-import runpy
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.conftest import Run
+from tests.job_process import JOBS
 from tests.videos import Video, write_video
 from vbert.documents.assembly import tokens_of_sentences
 from vbert.tables.delta import Table
 from vbert.tables.schemas import DOCUMENTS, FEATURES, VIDEOS
-
-JOBS = Path(__file__).parents[2] / "jobs"
-
-Run = Callable[..., int]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a job in this process: its exit status."""
-
-    def run(job: str, *arguments: object) -> int:
-        monkeypatch.setattr("sys.argv", [f"{job}.py", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            runpy.run_path(str(JOBS / f"{job}.py"), run_name="__main__")
-        assert isinstance(stop.value.code, int)
-        return stop.value.code
-
-    return run
 
 
 def write_corpus(folder: Path) -> Path:
@@ -45,14 +27,11 @@ def write_corpus(folder: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # Ray leaves sockets and log files to the collector
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Ray's own imports
-@pytest.mark.filterwarnings("ignore::FutureWarning")  # Ray on its next version's defaults
-def test_the_jobs_in_a_row(run: Run, joined: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_jobs_in_a_row(run_job: Run, joined: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     corpus, tables = write_corpus(tmp_path / "corpus"), tmp_path / "tables"
     featurize = ("featurize", "--corpus", corpus, "--tables", tables)
 
-    assert run(*featurize) == 1
+    assert run_job(*featurize) == 1
     assert "v3.mp4: transcript: neither WebVTT, SRT nor json3" in capsys.readouterr().out
     (featurizer,) = Table(str(tables), FEATURES).partitions()
     ledger = Table(str(tables), VIDEOS).read(columns=["uri", "status", "num_clips"], partition=featurizer)
@@ -63,15 +42,17 @@ def test_the_jobs_in_a_row(run: Run, joined: None, tmp_path: Path, capsys: pytes
         "v3": ("partial", 5),
     }
 
-    assert run("fit_vocabulary", "--tables", tables, "--branching", 3, "--depth", 2) == 0
+    assert run_job("fit_vocabulary", "--tables", tables, "--branching", 3, "--depth", 2) == 0
     assert "clips sampled         14" in capsys.readouterr().out
     (vocabulary,) = (tables / "vocabularies").iterdir()
-    assert run("fit_vocabulary", "--tables", tables, "--branching", 3, "--depth", 2) == 0
+    assert run_job("fit_vocabulary", "--tables", tables, "--branching", 3, "--depth", 2) == 0
     assert list((tables / "vocabularies").iterdir()) == [vocabulary], "the same sample, the same vocabulary"
-    assert run("fit_vocabulary", "--tables", tables, "--branching", 2, "--depth", 1, "--sample-size", 9) == 0
+    assert (
+        run_job("fit_vocabulary", "--tables", tables, "--branching", 2, "--depth", 1, "--sample-size", 9) == 0
+    )
 
     build = ("build_documents", "--tables", tables, "--vocabulary", vocabulary)
-    assert run(*build) == 0
+    assert run_job(*build) == 0
     documents = Table(str(tables), DOCUMENTS)
 
     def read() -> dict[str, dict[str, object]]:
@@ -87,15 +68,15 @@ def test_the_jobs_in_a_row(run: Run, joined: None, tmp_path: Path, capsys: pytes
     assert first["v3"]["sentences"] == []
 
     before = documents.version()
-    assert run(*build) == 0
+    assert run_job(*build) == 0
     assert documents.version() == before, "nothing changed, nothing committed"
 
     (corpus / "v3.vtt").write_text("WEBVTT\n\n00:00.000 --> 00:01.000\nAt last.\n")
     (corpus / "v0.mp4").unlink()
-    assert run(*featurize, "--prune") == 0
+    assert run_job(*featurize, "--prune") == 0
     captions = tmp_path / "captions.json"
     captions.write_text(json.dumps({"v1": {"timestamps": [[0.0, 2.0]], "sentences": ["A cat."]}}))
-    assert run(*build, "--captions", captions) == 0
+    assert run_job(*build, "--captions", captions) == 0
     second = read()
     assert sorted(second) == ["v1", "v2", "v3"]
     assert second["v2"] == first["v2"]
@@ -104,10 +85,10 @@ def test_the_jobs_in_a_row(run: Run, joined: None, tmp_path: Path, capsys: pytes
     np.testing.assert_array_equal(*tokens)
 
     rows = {layout.name: _rows(tables, layout.name) for layout in (VIDEOS, FEATURES, DOCUMENTS)}
-    assert run("compact_tables", "--tables", tables) == 0
+    assert run_job("compact_tables", "--tables", tables) == 0
     assert {name: _rows(tables, name) for name in rows} == rows
     assert len(Table(str(tables), FEATURES).paths(partition=featurizer)) == 1
-    assert run("compact_tables", "--tables", tables) == 0
+    assert run_job("compact_tables", "--tables", tables) == 0
     assert "0 files joined into 0" in capsys.readouterr().out
 
 
@@ -182,13 +163,18 @@ PRETRAIN = (*TABLES, "--vocabulary", "{folder}/none", "--output", "{folder}/run"
     ],
 )
 def test_what_a_user_gets_wrong_is_one_line_and_status_2(
-    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], job: str, arguments: list[str], message: str
+    run_job: Run,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    job: str,
+    arguments: list[str],
+    message: str,
 ):
     for name in ("empty", "videos"):
         (tmp_path / name).mkdir()
     (tmp_path / "videos" / "v.mp4").write_bytes(b"")
     (tmp_path / "list.csv").write_text("name\nv.mp4\n")
-    assert run(job, *(argument.format(folder=tmp_path) for argument in arguments)) == 2
+    assert run_job(job, *(argument.format(folder=tmp_path) for argument in arguments)) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1
@@ -196,8 +182,8 @@ def test_what_a_user_gets_wrong_is_one_line_and_status_2(
 
 
 @pytest.mark.parametrize("job", [path.stem for path in sorted(JOBS.glob("*.py"))])
-def test_every_job_explains_its_options(run: Run, capsys: pytest.CaptureFixture[str], job: str):
-    assert run(job, "--help") == 0
+def test_every_job_explains_its_options(run_job: Run, capsys: pytest.CaptureFixture[str], job: str):
+    assert run_job(job, "--help") == 0
     out = capsys.readouterr().out
     assert "--tables" in out
     assert "(required)" in out

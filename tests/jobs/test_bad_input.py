@@ -27,7 +27,7 @@ RIGHT: dict[str, dict[str, str]] = {
         "output": "{root}/new-run",
         "model.bert": "{root}/bert",
         "sequences.row-length": "64",
-        "streams": "2",
+        "data-streams": "2",
     },
     "finetune": {
         "task": "classification",

@@ -1,23 +1,18 @@
 """The featurization job as its users run it: reruns, changes, failures and kills, on a local Ray cluster."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.conftest import Run
 from tests.table_rows import rows_of
 from tests.videos import Video, write_video
 from vbert.tables.delta import Table
 from vbert.tables.schemas import FEATURES, VIDEOS
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -32,29 +27,15 @@ def corpus(tmp_path: Path) -> Path:
     return folder
 
 
-Job = Callable[..., subprocess.CompletedProcess[str]]
-
-
 @pytest.fixture
-def command(corpus: Path, tmp_path: Path) -> list[str]:
-    options = ["--corpus", str(corpus), "--tables", str(tmp_path / "tables")]
+def featurize(corpus: Path, tmp_path: Path, joined: None, run_job: Run) -> Run:
+    """The job with some more options: its exit status."""
+    options = ["--corpus", corpus, "--tables", tmp_path / "tables"]
     # 3 s segments: two clips of 1.5 s in each, so that every video has several.
-    return [sys.executable, "jobs/featurize.py", *options, "--segment-seconds", "3", "--commit-seconds", "0"]
+    options += ["--segment-seconds", 3, "--commit-seconds", 0]
 
-
-@pytest.fixture
-def featurize(command: list[str], ray_cluster: str) -> Job:
-    def run(*options: str) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {"RAY_ADDRESS": ray_cluster}
-        return subprocess.run(
-            [*command, *options],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+    def run(*more: object) -> int:
+        return run_job("featurize", *options, *more)
 
     return run
 
@@ -67,12 +48,13 @@ def by_name(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {Path(row["uri"]).stem: row for row in rows}
 
 
-def test_the_job_keeps_up_with_its_corpus(featurize: Job, corpus: Path, tmp_path: Path):
+def test_the_job_keeps_up_with_its_corpus(
+    featurize: Run, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     tables = tmp_path / "tables"
 
-    first = featurize()
-    assert first.returncode == 1, first.stderr
-    assert "broken.mp4: probe: " in first.stdout
+    assert featurize() == 1
+    assert "broken.mp4: probe: " in capsys.readouterr().out
     rows = rows_of(tables)
     ledger = by_name(rows["videos"])
     assert {name: row["status"] for name, row in ledger.items()} == {"broken": "failed"} | {
@@ -90,18 +72,17 @@ def test_the_job_keeps_up_with_its_corpus(featurize: Job, corpus: Path, tmp_path
     assert starts == [1.5 * clip for clip in range(7)]
 
     before = versions(tables)
-    unchanged = featurize()
-    assert unchanged.returncode == 0
+    assert featurize() == 0
     assert versions(tables) == before, "nothing changed, nothing committed"
-    assert "unchanged, skipped    10" in unchanged.stdout
+    assert "unchanged, skipped    10" in capsys.readouterr().out
 
     write_video(corpus / "v2.mp4", Video(num_frames=90, fps=Fraction(10)))
     (corpus / "v3.vtt").write_text("WEBVTT\n\n00:00.500 --> 00:02.000\nNow wash it.\n")
     (corpus / "v5.mp4").unlink()
-    changed = featurize()
-    assert changed.returncode == 0
-    assert "featurized            1 (0 in part)" in changed.stdout
-    assert "new transcript only   1" in changed.stdout
+    assert featurize() == 0
+    said = capsys.readouterr().out
+    assert "featurized            1 (0 in part)" in said
+    assert "new transcript only   1" in said
     after = rows_of(tables)
     untouched = [row for row in rows["features"] if row["video_id"] != ledger["v2"]["video_id"]]
     assert [row for row in after["features"] if row["video_id"] != ledger["v2"]["video_id"]] == untouched
@@ -109,18 +90,17 @@ def test_the_job_keeps_up_with_its_corpus(featurize: Job, corpus: Path, tmp_path
     assert by_name(after["videos"])["v3"]["transcript_fingerprint"] != ledger["v3"]["transcript_fingerprint"]
     assert "v5" in by_name(after["videos"])
 
-    pruned = featurize("--prune")
-    assert pruned.returncode == 0
+    assert featurize("--prune") == 0
     gone = ledger["v5"]["video_id"]
     assert all(row["video_id"] != gone for rows in rows_of(tables).values() for row in rows)
 
     write_video(corpus / "broken.mp4", Video(num_frames=30, fps=Fraction(10)))
-    assert featurize().returncode == 0
+    assert featurize() == 0
     old = rows_of(tables)
     assert by_name(old["videos"])["broken"]["status"] == "ok"
 
     # Another configuration makes other rows, and the old stay.
-    assert featurize("--frames-per-clip", "2").returncode == 0
+    assert featurize("--frames-per-clip", 2) == 0
     new = rows_of(tables)
     for name in ("videos", "features"):
         assert all(row in new[name] for row in old[name])
@@ -128,12 +108,10 @@ def test_the_job_keeps_up_with_its_corpus(featurize: Job, corpus: Path, tmp_path
 
 
 def test_every_real_video_is_featurized_and_the_broken_one_has_its_reason(
-    real_videos: Path, tmp_path: Path, ray_cluster: str
+    real_videos: Path, tmp_path: Path, joined: None, run_job: Run
 ):
     tables = tmp_path / "tables"
-    job = [sys.executable, "jobs/featurize.py", "--corpus", str(real_videos), "--tables", str(tables)]
-    environment = os.environ | {"RAY_ADDRESS": ray_cluster}
-    subprocess.run(job, cwd=ROOT, env=environment, capture_output=True, timeout=300, check=False)
+    assert run_job("featurize", "--corpus", real_videos, "--tables", tables) == 1
     ledger = {Path(row["uri"]).name: row for row in rows_of(tables)["videos"]}
     assert all(row["num_clips"] >= 1 for row in ledger.values())
     assert {name for name, row in ledger.items() if row["status"] != "ok"} == {"corrupted.mp4"}

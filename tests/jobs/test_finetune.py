@@ -10,10 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from ray.train.torch import TorchTrainer
 
-from tests.job_process import Job, finish, start_job
+from tests.conftest import Run
 from tests.tasks.test_tasks import annotations
 from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_config, cooking, vocabulary
+from tests.training_here import train_here
+from vbert.distributed import finetune as finetune_job
 from vbert.distributed.evaluate_forecast import ForecastConfig, evaluate_forecast
 from vbert.distributed.evaluate_retrieval import RetrievalConfig, evaluate_retrieval
 from vbert.distributed.finetune import FinetuneConfig, finetune
@@ -57,17 +60,46 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def start(corpus: Path, output: Path, address: str, *options: str, task: str = "classification") -> Job:
-    """Fine-tuning with relative paths."""
-    return start_job(
-        "finetune",
-        *("--task", task, "--tables", "tables", "--model", "model", "--annotations", "annotations.jsonl"),
-        *("--output", os.path.relpath(output, corpus), "--batch-size", "16", "--data-streams", "2"),
-        *("--num-epochs", "4", "--row-length", "64", "--log-every", "1"),
-        *("--optimizer.learning-rate", "0.003", *options),
-        folder=corpus,
-        address=address,
-    )
+@pytest.fixture
+def tune(corpus: Path, joined: None, run_job: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The job in this process, with relative paths: its exit status."""
+    monkeypatch.chdir(corpus)
+
+    def tune(output: Path, *options: object, task: str = "classification") -> int:
+        return run_job(
+            "finetune",
+            *("--task", task, "--tables", "tables", "--model", "model", "--annotations", "annotations.jsonl"),
+            *("--output", os.path.relpath(output, corpus), "--batch-size", 16, "--data-streams", 2),
+            *("--num-epochs", 4, "--row-length", 64, "--log-every", 1),
+            *("--optimizer.learning-rate", 0.003, *options),
+        )
+
+    return tune
+
+
+@pytest.fixture
+def tune_here(tune: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The same with its worker in this process, too."""
+    train_here(monkeypatch, finetune_job)
+    return tune
+
+
+@pytest.fixture(scope="module")
+def kept() -> dict[str, str]:
+    """What the undisturbed run said, once there is one."""
+    return {}
+
+
+@pytest.fixture
+def undisturbed(
+    corpus: Path, tune_here: Run, kept: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> tuple[Path, str]:
+    """The folder of a run of one worker, and what it said."""
+    output = corpus / "one"
+    if not kept:
+        assert tune_here(output) == 0
+        kept["said"] = capsys.readouterr().out
+    return output, kept["said"]
 
 
 def losses(output: Path) -> list[dict[str, Any]]:
@@ -75,25 +107,16 @@ def losses(output: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in line.items() if k in kept} for line in read_metrics(str(output))]
 
 
-@pytest.fixture(scope="module")
-def undisturbed(corpus: Path, ray_cluster: str) -> tuple[Path, str]:
-    """The folder of a run of one worker that nothing happened to, and what it said."""
-    output = corpus / "one"
-    return output, finish(start(corpus, output, ray_cluster))
-
-
-@pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_a_run_learns_and_its_model_answers(
-    corpus: Path, undisturbed: tuple[Path, str], joined: None, ray_cluster: str, tmp_path: Path
+    corpus: Path, undisturbed: tuple[Path, str], run_job: Run, tmp_path: Path
 ):
     run, said = undisturbed
     # 36 training videos of 3 intervals are 6 batches of 16.
     assert "finetune: classification, 24 steps" in said
     assert re.search(r"annotated videos missing +1 of 61", said)
     model = run / "model"
-    paths = ["--tables", "tables", "--model", str(model), "--annotations", "annotations.jsonl"]
-    output = ["--output", str(tmp_path / "answers")]
-    finish(start_job("predict", *paths, *output, folder=corpus, address=ray_cluster))
+    paths = ["--tables", "tables", "--model", model, "--annotations", "annotations.jsonl"]
+    assert run_job("predict", *paths, "--output", tmp_path / "answers") == 0
     scores = json.loads((tmp_path / "answers" / "metrics.json").read_text())["scores"]
     assert scores["model"]["top-1"] > 0.9 > 2 * scores["majority"]["top-1"]
     lines = [json.loads(line) for line in (tmp_path / "answers" / "answers.jsonl").read_text().splitlines()]
@@ -116,19 +139,20 @@ def test_a_run_learns_and_its_model_answers(
         ask()
 
 
-def test_two_workers_have_the_losses_of_one(
-    corpus: Path, undisturbed: tuple[Path, str], ray_cluster: str, tmp_path: Path
+@pytest.mark.slow(seconds=60)  # Ray Train's processes start, which import torch
+def test_two_workers_of_ray_have_the_losses_of_one(
+    tune: Run, undisturbed: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    finish(start(corpus, tmp_path / "two", ray_cluster, "--num-workers", "2"))
+    monkeypatch.setattr(finetune_job, "TorchTrainer", TorchTrainer)
+    assert tune(tmp_path / "two", "--num-workers", 2) == 0
     one, two = losses(undisturbed[0]), losses(tmp_path / "two")
     assert [line["step"] for line in one] == [line["step"] for line in two]
     for left, right in zip(one, two, strict=True):
         assert left == pytest.approx(right, rel=1e-4)
 
 
-@pytest.mark.filterwarnings("ignore")  # Ray's own
-def test_texts_find_their_videos_in_two_stages(corpus: Path, joined: None, ray_cluster: str, tmp_path: Path):
-    finish(start(corpus, tmp_path / "near", ray_cluster, task="retrieval"))
+def test_texts_find_their_videos_in_two_stages(corpus: Path, tune_here: Run, tmp_path: Path):
+    assert tune_here(tmp_path / "near", task="retrieval") == 0
     glove = tmp_path / "glove.txt"
     glove.write_text(
         "".join(f"{food} {' '.join(map(str, np.eye(5)[at]))}\n" for at, food in enumerate(FOODS))
@@ -165,7 +189,6 @@ def test_texts_find_their_videos_in_two_stages(corpus: Path, joined: None, ray_c
         evaluate(first_stage=str(tmp_path))
 
 
-@pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_what_comes_next_is_ranked_against_the_same_again(corpus: Path, joined: None, tmp_path: Path):
     (tmp_path / "asked.csv").write_text("video_id\ncooking-0\ncooking-1\ngone\n")
     config = ForecastConfig(
@@ -201,7 +224,6 @@ def test_what_comes_next_is_ranked_against_the_same_again(corpus: Path, joined: 
         ({"annotations": "few.jsonl"}, r"examples to train on and 0 to\s+validate on are too few"),
     ],
 )
-@pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_what_a_user_can_get_wrong_is_said_before_training(
     changes: dict[str, Any],
     message: str,

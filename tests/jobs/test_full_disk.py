@@ -13,7 +13,7 @@ import pytest
 import torch
 from fsspec.implementations.local import LocalFileOpener
 
-from tests.job_process import start_job
+from tests.conftest import Run
 from tests.table_rows import feature_rows, keys_of
 from tests.tiny import NUM_VISUAL_TOKENS, bert_config, vocabulary
 from tests.videos import Video, write_video
@@ -178,17 +178,18 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.slow
-def test_a_job_on_a_disk_that_fills_up_ends_with_one_line(small_disk: Path, tmp_path: Path, ray_cluster: str):
+def test_a_job_on_a_disk_that_fills_up_ends_with_one_line(
+    small_disk: Path, tmp_path: Path, joined: None, run_job: Run, capfd: pytest.CaptureFixture[str]
+):
     """Once there is room again, the same command goes on from the last commit."""
     for index in range(12):
         write_video(tmp_path / f"v{index}.mp4", Video(num_frames=60, fps=Fraction(2)))
     filler = small_disk / "filler"
     filler.write_bytes(bytes(750_000))
-    options = ("--corpus", str(tmp_path / "v*.mp4"), "--tables", str(small_disk / "tables"))
-    arguments = (*options, "--commit-seconds", "0", "--segment-seconds", "3")
-    job = start_job("featurize", *arguments, folder=tmp_path, address=ray_cluster)
-    said = job.ended()
-    assert job.returncode == 2, said
+    places = ("--corpus", tmp_path / "v*.mp4", "--tables", small_disk / "tables")
+    command = ("featurize", *places, "--commit-seconds", 0, "--segment-seconds", 3)
+    assert run_job(*command) == 2
+    said = capfd.readouterr().err
     line = said.splitlines()[-1]
     assert line.startswith(f"error: {small_disk}/tables/")
     assert FULL in line
@@ -199,9 +200,7 @@ def test_a_job_on_a_disk_that_fills_up_ends_with_one_line(small_disk: Path, tmp_
         for partition in table.partitions():
             table.read(columns=layout.schema.names, partition=partition)
     filler.unlink()
-    again = start_job("featurize", *arguments, folder=tmp_path, address=ray_cluster)
-    said = again.ended()
-    assert again.returncode == 0, said
+    assert run_job(*command) == 0
     ledger = Table(str(small_disk / "tables"), VIDEOS)
     rows = ledger.read(columns=["status", "num_clips"], partition=ledger.partitions()[0])
     assert [(row["status"], row["num_clips"]) for row in rows.to_pylist()] == [("ok", 20)] * 12

@@ -2,13 +2,13 @@
 
 import json
 import re
-import runpy
 import shutil
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import Run
 from tests.videos import Video, write_video
 from vbert.distributed.build_documents import DocumentsConfig, build_documents
 from vbert.distributed.transcribe import TranscribeConfig, transcribe
@@ -17,13 +17,10 @@ from vbert.tables.delta import Table
 from vbert.tables.schemas import DOCUMENTS, TRANSCRIPTS
 from vbert.text.speech import recognizer_id
 
-JOBS = Path(__file__).parents[2] / "jobs"
-
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_speech_becomes_the_sentences_of_documents(
-    real_videos: Path, joined: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    real_videos: Path, joined: None, tmp_path: Path, run_job: Run
 ):
     corpus, tables = tmp_path / "corpus", str(tmp_path / "tables")
     corpus.mkdir()
@@ -32,12 +29,8 @@ def test_speech_becomes_the_sentences_of_documents(
         write_video(corpus / f"{name}.mp4", Video(num_frames=30, fps=Fraction(10)))
     (corpus / "written.vtt").write_text("WEBVTT\n\n00:00.000 --> 00:02.000\nAs written.\n")
 
-    def run(job: str, *arguments: str) -> int:
-        monkeypatch.setattr("sys.argv", [f"{job}.py", "--tables", tables, *arguments])
-        with pytest.raises(SystemExit) as stop:
-            runpy.run_path(str(JOBS / f"{job}.py"), run_name="__main__")
-        assert isinstance(stop.value.code, int)
-        return stop.value.code
+    def run(job: str, *arguments: object) -> int:
+        return run_job(job, "--tables", tables, *arguments)
 
     assert run("featurize", "--corpus", str(corpus), "--frames-per-clip", "1") == 0
     assert run("fit_vocabulary", "--branching", "3", "--depth", "1") == 0

@@ -1,0 +1,105 @@
+"""A limit for each test's time, so that the suite's cannot creep; its own time, and its slowest tests.
+
+A test may take 2 s on a middling machine, a slow one 30, and one that says so, `slow(seconds=60)`, that much.
+What a machine makes of that is measured: a loop of ten million additions takes MIDDLING_SECONDS on a middling
+one. Where the machine is slower, or busy with the other process's tests, the limits grow.
+"""
+
+import os
+import time
+import timeit
+from collections.abc import Iterator
+
+import pytest
+
+MIDDLING_SECONDS = 0.5
+UNIT_SECONDS, SLOW_SECONDS = 2.0, 30.0
+NUM_SLOWEST = 10
+# A tenth of that loop, on a global variable, as a script at its top would run it.
+_LOOP = "global total\ntotal = 0\nfor number in range(1_000_000): total += number"
+
+
+def slowness() -> float:
+    """How many times slower than a middling machine this one is now: the best of three short loops."""
+    return min(timeit.repeat(_LOOP, globals={}, repeat=3, number=1)) * 10 / MIDDLING_SECONDS
+
+
+def allowed_seconds(item: pytest.Item) -> float:
+    """What a test may take on a middling machine."""
+    marker = item.get_closest_marker("slow")
+    return UNIT_SECONDS if marker is None else float(marker.kwargs.get("seconds", SLOW_SECONDS))
+
+
+class TimeBudget:
+    """Measures the machine before the first test, and again after one that took long: it may have changed."""
+
+    def __init__(self) -> None:
+        self._slowness = slowness()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
+        """Fail a test that took longer than it may."""
+        start = time.perf_counter()
+        result = yield
+        seconds, allowed = time.perf_counter() - start, allowed_seconds(item)
+        if seconds > allowed * self._slowness:
+            self._slowness = max(self._slowness, slowness())
+            limit = allowed * self._slowness
+            if seconds > limit:
+                pytest.fail(
+                    f"took {seconds:.1f} s, of {limit:.1f} s: {allowed:.0f} s on a middling machine, "
+                    f"and this one is {self._slowness:.1f} times slower; make it faster, or mark it slow",
+                    pytrace=False,
+                )
+        return result
+
+
+class Skips:
+    """Where everything is there that tests need (`--no-skips`), a test that is skipped has failed."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Iterator[None]:
+        report = yield
+        if report.skipped and not hasattr(report, "wasxfail") and item.get_closest_marker("gpu") is None:
+            report.outcome = "failed"
+            report.longrepr = f"skipped with --no-skips: {report.longrepr}"
+        return report
+
+
+class Summary:
+    """The suite's time and its slowest tests, as its last lines."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        reports = [r for found in terminalreporter.stats.values() for r in found if hasattr(r, "duration")]
+        seconds: dict[str, float] = {}
+        for report in reports:
+            seconds[report.nodeid] = seconds.get(report.nodeid, 0.0) + report.duration
+        slowest = sorted(seconds.items(), key=lambda pair: -pair[1])[:NUM_SLOWEST]
+        terminalreporter.section(f"the {len(slowest)} slowest tests, with their fixtures")
+        for name, spent in slowest:
+            terminalreporter.line(f"{spent:7.1f} s  {name.partition('@')[0]}")
+        total = time.monotonic() - self._start
+        terminalreporter.line(
+            f"tests took {total:.0f} s on a machine {slowness():.1f} times slower than a middling one"
+        )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--no-skips` is CI's."""
+    parser.addoption(
+        "--no-skips", action="store_true", help="a test that is skipped fails, but for those marked gpu"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Limits are kept where tests run: in each process of pytest-xdist, or in the only one."""
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    if not config.getoption("numprocesses", None) or is_worker:
+        config.pluginmanager.register(TimeBudget())
+        if config.getoption("--no-skips"):
+            config.pluginmanager.register(Skips())
+    if not is_worker:
+        config.pluginmanager.register(Summary())

@@ -1,0 +1,52 @@
+"""Training in this process by Ray Train's local mode: no worker starts, and coverage sees what it does."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import ray.train
+from ray.train.torch import TorchTrainer
+
+
+@dataclass
+class Result:
+    """What jobs read of Ray Train's own."""
+
+    best_checkpoints: list[tuple[ray.train.Checkpoint, dict[str, Any]]]
+    error: Exception | None = None
+
+
+class TrainerHere:
+    """Takes the place of Ray Train's TorchTrainer: one worker, in this process. What it reports is kept, the
+    latest three."""
+
+    def __init__(
+        self, worker: Any, *, train_loop_config: Mapping[str, Any], scaling_config: Any, run_config: Any
+    ) -> None:
+        self._folder = Path(run_config.storage_path) / run_config.name
+        here = ray.train.ScalingConfig(num_workers=0)
+        self._trainer = TorchTrainer(worker, train_loop_config=dict(train_loop_config), scaling_config=here)
+
+    def fit(self) -> Result:
+        """Train to the last step."""
+        reported: list[tuple[ray.train.Checkpoint, dict[str, Any]]] = []
+
+        def report(metrics: dict[str, Any], checkpoint: ray.train.Checkpoint) -> None:
+            folder = self._folder / f"checkpoint_{len(reported)}"
+            shutil.copytree(checkpoint.path, folder)
+            reported.append((ray.train.Checkpoint(folder), metrics))
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ray.train, "report", report)
+            self._trainer.fit()
+        return Result(reported[-3:])
+
+
+def train_here(patch: pytest.MonkeyPatch, *jobs: ModuleType) -> None:
+    """Have modules that start a training do it here."""
+    for job in jobs:
+        patch.setattr(job, "TorchTrainer", TrainerHere)
