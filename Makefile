@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Tests run in as many processes as there are CPUs, four at most: all that use Ray in one of them.
+PROCESSES := -n auto --maxprocesses 4
 
 .PHONY: help install demo tasks ablations test lint check audit format lock
 
@@ -28,7 +30,7 @@ ablations: $(READY)  ## what the demo's model owes to its data and parts: after 
 	$(BIN)/python -m demo.ablations
 
 test: $(READY)  ## every test, with coverage (at least 90 %)
-	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
+	$(BIN)/python -m pytest $(PROCESSES) --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
 
 lint: $(READY)  ## format, lint, types and bandit
 	$(BIN)/ruff format --check .
@@ -37,7 +39,7 @@ lint: $(READY)  ## format, lint, types and bandit
 	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml vbert jobs demo benchmarks tools
 
 check: lint audit  ## the same, known vulnerabilities and the fast tests, in under two minutes
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest $(PROCESSES) -q -m "not slow"
 
 audit: $(READY)  ## known vulnerabilities of the versions in requirements.lock
 	$(BIN)/python tools/audit.py

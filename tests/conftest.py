@@ -2,13 +2,20 @@
 
 import os
 import runpy
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.job_process import JOBS, end_jobs
+
+if TYPE_CHECKING:
+    from tests.object_store import ObjectStore
 
 pytest_plugins = ["tests.time_budget"]
 
@@ -18,6 +25,8 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 # An actor of every training that asks whether this machine is about to be taken away.
 os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"
 REAL_VIDEOS = Path(os.environ.get("VBERT_TEST_VIDEOS", ROOT.parent / "shared" / "videos"))
+
+SHARE_OF_FAULTS = 0.05
 
 Run = Callable[..., int]
 
@@ -82,25 +91,81 @@ def run_job(monkeypatch: pytest.MonkeyPatch) -> Run:
     return run
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist then reads the groups
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one megabyte."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"no file system of a given size can be mounted here ({mounted.stderr.decode().strip()})")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture(scope="session")
+def store() -> Iterator["ObjectStore"]:
+    """An object store on this machine."""
+    from tests.object_store import object_store
+
+    with object_store() as there:
+        yield there
+
+
+@pytest.fixture
+def bucket(store: "ObjectStore", monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty bucket of it, and the store in this process's environment."""
+    from tests.object_store import make_bucket
+
+    return make_bucket(store, monkeypatch)
+
+
+@pytest.fixture
+def faulty(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket in which 5 % of the calls fail."""
+    from tests.object_store import make_bucket, object_store
+    from tests.store_proxy import FAULTS
+
+    with object_store(share_of_faults=SHARE_OF_FAULTS) as there:
+        yield make_bucket(there, monkeypatch)
+        counts = there.counts()
+        num_faults = sum(counts.get(kind, 0) for kind in FAULTS)
+        assert num_faults > 0.4 * SHARE_OF_FAULTS * counts["well"], counts
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Ray leaves sockets and files to the collector, and warns of its own next version."""
+    if uses_ray(item.nodeid):
+        item.add_marker(pytest.mark.filterwarnings("ignore"), append=False)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that use Ray run in one process, one after the other and first: the rest fills the other one."""
-    for item in items:
-        uses_ray = is_of_ray(item)
-        group = "ray" if uses_ray else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
-        if uses_ray:
-            # It leaves sockets and files to the collector, and warns of its own next version.
-            item.add_marker(pytest.mark.filterwarnings("ignore"), append=False)
-    items.sort(key=lambda item: not is_of_ray(item))
-
-
-def is_of_ray(item: pytest.Item) -> bool:
-    """Whether a test uses a Ray cluster, its own or the session's."""
-    return "ray_cluster" in getattr(item, "fixturenames", ()) or item.get_closest_marker("ray") is not None
+    """Tests that use Ray come first: where there are two processes the other files fill the second."""
+    items.sort(key=lambda item: not uses_ray(item.nodeid))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """What has nothing to do with Ray finds a process that is not connected."""
-    if "ray" in sys.modules and not is_of_ray(item):
+    if "ray" in sys.modules and not uses_ray(item.nodeid):
         sys.modules["ray"].shutdown()
+
+
+def uses_ray(nodeid: str) -> bool:
+    """Whether a test is of those that may start a Ray cluster: they live in two folders."""
+    return nodeid.startswith(("tests/jobs/", "tests/distributed/"))
+
+
+class OneProcessForRay(LoadScopeScheduling):
+    """Of pytest-xdist's processes one has all tests that use Ray, whose workers take two CPUs. Those of
+    another file stay together, since they share its fixtures."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "ray" if uses_ray(nodeid) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneProcessForRay:
+    """With `-n`, whatever `--dist` says."""
+    config.option.loadscopereorder = False  # in our own order
+    return OneProcessForRay(config, log)

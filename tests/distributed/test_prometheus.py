@@ -15,7 +15,7 @@ from vbert.features.planning import SEGMENTS
 from vbert.features.segment_rows import Effort
 from vbert.tables.delta import NewFile
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = pytest.mark.slow
 
 SEGMENT = {"video_id": "a", "segment_index": 0, "num_dropped_clips": 0}
 

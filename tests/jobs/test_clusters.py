@@ -74,7 +74,6 @@ def test_with_gpus_the_cpus_of_all_nodes_decode_for_them(corpus: Path, undisturb
     assert np.abs(vectors - expected_vectors).max() <= 2e-3 * expected_vectors.max()
 
 
-@pytest.mark.ray
 def test_jobs_are_submitted_to_a_cluster(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """`ray job submit` with a working directory: featurize; pretrain on documents at hand."""
     tables, model = tmp_path / "tables", tmp_path / "run"

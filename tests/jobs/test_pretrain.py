@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from ray.cluster_utils import Cluster
 from tests.conftest import Run
 from tests.cooking_tables import cooking_tables
 from tests.job_process import Job, finish, start_job
-from tests.object_store import ObjectStore, make_bucket, object_store
+from tests.object_store import ObjectStore
 from tests.ray_nodes import cluster_of, workers_of
 from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_folder
 from tests.training_here import train_here
@@ -187,26 +186,20 @@ def clips_file(folder: Path) -> str:
     return str(file)
 
 
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, ObjectStore]]:
-    with object_store() as store:
-        yield make_bucket(store, monkeypatch), store
-
-
 @pytest.mark.timeout(1800)
 @pytest.mark.slow(seconds=120)  # six workers start, each of which imports torch for ten seconds
 def test_a_run_that_loses_a_node_and_its_driver_has_the_losses_of_one_that_loses_nothing(
     corpus: dict[str, str],
     undisturbed: Undisturbed,
-    bucket: tuple[str, ObjectStore],
+    bucket: str,
+    store: ObjectStore,
     monkeypatch: pytest.MonkeyPatch,
 ):
     """Three workers on two nodes, of which one dies with what runs there: two go on. Their driver is killed,
     and the same command goes on with one. No sequence is lost, none comes twice; all of it in a bucket."""
     # Ray's own are 60: it tries for so long to place three before it hears that the node is gone.
     monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "20")
-    place, store = bucket
-    output = f"{place}/runs/first"
+    output = f"{bucket}/runs/first"
 
     def start(cluster: Cluster, *options: str) -> Job:
         return start_job(

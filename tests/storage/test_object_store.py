@@ -1,8 +1,6 @@
 """Tables and videos in a bucket: moto's S3, also one that fails now and then."""
 
-import os
 import threading
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,10 +8,8 @@ import numpy as np
 import pytest
 import s3fs
 
-from tests.job_process import start_job
-from tests.object_store import ObjectStore, make_bucket, object_store
-from tests.store_proxy import FAULTS
-from tests.table_rows import feature_rows, keys_of, rows_of
+from tests.object_store import ObjectStore
+from tests.table_rows import feature_rows, keys_of
 from tests.videos import Video, write_video
 from vbert.corpus.listing import list_files
 from vbert.errors import UserError, VideoError
@@ -26,29 +22,6 @@ from vbert.video.frame_grid import ClipSpec
 from vbert.video.media import Segment, probe_video
 
 pytestmark = pytest.mark.slow
-
-SHARE_OF_FAULTS = 0.05
-
-
-@pytest.fixture(scope="module")
-def store() -> Iterator[ObjectStore]:
-    with object_store() as there:
-        yield there
-
-
-@pytest.fixture
-def bucket(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> str:
-    return make_bucket(store, monkeypatch)
-
-
-@pytest.fixture
-def faulty(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket in which 5 % of the calls fail."""
-    with object_store(share_of_faults=SHARE_OF_FAULTS) as there:
-        yield make_bucket(there, monkeypatch)
-        counts = there.counts()
-        num_faults = sum(counts.get(kind, 0) for kind in FAULTS)
-        assert num_faults > 0.02 * counts["well"], counts
 
 
 def table_in(bucket: str) -> Table:
@@ -153,44 +126,3 @@ def test_a_password_in_a_url_is_refused_and_not_repeated():
     with pytest.raises(UserError, match="has a password in it") as caught:
         filesystem_of("https://me:secret@example.org/a.mp4")
     assert "secret" not in str(caught.value)
-
-
-def test_featurization_in_a_bucket_that_fails_ends_as_in_one_that_does_not(
-    faulty: str, store: ObjectStore, ray_cluster: str, tmp_path: Path
-):
-    """The same videos, the same features; a rerun finds nothing to do; no secret is in what is said."""
-    for index in range(6):
-        write_video(tmp_path / f"v{index}.mp4", Video(num_frames=60 + 15 * index, fps=Fraction(10)))
-    (tmp_path / "broken.mp4").write_bytes(b"not a video at all")
-    found = []
-    for place in (store, ObjectStore(os.environ["AWS_ENDPOINT_URL"])):
-        with pytest.MonkeyPatch.context() as patch:
-            bucket = make_bucket(place, patch)
-            filesystem, _ = filesystem_of(bucket)
-            for video in tmp_path.glob("*.mp4"):
-                filesystem.put(str(video), f"{bucket}/videos/{video.name}")
-            options = [
-                "--corpus",
-                f"{bucket}/videos",
-                "--tables",
-                f"{bucket}/tables",
-                "--commit-seconds",
-                "0",
-            ]
-            said = ""
-            for status in (1, 0):  # one is broken; then nothing has changed
-                job = start_job(
-                    "featurize",
-                    *options,
-                    folder=tmp_path,
-                    address=ray_cluster,
-                    workers_environment=place.environment,
-                )
-                said += job.ended()
-                assert job.returncode == status, said
-            assert "unchanged, skipped    7" in said
-            assert place.environment["AWS_SECRET_ACCESS_KEY"] not in said
-            found.append(rows_of(f"{bucket}/tables"))
-    undisturbed, disturbed = found
-    assert len(undisturbed["videos"]) == 7
-    assert disturbed == undisturbed

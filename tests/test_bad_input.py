@@ -10,7 +10,7 @@ import pytest
 
 from tests.bad_input_world import FEATURIZER, make_world
 
-JOBS = Path(__file__).parents[2] / "jobs"
+JOBS = Path(__file__).parents[1] / "jobs"
 Run = Callable[..., int]
 State = dict[str, tuple[int, int]]
 
