@@ -21,7 +21,7 @@ $(READY): requirements.lock pyproject.toml
 	touch $(READY)
 
 demo: $(READY)  ## the whole job on a rendered corpus, with real weights
-	$(BIN)/python demo/run.py
+	$(BIN)/python -m demo.run
 
 tasks: $(READY)  ## fine-tune the demo's model for every task: after `make demo`, twenty minutes
 	$(BIN)/python -m demo.tasks

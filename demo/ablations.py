@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from demo.one_cluster import one_cluster
 from demo.run import ROOT, evaluate_command, pretrain_command, run, say
 from vbert.storage.records import read_records
 from vbert.tables.commits import Committer
@@ -51,6 +52,15 @@ def main() -> None:
     parser.add_argument("--demo", type=Path, default=ROOT / "demo-output", help="what `make demo` has left")
     options = parser.parse_args()
     demo: Path = options.demo
+    with one_cluster():
+        folders = train_all(demo)
+    text = "\n".join(table(folders))
+    (demo / "ablations" / "ablations.md").write_text(f"{text}\n")
+    print(f"\n{text}")
+
+
+def train_all(demo: Path) -> dict[str, list[Path]]:
+    """Train and evaluate each variant with its seeds; the folders of their runs, by its name."""
     corpus, tables = demo / "corpus", demo / "tables"
     (vocabulary,) = (tables / "vocabularies").iterdir()
     num_steps = json.loads((demo / "run" / "options.json").read_text())["num_steps"]
@@ -69,9 +79,7 @@ def main() -> None:
             command = pretrain_command(source, vocabulary, corpus, output, num_steps=num_steps)
             run(*command, "--seed", seed, *variant.changes)
             run(*evaluate_command(tables, corpus, output))  # on the true documents, whatever was trained on
-    text = "\n".join(table(folders))
-    (demo / "ablations" / "ablations.md").write_text(f"{text}\n")
-    print(f"\n{text}")
+    return folders
 
 
 def shuffle_tokens(tables: Path, root: Path, *, partition: str, corpus: Path) -> Path:

@@ -13,11 +13,13 @@ import sys
 import time
 from pathlib import Path
 
+from demo.one_cluster import one_cluster
+
 ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
-    """Render, featurize three times, fit, build, look, pretrain, evaluate."""
+    """All of it, on one Ray cluster."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -26,7 +28,24 @@ def main() -> None:
     parser.add_argument("--num-steps", type=int, default=420, help="steps of pretraining")
     options = parser.parse_args()
     start_seconds = time.monotonic()
-    output: Path = options.output
+    with one_cluster():
+        run_demo(options.output, num_videos=options.num_videos, num_steps=options.num_steps)
+    seconds = time.monotonic() - start_seconds
+    print(f"\nDone in {seconds // 60:.0f} min {seconds % 60:.0f} s. Where it all is:")
+    tables, model = options.output / "tables", options.output / "run"
+    for what, where in (
+        ("tables and vocabulary", tables),
+        ("model, for from_pretrained", model / "model"),
+        ("metrics of every step", model / "metrics.jsonl"),
+        ("the same as curves", f"tensorboard --logdir {model / 'tensorboard'}"),
+        ("zero-shot accuracies", model / "zero-shot.json"),
+        ("the page", options.output / "report.html"),
+    ):
+        print(f"  {what:<26}  {where}")
+
+
+def run_demo(output: Path, *, num_videos: int, num_steps: int) -> None:
+    """Render, featurize three times, fit, build, look, pretrain, evaluate."""
     corpus, tables = output / "corpus", output / "tables"
     for made_by_an_earlier_demo in (
         tables,
@@ -38,7 +57,7 @@ def main() -> None:
         shutil.rmtree(made_by_an_earlier_demo, ignore_errors=True)
 
     say("A corpus: narrated videos of someone cooking, drawn by a script, and four real clips")
-    run("-m", "demo.render_corpus", "--output", corpus, "--num-videos", options.num_videos)
+    run("-m", "demo.render_corpus", "--output", corpus, "--num-videos", num_videos)
     copy_real_clips(corpus / "real")
     manifest = write_manifest(corpus)
     run("-m", "demo.annotations", "--corpus", corpus)
@@ -67,25 +86,13 @@ def main() -> None:
 
     say("Documents -> VideoBERT, from MiniLM's weights; a fifth of the videos are held out")
     model = output / "run"
-    run(*pretrain_command(tables, vocabulary, corpus, model, num_steps=options.num_steps))
+    run(*pretrain_command(tables, vocabulary, corpus, model, num_steps=num_steps))
 
     say("What do clips of the held-out videos show? Nobody has told the model a label")
     run(*evaluate_command(tables, corpus, model))
 
     say("All of it as a page to look at")
     run(*report_command(tables, vocabulary, model, output / "report.html"))
-
-    seconds = time.monotonic() - start_seconds
-    print(f"\nDone in {seconds // 60:.0f} min {seconds % 60:.0f} s. Where it all is:")
-    for what, where in (
-        ("tables and vocabulary", tables),
-        ("model, for from_pretrained", model / "model"),
-        ("metrics of every step", model / "metrics.jsonl"),
-        ("the same as curves", f"tensorboard --logdir {model / 'tensorboard'}"),
-        ("zero-shot accuracies", model / "zero-shot.json"),
-        ("the page", output / "report.html"),
-    ):
-        print(f"  {what:<26}  {where}")
 
 
 def precision() -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from demo.one_cluster import one_cluster
 from demo.run import ROOT, precision, run, say
 from vbert.tasks.margins import Comparison
 
@@ -64,6 +65,15 @@ def main() -> None:
     )
     parser.add_argument("--demo", type=Path, default=ROOT / "demo-output", help="what `make demo` has left")
     demo: Path = parser.parse_args().demo
+    with one_cluster():
+        run_all(demo)
+    text = "\n".join(table(demo))
+    (demo / "tasks" / "tasks.md").write_text(f"{text}\n")
+    print(f"\n{text}")
+
+
+def run_all(demo: Path) -> None:
+    """Fine-tune for each task and ask about the test split; ask the pretrained model; ask without one."""
     for name, trial in TRIALS.items():
         say(name)
         run(*finetune_command(demo, folder(demo, name), trial))
@@ -76,9 +86,6 @@ def main() -> None:
         if trial.task == "pooled_features":
             places = ("--annotations", trial.annotations, "--output", folder(demo, name) / "test")
             run("-m", "demo.pooled_features", "--demo", demo, *places)
-    text = "\n".join(table(demo))
-    (demo / "tasks" / "tasks.md").write_text(f"{text}\n")
-    print(f"\n{text}")
 
 
 def folder(demo: Path, name: str) -> Path:

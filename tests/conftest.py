@@ -1,9 +1,12 @@
 """Fixtures that more than one test module uses."""
 
+import atexit
 import os
 import runpy
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +27,10 @@ ROOT = Path(__file__).parents[1]
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 # An actor of every training that asks whether this machine is about to be taken away.
 os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"
+if "PYTEST_XDIST_WORKER" not in os.environ:  # the graphs of backbones are made once a run
+    CACHE = tempfile.mkdtemp(prefix="vbert-cache-")
+    atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
+    os.environ["XDG_CACHE_HOME"] = CACHE
 REAL_VIDEOS = Path(os.environ.get("VBERT_TEST_VIDEOS", ROOT.parent / "shared" / "videos"))
 
 SHARE_OF_FAULTS = 0.05

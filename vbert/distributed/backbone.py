@@ -5,20 +5,20 @@ from typing import TypeAlias, cast
 import ray
 
 from vbert.distributed.cluster import count_gpus
-from vbert.features.backbone_process import BackboneProcess
 from vbert.features.featurizer import CpuFeaturizer, Featurizer, FeaturizerGraphs
 from vbert.features.featurizer_config import FeaturizerConfig
+from vbert.features.kept_graphs import BackboneGraphs
 
 # None where torch runs the backbone: on a cluster with GPUs, and for a network that has no graphs.
 Prepared: TypeAlias = "ray.ObjectRef[FeaturizerGraphs] | None"
 
 
-def prepare_backbone(process: BackboneProcess) -> Prepared:
-    """What `actor_featurizer` needs of the driver; ends the process."""
+def prepare_backbone(backbone: BackboneGraphs) -> Prepared:
+    """What `actor_featurizer` needs of the driver."""
     if count_gpus():
-        process.close()
+        backbone.close()
         return None
-    graphs = process.graphs()
+    graphs = backbone.get()
     return None if graphs is None else cast("Prepared", ray.put(graphs))
 
 

@@ -1,10 +1,15 @@
 """The Ray cluster that a job runs on: joined where there is one, else started on this machine."""
 
+import atexit
 import logging
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -15,28 +20,73 @@ from vbert.tables.commits import Rewrite
 from vbert.tables.delta import NewFile, Table
 from vbert.tables.schemas import TableSchema
 
+LOG_LEVEL = "RAY_BACKEND_LOG_LEVEL"
 WORKER_SETUP = "vbert.distributed.worker_logging.quiet_worker"
+ENDED_FROM_OUTSIDE = (
+    "error: this job was ended from outside: the Ray node that it was connected to has gone away, or was "
+    "killed; what was committed is kept, and the same command goes on from there"
+)
 COMMIT_SECONDS = 20.0  # a job that is killed does again what it did in them
 
 
 def connect(*, training: bool = False) -> None:
-    """Join the cluster that `ray job submit` or RAY_ADDRESS names, or start one here; twice does no harm.
+    """Join the cluster that `ray job submit` or RAY_ADDRESS names, or start one here that ends with this
+    process; twice does no harm. What else runs on this machine is not joined unasked.
 
     For training the lines of the workers are shown, since the first of them tells of the progress; each
     worker silences others' first, which costs the job the workers that Ray has ready: some seconds.
     """
-    # Ray's core warns of every actor of Ray Data's that it may restart; what fails comes as an exception.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # it prints every line twice
     if not ray.is_initialized():
-        runtime_env = {"worker_process_setup_hook": WORKER_SETUP} if training else None
-        # What workers print is in Ray's logs and dashboard, and what fails comes as an exception or a row.
-        ray.init(logging_level=logging.ERROR, runtime_env=runtime_env, log_to_driver=training)
+        address = os.environ.get("RAY_ADDRESS") or "local"
+        _tell_if_ended_from_outside()
+        with nullcontext() if training else _silent_core():
+            ray.init(
+                address=address,
+                # A process that takes seconds to start; None is as the cluster has it.
+                include_dashboard=False if address == "local" else None,
+                logging_level=logging.ERROR,
+                # What workers print is in Ray's logs; what fails comes as an exception or a row.
+                log_to_driver=training,
+                runtime_env={"worker_process_setup_hook": WORKER_SETUP} if training else None,
+            )
     # Ours is one line of progress with an estimate; Ray Data's bars and plans would drown it.
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it raises it need not print, too
+
+
+@contextmanager
+def _silent_core() -> Iterator[None]:
+    """Around `ray.init`: Ray's core is not to warn of every actor of Ray Data's that it may restart, and not
+    to print the line which says that it has been told so. (Trainings have no such actors, and show what
+    their workers print, each of which would say that line.)"""
+    if LOG_LEVEL in os.environ:
+        yield
+        return
+    os.environ[LOG_LEVEL] = "fatal"
+    sys.stderr.flush()
+    shown, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(shown, 2)
+        os.close(shown)
+        os.close(nowhere)
+        del os.environ[LOG_LEVEL]
+
+
+@cache
+def _tell_if_ended_from_outside() -> None:
+    """Start a process that says so if this one ends without a word: Ray's core ends a driver, with status 1,
+    when the node that it is connected to goes away."""
+    word = subprocess.Popen(
+        ["/bin/sh", "-c", f"read -r word || echo '{ENDED_FROM_OUTSIDE}' >&2"], stdin=subprocess.PIPE
+    )
+    assert word.stdin is not None
+    atexit.register(word.communicate, b"ended by itself\n")
 
 
 def count_gpus() -> int:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -15,8 +16,8 @@ from vbert.distributed.backbone import Prepared, actor_featurizer, prepare_backb
 from vbert.distributed.cluster import RewriteOnWorkers, connect, count_cpus, count_gpus, rows_as_they_come
 from vbert.distributed.prometheus import DriverMetrics, WorkerMetrics
 from vbert.errors import UserError, require_at_least
-from vbert.features.backbone_process import BackboneProcess
 from vbert.features.featurizer_config import FeaturizerConfig, featurizer_id, save_config
+from vbert.features.kept_graphs import BackboneGraphs
 from vbert.features.ledger import Ledger, MicroBatch, listed_before
 from vbert.features.planning import SEGMENTS, check_transcripts, plan_videos
 from vbert.features.segment_rows import (
@@ -117,7 +118,9 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
     changes = compare(corpus, before, retry_failed=config.retry_failed)
     if changes.pending.num_rows:
         check_decoder(config.featurizer)
-        backbone = BackboneProcess(config.featurizer)  # refuses bad weights before a table is made
+        backbone = BackboneGraphs(
+            config.featurizer, tables=config.tables
+        )  # refuses bad weights before a table is made
     rewrite = RewriteOnWorkers(config.tables, FEATURES, partition=featurizer)
     ledger = Ledger(config.tables, featurizer=featurizer, rewrite=rewrite)
     save_config(config.featurizer, config.tables)
@@ -133,7 +136,6 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
     if config.prune:
         ledger.prune(changes.removed.to_pylist())
     if changes.pending.num_rows:
-        connect()
         segments = plan(changes.pending, ledger, config=config)
         prepared = prepare_backbone(backbone)
         _featurize_and_commit(segments, ledger, changes, summary, config=config, prepared=prepared)
@@ -142,21 +144,31 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
 
 
 def plan(pending: pa.Table, ledger: Ledger, *, config: FeaturizeConfig) -> ray.data.Dataset:
-    """Probe the videos on all CPUs: rows of SEGMENTS, kept in the object store."""
-    done = ray.put(ledger.done_segments(pending["video_id"].to_pylist()))
+    """Join or start the cluster, and probe the videos: rows of SEGMENTS, kept in its object store.
+
+    All CPUs probe; what one task would do, this process does while Ray starts.
+    """
     options: dict[str, Any] = {
         "featurizer": ledger.featurizer,
         "clip_seconds": config.featurizer.clip_seconds,
         "segment_seconds": config.featurizer.segment_seconds,
         "limits": config.limits,
     }
+    done = ledger.done_segments(pending["video_id"].to_pylist())
+    videos = pending.select(CORPUS.names)
+    if videos.num_rows <= VIDEOS_PER_PROBE:
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            probing = beside.submit(plan_videos, videos, done, **options)
+            connect()
+            return ray.data.from_arrow(probing.result())
+    connect()
+    there = ray.put(done)
 
     def plan_batch(batch: pa.Table) -> pa.Table:
-        here = ray.get(done)
+        here = ray.get(there)
         mine = here.filter(pc.is_in(here["video_id"], batch["video_id"].combine_chunks()))
         return plan_videos(batch, mine, **options)
 
-    videos = pending.select(CORPUS.names)
     blocks = [videos.slice(at, VIDEOS_PER_PROBE) for at in range(0, videos.num_rows, VIDEOS_PER_PROBE)]
     planned = ray.data.from_arrow(blocks).map_batches(plan_batch, batch_format="pyarrow")
     planned.set_name("vbert_probe")

@@ -1,0 +1,59 @@
+"""How a job comes to its Ray cluster, and what is said when that goes away under it."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import ray
+
+from tests.job_process import Job
+from vbert.distributed.cluster import ENDED_FROM_OUTSIDE
+
+pytestmark = pytest.mark.slow
+
+# Ray Data's actors are those that Ray's core warns of.
+SCRIPT = """
+import ray, time
+from vbert.distributed.cluster import connect
+
+class Same:
+    def __call__(self, batch): return batch
+
+connect()
+ray.data.range(2).map_batches(Same, compute=ray.data.ActorPoolStrategy(size=1)).materialize()
+print("gcs", ray.get_runtime_context().gcs_address, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_job_starts_a_cluster_of_its_own_whose_end_it_tells(
+    joined: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Without RAY_ADDRESS, though this test's cluster runs on the same machine; and it prints nothing else."""
+    theirs = ray.get_runtime_context().gcs_address
+    monkeypatch.delenv("RAY_ADDRESS")
+    job = Job([sys.executable, "-c", SCRIPT], folder=tmp_path, environment=os.environ)
+    try:
+        ours = said_line(job, "gcs ").removeprefix("gcs ")
+        assert ours != theirs
+        assert job.said() == f"gcs {ours}\n"
+        (raylet,) = (child for child in psutil.Process(job.pid).children() if child.name() == "raylet")
+        raylet.kill()
+        assert said_line(job, "error: ") == ENDED_FROM_OUTSIDE
+    finally:
+        job.kill()
+        job.wait()
+
+
+def said_line(job: Job, start: str) -> str:
+    """The first line that it prints with this start."""
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline:
+        for line in job.said().splitlines():
+            if line.startswith(start):
+                return line
+        time.sleep(0.1)
+    raise AssertionError(f"no line {start!r} in:\n{job.said()}")
