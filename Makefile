@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Tests run in as many processes as there are CPUs, four at most: all that use Ray in one of them.
 PROCESSES := -n auto --maxprocesses 4
 
-.PHONY: help install demo tasks ablations test lint check audit format lock
+.PHONY: help install demo tasks ablations test soak lint check audit docs wheel format lock
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,17 @@ ablations: $(READY)  ## what the demo's model owes to its data and parts: after 
 
 test: $(READY)  ## every test, with coverage (at least 90 %)
 	$(BIN)/python -m pytest $(PROCESSES) --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
+
+soak: $(READY)  ## the long campaigns, by themselves: 30 deaths, 2,000 hostile inputs; half an hour on 2 cores
+	VBERT_TEST_FAULTS=30 VBERT_TEST_INPUTS=2000 $(BIN)/python -m pytest -p no:tests.time_budget --timeout 7200 \
+		tests/features/test_hostile_inputs.py tests/jobs/test_clusters.py -k "hostile or random or invent"
+	$(BIN)/python benchmarks/scale.py
+
+docs: $(READY)  ## the documentation's site, in build/site
+	$(BIN)/mkdocs build --quiet --strict
+
+wheel: $(READY)  ## the package, in dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 lint: $(READY)  ## format, lint, types and bandit
 	$(BIN)/ruff format --check .

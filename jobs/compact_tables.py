@@ -1,24 +1,9 @@
 """Join small files into shards of 128-512 MB and delete what no recent version names.
 
-python jobs/compact_tables.py --tables tables/
+ray job submit --address $RAY --working-dir . -- python jobs/compact_tables.py --help
 """
 
-from vbert.command_line import OK, run_job
-from vbert.distributed.compact_tables import CompactConfig, compact_tables
-from vbert.progress import print_summary
-
-
-def main(config: CompactConfig) -> int:
-    """Run the job and say what it did."""
-    summary = compact_tables(config)
-    facts = {
-        name: f"{summary.num_joined[name]:,} files joined into {summary.num_shards[name]:,}, "
-        f"{summary.num_deleted[name]:,} old files deleted"
-        for name in summary.num_joined
-    }
-    print_summary("compact_tables", facts | {"tables": config.tables})
-    return OK
-
+from vbert.console import run_command
 
 if __name__ == "__main__":
-    run_job(CompactConfig, main)
+    run_command("compact_tables")

@@ -1,26 +1,9 @@
 """Tell which clip comes next in videos that a pretrained model has not seen, against two baselines.
 
-python jobs/evaluate_forecast.py --tables tables/ --model runs/first/model --videos heldout.csv
+ray job submit --address $RAY --working-dir . -- python jobs/evaluate_forecast.py --help
 """
 
-from vbert.command_line import OK, run_job
-from vbert.distributed.evaluate_forecast import ForecastConfig, evaluate_forecast
-from vbert.progress import duration_text, print_summary
-
-
-def main(config: ForecastConfig) -> int:
-    """Run the job and say what it found."""
-    summary = evaluate_forecast(config)
-    print_summary(
-        f"evaluate_forecast: {summary.num_clips:,} clips of {summary.num_videos:,} videos",
-        {
-            **summary.comparison.lines(),
-            "time": duration_text(summary.seconds),
-            **({"metrics": config.output} if config.output else {}),
-        },
-    )
-    return OK
-
+from vbert.console import run_command
 
 if __name__ == "__main__":
-    run_job(ForecastConfig, main)
+    run_command("evaluate_forecast")

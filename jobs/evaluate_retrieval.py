@@ -1,28 +1,9 @@
 """Find videos for texts and texts for videos with a pretrained model, against baselines.
 
-python jobs/evaluate_retrieval.py --tables tables/ --model runs/first/model --annotations captions.csv
+ray job submit --address $RAY --working-dir . -- python jobs/evaluate_retrieval.py --help
 """
 
-from vbert.command_line import OK, run_job
-from vbert.distributed.evaluate_retrieval import RetrievalConfig, evaluate_retrieval
-from vbert.progress import duration_text, print_summary
-
-
-def main(config: RetrievalConfig) -> int:
-    """Run the job and say what it found."""
-    summary = evaluate_retrieval(config)
-    found = summary.accounting
-    print_summary(
-        f"evaluate_retrieval: {summary.num_pairs:,} texts and videos",
-        {
-            **summary.comparison.lines(),
-            "annotated videos missing": f"{found.num_missing_videos} of {found.num_videos}",
-            "time": duration_text(summary.seconds),
-            **({"metrics": config.output} if config.output else {}),
-        },
-    )
-    return OK
-
+from vbert.console import run_command
 
 if __name__ == "__main__":
-    run_job(RetrievalConfig, main)
+    run_command("evaluate_retrieval")

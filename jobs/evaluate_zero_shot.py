@@ -1,31 +1,9 @@
 """Tell what labelled clips show with a model that has seen no label, against baselines that see no video.
 
-python jobs/evaluate_zero_shot.py --tables tables/ --model runs/first/model --clips youcook2-clips.csv
+ray job submit --address $RAY --working-dir . -- python jobs/evaluate_zero_shot.py --help
 """
 
-from vbert.command_line import OK, run_job
-from vbert.distributed.evaluate_zero_shot import ZeroShotConfig, evaluate_zero_shot
-from vbert.progress import duration_text, print_summary
-
-
-def main(config: ZeroShotConfig) -> int:
-    """Run the job and say what it found."""
-    summary = evaluate_zero_shot(config)
-    words = f"{summary.num_verbs} verbs, {summary.num_objects} objects"
-    print_summary(
-        f"evaluate_zero_shot: {summary.num_clips:,} clips, {words}",
-        {
-            **{
-                method: ", ".join(f"{name} {value:.1%}" for name, value in scores.items())
-                for method, scores in summary.scores.items()
-            },
-            "clips without video": summary.num_missing,
-            "time": duration_text(summary.seconds),
-            **({"metrics": config.output} if config.output else {}),
-        },
-    )
-    return OK
-
+from vbert.console import run_command
 
 if __name__ == "__main__":
-    run_job(ZeroShotConfig, main)
+    run_command("evaluate_zero_shot")

@@ -1,42 +1,9 @@
 """Decode and featurize every video that is new or has changed: tables `videos` and `features`.
 
-python jobs/featurize.py --corpus videos/ --tables tables/
-ray job submit --address $RAY --working-dir . -- python jobs/featurize.py --corpus s3://… --tables s3://…
+ray job submit --address $RAY --working-dir . -- python jobs/featurize.py --help
 """
 
-from vbert.command_line import OK, SOME_FAILED, run_job
-from vbert.distributed.featurize import FeaturizeConfig, featurize
-from vbert.progress import duration_text, print_summary
-
-FAILURES_SHOWN = 10
-
-
-def main(config: FeaturizeConfig) -> int:
-    """Run the job and say what it did."""
-    summary = featurize(config)
-    for failure in summary.failures[:FAILURES_SHOWN]:
-        print(f"not ok: {failure}")
-    if len(summary.failures) > FAILURES_SHOWN:
-        print(f"... and {len(summary.failures) - FAILURES_SHOWN} more in the table `videos`")
-    num_done = summary.num_ok + summary.num_partial
-    rate = summary.num_clips / summary.working_seconds if summary.working_seconds else 0.0
-    fate = "dropped" if config.prune else "kept; --prune drops them"
-    print_summary(
-        f"featurize: {summary.featurizer}",
-        {
-            "videos in the corpus": summary.num_listed,
-            "unchanged, skipped": summary.num_unchanged,
-            "new transcript only": summary.num_new_transcripts,
-            "featurized": f"{num_done:,} ({summary.num_partial:,} in part)",
-            "failed": summary.num_failed,
-            "gone from the corpus": f"{summary.num_removed:,} ({fate})",
-            "clips": f"{summary.num_clips:,} ({rate:.1f} a second, once the workers were up)",
-            "time": duration_text(summary.seconds),
-            "tables": config.tables,
-        },
-    )
-    return SOME_FAILED if summary.num_failed or summary.num_partial else OK
-
+from vbert.console import run_command
 
 if __name__ == "__main__":
-    run_job(FeaturizeConfig, main)
+    run_command("featurize")

@@ -1,32 +1,9 @@
 """Fine-tune a pretrained model for a task.
 
-python jobs/finetune.py --task classification --tables tables/ --model runs/first/model \
-    --annotations labels.csv --output runs/labels
+ray job submit --address $RAY --working-dir . -- python jobs/finetune.py --help
 """
 
-from vbert.command_line import OK, run_job
-from vbert.distributed.finetune import FinetuneConfig, finetune
-from vbert.progress import duration_text, print_summary
-
-
-def main(config: FinetuneConfig) -> int:
-    """Run the job and say what it did."""
-    summary = finetune(config)
-    found = summary.accounting
-    print_summary(
-        f"finetune: {config.task}, {summary.num_steps:,} steps",
-        {
-            "examples to train on": summary.num_training_examples,
-            "examples to validate on": summary.num_validation_examples,
-            "of no use to the task": summary.num_unusable,
-            "annotated videos missing": f"{found.num_missing_videos} of {found.num_videos}",
-            **{f"validation {name}": f"{value:.3f}" for name, value in summary.metrics.items()},
-            "time": duration_text(summary.seconds),
-            "model": summary.model,
-        },
-    )
-    return OK
-
+from vbert.console import run_command
 
 if __name__ == "__main__":
-    run_job(FinetuneConfig, main)
+    run_command("finetune")

@@ -1,32 +1,9 @@
 """Ask a fine-tuned model about videos, and tell how right it is where the answers are known.
 
-python jobs/predict.py --tables tables/ --model runs/labels/model --annotations labels.csv --output answers/
+ray job submit --address $RAY --working-dir . -- python jobs/predict.py --help
 """
 
-from vbert.command_line import OK, run_job
-from vbert.distributed.predict import PredictConfig, predict
-from vbert.progress import duration_text, print_summary
-
-
-def main(config: PredictConfig) -> int:
-    """Run the job and say what it found."""
-    summary = predict(config)
-    found = summary.accounting
-    missing = (
-        {"annotated videos missing": f"{found.num_missing_videos} of {found.num_videos}"} if found else {}
-    )
-    print_summary(
-        f"predict: {summary.task}, {summary.num_answers:,} answers, {summary.num_known:,} of them to compare",
-        {
-            **summary.comparison.lines(),
-            "without clips": summary.num_without_clips,
-            **missing,
-            "time": duration_text(summary.seconds),
-            "answers": summary.answers,
-        },
-    )
-    return OK
-
+from vbert.console import run_command
 
 if __name__ == "__main__":
-    run_job(PredictConfig, main)
+    run_command("predict")

@@ -1,30 +1,9 @@
 """Pretrain VideoBERT on documents: Ray Train on the GPUs of the cluster, or on its CPUs.
 
-python jobs/pretrain.py --tables tables/ --vocabulary tables/vocabularies/0123456789abcdef --output runs/first
+ray job submit --address $RAY --working-dir . -- python jobs/pretrain.py --help
 """
 
-from vbert.command_line import OK, run_job
-from vbert.distributed.pretrain import PretrainConfig, pretrain
-from vbert.progress import duration_text, print_summary
-
-
-def main(config: PretrainConfig) -> int:
-    """Run the job and say what it did."""
-    summary = pretrain(config)
-    metrics = {name: f"{value:.3f}" for name, value in summary.metrics.items()}
-    print_summary(
-        f"pretrain: {summary.num_steps:,} steps",
-        {
-            "training videos": summary.num_training_videos,
-            "validation videos": summary.num_validation_videos,
-            "documents": f"version {summary.documents_version}",
-            **{f"validation {name}": value for name, value in metrics.items()},
-            "time": duration_text(summary.seconds),
-            "model": summary.model,
-        },
-    )
-    return OK
-
+from vbert.console import run_command
 
 if __name__ == "__main__":
-    run_job(PretrainConfig, main)
+    run_command("pretrain")

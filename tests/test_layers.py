@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from vbert.console import COMMANDS
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "vbert"
 
@@ -27,7 +29,7 @@ LAYERS = [
         "tasks",
         "report",
     ),
-    *("distributed", "command_line"),
+    *("distributed", "command_line", "commands", "console", "__main__"),
 ]
 MODULES = [p for p in sorted(PACKAGE.rglob("*.py")) if p.parent != PACKAGE or p.name != "__init__.py"]
 
@@ -92,12 +94,10 @@ def test_every_folder_says_what_it_is_for():
 
 def test_jobs_leave_models_to_their_workers():
     """Hugging Face's models, and what of torch comes with them, take longer to import than all the rest."""
-    jobs = sorted(path.stem for path in (ROOT / "jobs").glob("*.py"))
     loaded = "{'transformers.modeling_utils', 'torch.distributed.fsdp', 'sympy'} & set(sys.modules)"
-    script = f"import importlib, sys\nfor name in {jobs}: importlib.import_module(name)\nprint({loaded})"
-    found = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT / "jobs", capture_output=True, text=True, check=True
-    )
+    imported = f"for name in {COMMANDS}: importlib.import_module(f'vbert.commands.{{name}}')"
+    script = f"import importlib, sys\n{imported}\nprint({loaded})"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert found.stdout == "set()\n"
 
 

@@ -4,12 +4,13 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import ray.train
 from ray.train.torch import TorchTrainer
+
+from vbert.distributed import train_run
 
 
 @dataclass
@@ -46,7 +47,6 @@ class TrainerHere:
         return Result(reported[-3:])
 
 
-def train_here(patch: pytest.MonkeyPatch, *jobs: ModuleType) -> None:
-    """Have modules that start a training do it here."""
-    for job in jobs:
-        patch.setattr(job, "TorchTrainer", TrainerHere)
+def train_here(patch: pytest.MonkeyPatch) -> None:
+    """Have every training of this process done here."""
+    patch.setattr(train_run, "TorchTrainer", TrainerHere)

@@ -16,7 +16,7 @@ from tests.conftest import Run
 from tests.tasks.test_tasks import annotations
 from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_config, cooking, vocabulary
 from tests.training_here import train_here
-from vbert.distributed import finetune as finetune_job
+from vbert.distributed import train_run
 from vbert.distributed.evaluate_forecast import ForecastConfig, evaluate_forecast
 from vbert.distributed.evaluate_retrieval import RetrievalConfig, evaluate_retrieval
 from vbert.distributed.finetune import FinetuneConfig, finetune
@@ -80,7 +80,7 @@ def tune(corpus: Path, joined: None, run_job: Run, monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def tune_here(tune: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The same with its worker in this process, too."""
-    train_here(monkeypatch, finetune_job)
+    train_here(monkeypatch)
     return tune
 
 
@@ -143,7 +143,7 @@ def test_a_run_learns_and_its_model_answers(
 def test_two_workers_of_ray_have_the_losses_of_one(
     tune: Run, undisturbed: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(finetune_job, "TorchTrainer", TorchTrainer)
+    monkeypatch.setattr(train_run, "TorchTrainer", TorchTrainer)
     assert tune(tmp_path / "two", "--num-workers", 2) == 0
     one, two = losses(undisturbed[0]), losses(tmp_path / "two")
     assert [line["step"] for line in one] == [line["step"] for line in two]

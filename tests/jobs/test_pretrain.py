@@ -19,7 +19,6 @@ from tests.object_store import ObjectStore
 from tests.ray_nodes import cluster_of, workers_of
 from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_folder
 from tests.training_here import train_here
-from vbert.distributed import pretrain as pretrain_job
 from vbert.distributed.evaluate_zero_shot import ZeroShotConfig, evaluate_zero_shot
 from vbert.distributed.pretrain import PretrainConfig, pretrain
 from vbert.documents.sequences import SequenceConfig
@@ -73,7 +72,7 @@ def undisturbed(
 ) -> Undisturbed:
     """Its worker is this process: what others do in theirs is compared with it."""
     if "run" not in kept:
-        train_here(monkeypatch, pretrain_job)
+        train_here(monkeypatch)
         monkeypatch.chdir(Path(corpus["tables"]).parent)
         output = tmp_path_factory.mktemp("undisturbed") / "run"
         assert run_job("pretrain", *options_of(corpus, output)) == 0
@@ -149,7 +148,7 @@ def test_its_model_fills_in_verbs_and_objects(
 def test_a_model_of_features_is_trained_but_knows_no_visual_tokens(
     corpus: dict[str, str], joined: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    train_here(monkeypatch, pretrain_job)
+    train_here(monkeypatch)
     clips = clips_file(tmp_path)
     summary = pretrain(
         PretrainConfig(

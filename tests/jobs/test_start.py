@@ -32,7 +32,7 @@ time.sleep(600)
 def test_a_job_starts_a_cluster_of_its_own_whose_end_it_tells(
     joined: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Without RAY_ADDRESS, though this test's cluster runs on the same machine; and it prints nothing else."""
+    """Without RAY_ADDRESS, though another cluster runs on the same machine; and it prints nothing else."""
     theirs = ray.get_runtime_context().gcs_address
     monkeypatch.delenv("RAY_ADDRESS")
     job = Job([sys.executable, "-c", SCRIPT], folder=tmp_path, environment=os.environ)

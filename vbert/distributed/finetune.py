@@ -5,22 +5,21 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-from ray.train.torch import TorchTrainer
-
 from vbert.distributed.cluster import connect
 from vbert.distributed.examples import Accounting, Videos, annotations_of, examples_of
 from vbert.distributed.train_run import (
     FINETUNE_OPTIONS,
+    JOB_OPTIONS,
+    MAY_CHANGE,
     MODEL,
     PRETRAIN_OPTIONS,
-    best_checkpoint,
+    TrainingOptions,
     copy_beside,
     copy_model,
     options_of,
     refuse_other_job,
     refuse_other_options,
-    run_config,
-    scaling_config,
+    train,
 )
 from vbert.errors import UserError, require_at_least
 from vbert.model.checkpoint_files import (
@@ -44,41 +43,14 @@ from vbert.tasks.base import TaskOptions
 from vbert.tasks.example_store import ExampleStore
 from vbert.tasks.registry import TASKS, TaskName
 from vbert.training.job import FinetuningJob
-from vbert.training.optimization import OptimizerConfig, Precision, Strategy
+from vbert.training.optimization import OptimizerConfig
 
 EXAMPLES_FOLDER = "examples"
-JOB_OPTIONS = (
-    "output",
-    "optimizer",
-    "seed",
-    "strategy",
-    "precision",
-    "compile",
-    "gradient_checkpointing",
-    "log_every",
-    "freeze_encoder",
-    "batch_size",
-    "row_length",
-    "dropout",
-)
-
-# These say where and how fast, and not what.
-OPTIONS_THAT_MAY_CHANGE = (
-    "tables",
-    "output",
-    "num_workers",
-    "min_workers",
-    "strategy",
-    "compile",
-    "gradient_checkpointing",
-    "keep_checkpoints",
-    "log_every",
-    "max_failures",
-)
+FINETUNE_JOB_OPTIONS = (*JOB_OPTIONS, "freeze_encoder", "batch_size", "row_length", "dropout")
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneConfig:
+class FinetuneConfig(TrainingOptions):
     """Fine-tune a pretrained model for a task. The same command goes on where an earlier one was cut off."""
 
     task: TaskName
@@ -92,8 +64,6 @@ class FinetuneConfig:
     dataset: str = "records"
     """records: a file of one's own. Or youcook2, activitynet, activitynet_captions, activitynet_qa,
     howto100m, msrvtt."""
-    output: str
-    """Folder or bucket URL of this run: examples, checkpoints, metrics, the model."""
     num_epochs: int = 10
     """How often each training example is learned from."""
     batch_size: int = 32
@@ -106,32 +76,16 @@ class FinetuneConfig:
     """Of hidden states."""
     row_length: int = 512
     """Positions of a sequence at most. Of a longer interval of video, clips are left out evenly."""
-    num_workers: int | None = None
-    """Training processes; default: one a GPU of the cluster, or one."""
-    min_workers: int | None = None
-    """Go on with as few as this many when machines are lost, and take more when they come back."""
-    strategy: Strategy = "ddp"
-    """ddp copies the model to every worker, fsdp shards it."""
-    precision: Precision = "auto"
-    """auto: bf16 on GPUs, fp32 on CPUs."""
-    compile: bool = False
-    """torch.compile the encoder: slower to start, faster from then on."""
-    gradient_checkpointing: bool = False
-    """Compute activations again in the backward pass instead of keeping them."""
     keep_checkpoints: int = 1
     """The best by validation loss that are kept, beside the last. There is one an epoch."""
     log_every: int = 10
     """Steps from one line of metrics to the next."""
-    max_failures: int = 10
-    """How often lost workers are replaced before the job gives up."""
-    seed: int = 0
-    """Of the order, the new head and dropout."""
     options: TaskOptions = field(default_factory=TaskOptions)
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig(learning_rate=5e-5))
 
     def __post_init__(self) -> None:
-        require_at_least(self, 1, "num_epochs", "data_streams", "keep_checkpoints", "log_every")
-        require_at_least(self, 0, "max_failures")
+        super().__post_init__()
+        require_at_least(self, 1, "num_epochs")
         require_at_least(self, 16, "row_length")
         if not 0 <= self.dropout < 1:
             raise UserError(f"--dropout {self.dropout} must be in [0, 1)")
@@ -140,12 +94,6 @@ class FinetuneConfig:
                 f"--batch-size {self.batch_size} must be at least --data-streams "
                 f"{self.data_streams}: each has an example"
             )
-        for name in ("num_workers", "min_workers"):
-            count = getattr(self, name)
-            if count is not None and not 1 <= count <= self.data_streams:
-                raise UserError(
-                    f"--{name.replace('_', '-')} {count} must be from 1 to --data-streams {self.data_streams}"
-                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,19 +120,7 @@ def finetune(config: FinetuneConfig) -> FinetuneSummary:
     accounting = _examples(config)
     connect(training=True)
     job, counts = _plan(config)
-    result = TorchTrainer(
-        finetune_worker,
-        train_loop_config={"job": pickle.dumps(job)},  # opened by workers alone
-        scaling_config=scaling_config(
-            num_workers=config.num_workers, min_workers=config.min_workers, num_streams=config.data_streams
-        ),
-        run_config=run_config(
-            config.output, keep_checkpoints=config.keep_checkpoints, max_failures=config.max_failures
-        ),
-    ).fit()
-    if result.error is not None:
-        raise result.error
-    best, metrics = best_checkpoint(result)
+    best, metrics = train(finetune_worker, job, config)
     copy_model(best, f"{root}/{MODEL}")
     copy_beside(f"{root}/{MODEL}", config.model, VOCABULARIES, FEATURIZERS)
     return FinetuneSummary(
@@ -225,7 +161,7 @@ def _examples(config: FinetuneConfig) -> Accounting:
     root = config.output.rstrip("/")
     refuse_other_job(root, options=PRETRAIN_OPTIONS, job="pretrain")
     filesystem, path = filesystem_of(f"{root}/{FINETUNE_OPTIONS}")
-    now = options_of(config, leave_out=OPTIONS_THAT_MAY_CHANGE)
+    now = options_of(config, leave_out=MAY_CHANGE)
     if filesystem.exists(path):
         saved = read_object(f"{root}/{FINETUNE_OPTIONS}", fix="give another --output")
         before = dict.fromkeys(now) | saved["options"]  # an option that it did not have is another, too
@@ -292,7 +228,7 @@ def _plan(config: FinetuneConfig) -> tuple[FinetuningJob, dict[str, int]]:
         num_steps=config.num_epochs * batches_an_epoch,
         num_streams=min(config.data_streams, batch_size),
         checkpoint_every=batches_an_epoch,
-        **{name: getattr(config, name) for name in JOB_OPTIONS},
+        **{name: getattr(config, name) for name in FINETUNE_JOB_OPTIONS},
     )
     num_unusable = sum(len(rows[split]) - len(usable[split]) for split in rows)
     return job, {

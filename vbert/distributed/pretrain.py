@@ -7,21 +7,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from ray.train.torch import TorchTrainer
-
 from vbert.distributed.cluster import connect
 from vbert.distributed.train_run import (
     FINETUNE_OPTIONS,
+    JOB_OPTIONS,
+    MAY_CHANGE,
     MODEL,
     PRETRAIN_OPTIONS,
-    best_checkpoint,
+    TrainingOptions,
     copy_beside,
     copy_model,
     options_of,
     refuse_other_job,
     refuse_other_options,
-    run_config,
-    scaling_config,
+    train,
 )
 from vbert.documents.continuous import FeatureReader
 from vbert.documents.data_streams import cut_runs
@@ -35,51 +34,22 @@ from vbert.tables.delta import Table
 from vbert.tables.schemas import DOCUMENTS, FEATURES
 from vbert.tasks.annotations import listed_videos
 from vbert.training.job import PretrainingJob
-from vbert.training.optimization import OptimizerConfig, Precision, Strategy
+from vbert.training.optimization import OptimizerConfig
 from vbert.vocabulary.tree import load, save
 
-JOB_OPTIONS = (
-    "output",
-    "vocabulary",
-    "model",
-    "optimizer",
-    "num_steps",
-    "seed",
-    "strategy",
-    "precision",
-    "compile",
-    "gradient_checkpointing",
-    "checkpoint_every",
-    "log_every",
-)
-# These say where and how fast, and not what.
-OPTIONS_THAT_MAY_CHANGE = (
-    "tables",
-    "vocabulary",
-    "output",
-    "num_workers",
-    "min_workers",
-    "strategy",
-    "compile",
-    "gradient_checkpointing",
-    "keep_checkpoints",
-    "log_every",
-    "max_failures",
-    "held_out",
-)
+PRETRAIN_JOB_OPTIONS = (*JOB_OPTIONS, "vocabulary", "model", "num_steps", "checkpoint_every")
+OPTIONS_THAT_MAY_CHANGE = (*MAY_CHANGE, "vocabulary", "held_out")
 MAX_VALIDATION_VIDEOS = 1000  # of 200 tokens: a validation takes as long as 200,000 tokens of training
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainConfig:
+class PretrainConfig(TrainingOptions):
     """Pretrain VideoBERT on documents. The same command goes on where an earlier one was cut off."""
 
     tables: str
     """Folder or bucket URL of the tables that build_documents wrote."""
     vocabulary: str
     """Folder of the visual vocabulary that the documents were built with."""
-    output: str
-    """Folder or bucket URL of this run: checkpoints, metrics.jsonl, TensorBoard's files, the final model."""
     visual_input: Literal["tokens", "features"] = "tokens"
     """What the model sees of a clip: its visual token, as in the paper, or its features through a linear
     layer, where a masked clip is to be told from the others by contrast."""
@@ -87,21 +57,6 @@ class PretrainConfig:
     """Steps of the optimiser in all."""
     rows_per_step: int = 128
     """Rows of a global batch; times --sequences.row-length, its tokens."""
-    data_streams: int = 8
-    """Micro-batches of a global batch, and so the most workers. The data's order hangs on it, and not on the
-    number of workers."""
-    num_workers: int | None = None
-    """Training processes; default: one a GPU of the cluster, or one."""
-    min_workers: int | None = None
-    """Go on with as few as this many when machines are lost, and take more when they come back."""
-    strategy: Strategy = "ddp"
-    """ddp copies the model to every worker, fsdp shards it."""
-    precision: Precision = "auto"
-    """auto: bf16 on GPUs, fp32 on CPUs."""
-    compile: bool = False
-    """torch.compile the encoder: slower to start, faster from then on."""
-    gradient_checkpointing: bool = False
-    """Compute activations again in the backward pass instead of keeping them."""
     share_of_videos: float = 1.0
     """Train on a part of the videos, chosen by hash."""
     validation_share: float = 0.01
@@ -110,25 +65,16 @@ class PretrainConfig:
     """File (.csv, .jsonl, .parquet) with a column video_id: more videos to validate on, never to train on."""
     checkpoint_every: int = 1000
     """Steps from one validation and checkpoint to the next."""
-    keep_checkpoints: int = 3
-    """The best by validation loss that are kept, beside the last."""
-    log_every: int = 50
-    """Steps from one line of metrics to the next."""
     documents_version: int | None = None
     """Version of the documents table; default: the latest. A run keeps to its version when it goes on."""
-    max_failures: int = 10
-    """How often lost workers are replaced before the job gives up."""
-    seed: int = 0
-    """Of the order, the masks, the new weights and dropout."""
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     sequences: SequenceConfig = field(default_factory=SequenceConfig)
 
     def __post_init__(self) -> None:
-        require_at_least(
-            self, 1, "num_steps", "data_streams", "checkpoint_every", "keep_checkpoints", "log_every"
-        )
-        require_at_least(self, 0, "max_failures", "documents_version")
+        super().__post_init__()
+        require_at_least(self, 1, "num_steps", "checkpoint_every")
+        require_at_least(self, 0, "documents_version")
         if self.rows_per_step < self.data_streams or self.rows_per_step % self.data_streams:
             raise UserError(
                 f"--rows-per-step {self.rows_per_step} must be a multiple of "
@@ -139,13 +85,6 @@ class PretrainConfig:
                 f"--share-of-videos {self.share_of_videos} must be in (0, 1], --validation-share "
                 f"{self.validation_share} in [0, 1)"
             )
-        for name in ("num_workers", "min_workers"):
-            count = getattr(self, name)
-            if count is not None and not 1 <= count <= self.data_streams:
-                raise UserError(
-                    f"--{name.replace('_', '-')} {count} must be from 1 to --data-streams "
-                    f"{self.data_streams}: each worker runs at least one stream"
-                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,19 +112,7 @@ def pretrain(config: PretrainConfig) -> PretrainSummary:
     connect(training=True)
     options = options_of(config, leave_out=OPTIONS_THAT_MAY_CHANGE)
     write_json(f"{config.output.rstrip('/')}/{PRETRAIN_OPTIONS}", options)
-    result = TorchTrainer(
-        train_worker,
-        train_loop_config={"job": pickle.dumps(job)},  # opened by workers alone
-        scaling_config=scaling_config(
-            num_workers=config.num_workers, min_workers=config.min_workers, num_streams=config.data_streams
-        ),
-        run_config=run_config(
-            config.output, keep_checkpoints=config.keep_checkpoints, max_failures=config.max_failures
-        ),
-    ).fit()
-    if result.error is not None:
-        raise result.error
-    best, metrics = best_checkpoint(result)
+    best, metrics = train(train_worker, job, config)
     model = f"{config.output.rstrip('/')}/{MODEL}"
     copy_model(best, model)
     vocabulary = load(config.vocabulary)
@@ -263,7 +190,7 @@ def _plan(config: PretrainConfig) -> tuple[PretrainingJob, int]:
         version=version,
         num_streams=config.data_streams,
         continuous=continuous,
-        **{name: getattr(config, name) for name in JOB_OPTIONS},
+        **{name: getattr(config, name) for name in PRETRAIN_JOB_OPTIONS},
     )
     return job, num_training
 

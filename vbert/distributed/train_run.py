@@ -1,16 +1,20 @@
 """How a Ray Train run is set up, and what is left of it: shared by pretraining and fine-tuning."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import asdict
+import pickle
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray.train
+from ray.train.torch import TorchTrainer
 
 from vbert.distributed.cluster import count_gpus
-from vbert.errors import UserError
+from vbert.errors import UserError, require_at_least
 from vbert.model.checkpoint_files import OPTIMIZER, read_progress
 from vbert.storage.files import absolute_uri, arrow_filesystem, filesystem_of, write_file
+from vbert.training.job import TrainingJob
+from vbert.training.optimization import Precision, Strategy
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -21,23 +25,99 @@ PRETRAIN_OPTIONS, FINETUNE_OPTIONS = "options.json", "finetune.json"
 CPUS_A_WORKER = 0.5  # by Ray's count: what a worker uses are all cores that its neighbours leave
 
 
-def scaling_config(
-    *, num_workers: int | None, min_workers: int | None, num_streams: int
-) -> ray.train.ScalingConfig:
+# Of the options: what a worker is told of all trainings, and what says where and how fast, and not what.
+JOB_OPTIONS = (
+    "output",
+    "optimizer",
+    "seed",
+    "strategy",
+    "precision",
+    "compile",
+    "gradient_checkpointing",
+    "log_every",
+)
+MAY_CHANGE = (
+    *("tables", "output", "num_workers", "min_workers", "strategy", "compile", "gradient_checkpointing"),
+    *("keep_checkpoints", "log_every", "max_failures"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """What a user chooses of every training."""
+
+    output: str
+    """Folder or bucket URL of this run: checkpoints, metrics.jsonl, TensorBoard's files, the final model."""
+    data_streams: int = 8
+    """Micro-batches of a global batch, and so the most workers. The data's order and the losses hang on it,
+    and not on the number of workers."""
+    num_workers: int | None = None
+    """Training processes; default: one a GPU of the cluster, or one."""
+    min_workers: int | None = None
+    """Go on with as few as this many when machines are lost, and take more when they come back."""
+    strategy: Strategy = "ddp"
+    """ddp copies the model to every worker, fsdp shards it."""
+    precision: Precision = "auto"
+    """auto: bf16 on GPUs, fp32 on CPUs."""
+    compile: bool = False
+    """torch.compile the encoder: slower to start, faster from then on."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them."""
+    keep_checkpoints: int = 3
+    """The best by validation loss that are kept, beside the last."""
+    log_every: int = 50
+    """Steps from one line of metrics to the next."""
+    max_failures: int = 10
+    """How often lost workers are replaced before the job gives up."""
+    seed: int = 0
+    """Of the order, the masks, new weights and dropout."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 1, "data_streams", "keep_checkpoints", "log_every")
+        require_at_least(self, 0, "max_failures")
+        for name in ("num_workers", "min_workers"):
+            count = getattr(self, name)
+            if count is not None and not 1 <= count <= self.data_streams:
+                raise UserError(
+                    f"--{name.replace('_', '-')} {count} must be from 1 to --data-streams "
+                    f"{self.data_streams}: each worker runs at least one stream"
+                )
+
+
+def train(
+    worker: Callable[[Mapping[str, bytes]], None], job: TrainingJob, options: TrainingOptions
+) -> tuple[ray.train.Checkpoint, dict[str, float]]:
+    """Run `worker` on the cluster to the job's last step; the checkpoint of the least validation loss, and
+    its metrics."""
+    result = TorchTrainer(
+        worker,
+        train_loop_config={"job": pickle.dumps(job)},  # opened by workers alone
+        scaling_config=_scaling_config(options),
+        run_config=_run_config(options),
+    ).fit()
+    if result.error is not None:
+        raise result.error
+    assert result.best_checkpoints, "the last step makes one"
+    checkpoint, _ = min(result.best_checkpoints, key=lambda found: found[1]["validation_loss"])
+    with checkpoint.as_directory() as folder:
+        return checkpoint, read_progress(Path(folder))["validation"]
+
+
+def _scaling_config(options: TrainingOptions) -> ray.train.ScalingConfig:
     """A GPU for each worker where there are any; else a worker uses all cores that its neighbours leave."""
     num_gpus = count_gpus()
-    most = num_workers or min(max(1, num_gpus), num_streams)
-    elastic: Any = (min_workers, most)
+    most = options.num_workers or min(max(1, num_gpus), options.data_streams)
+    elastic: Any = (options.min_workers, most)
     return ray.train.ScalingConfig(
-        num_workers=elastic if min_workers else most,
+        num_workers=elastic if options.min_workers else most,
         use_gpu=num_gpus > 0,
         resources_per_worker={"CPU": CPUS_A_WORKER} | ({"GPU": 1} if num_gpus else {}),
     )
 
 
-def run_config(output: str, *, keep_checkpoints: int, max_failures: int) -> Any:
-    """Checkpoints into `output`, the best by validation loss kept; lost workers replaced."""
-    root, _, name = absolute_uri(output).rpartition("/")
+def _run_config(options: TrainingOptions) -> Any:
+    """Checkpoints into the output, the best by validation loss kept; lost workers replaced."""
+    root, _, name = absolute_uri(options.output).rpartition("/")
     # Ours, since it asks again for what a store refuses for a moment.
     filesystem, path = arrow_filesystem(root)
     make: Any = ray.train.RunConfig  # mypy sees Ray Train's first version
@@ -46,9 +126,9 @@ def run_config(output: str, *, keep_checkpoints: int, max_failures: int) -> Any:
         storage_path=path,
         storage_filesystem=filesystem,
         logging_config=ray.train.LoggingConfig(log_level="WARNING"),
-        failure_config=ray.train.FailureConfig(max_failures=max_failures),
+        failure_config=ray.train.FailureConfig(max_failures=options.max_failures),
         checkpoint_config=ray.train.CheckpointConfig(
-            num_to_keep=keep_checkpoints,
+            num_to_keep=options.keep_checkpoints,
             checkpoint_score_attribute="validation_loss",
             checkpoint_score_order="min",
         ),
@@ -85,14 +165,6 @@ def refuse_other_job(output: str, *, options: str, job: str) -> None:
     filesystem, path = filesystem_of(f"{output.rstrip('/')}/{options}")
     if filesystem.exists(path):
         raise UserError(f"{output}: holds a run of {job}; give another --output")
-
-
-def best_checkpoint(result: ray.train.Result) -> tuple[ray.train.Checkpoint, dict[str, float]]:
-    """The checkpoint of the least validation loss, and its metrics."""
-    assert result.best_checkpoints, "the last step makes one"
-    checkpoint, _ = min(result.best_checkpoints, key=lambda found: found[1]["validation_loss"])
-    with checkpoint.as_directory() as folder:
-        return checkpoint, read_progress(Path(folder))["validation"]
 
 
 def copy_beside(model: str, source: str, *names: str) -> None:

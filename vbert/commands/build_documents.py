@@ -1,0 +1,26 @@
+"""Turn features and transcripts into documents, the training shards: table `documents`.
+
+vbert build-documents --tables tables/ --vocabulary tables/vocabularies/0123456789abcdef
+"""
+
+from vbert.command_line import OK
+from vbert.distributed.build_documents import DocumentsConfig, build_documents
+from vbert.progress import duration_text, print_summary
+
+
+def main(config: DocumentsConfig) -> int:
+    """Run the job and say what it did."""
+    summary = build_documents(config)
+    print_summary(
+        f"build_documents: vocabulary {summary.vocabulary}",
+        {
+            "built": summary.num_built,
+            "unchanged, skipped": summary.num_unchanged,
+            "dropped": summary.num_dropped,
+            "visual tokens": summary.num_tokens,
+            "sentences": summary.num_sentences,
+            "time": duration_text(summary.seconds),
+            "tables": config.tables,
+        },
+    )
+    return OK

@@ -1,0 +1,24 @@
+"""Tables as a notebook reads them."""
+
+import pyarrow as pa
+
+from vbert.errors import UserError
+from vbert.storage.files import absolute_uri
+from vbert.tables.delta import Table
+from vbert.tables.schemas import DOCUMENTS
+
+
+def read_documents(tables: str, *, vocabulary: str | None = None, version: int | None = None) -> pa.Table:
+    """The documents of a visual vocabulary, a row a video; the columns are those of `schemas.DOCUMENTS`.
+
+    `vocabulary` is an id, and may be left out where there is one; `version` is the table's, None the latest.
+    Raises UserError for tables without documents, or with those of several vocabularies and none named.
+    """
+    table = Table(absolute_uri(tables), DOCUMENTS)
+    known = sorted(table.partitions())
+    if vocabulary is None and len(known) == 1:
+        vocabulary = known[0]
+    if vocabulary not in known:
+        fix = f"give vocabulary, one of {', '.join(known)}" if known else "run build_documents first"
+        raise UserError(f"{tables}: has {'no' if vocabulary is None else 'none of those'} documents; {fix}")
+    return table.read(columns=DOCUMENTS.schema.names, partition=vocabulary, version=version)
