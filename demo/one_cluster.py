@@ -1,4 +1,4 @@
-"""One Ray cluster of this machine for all commands of a demo, each of which would start its own for seconds."""
+"""One Ray cluster of this machine for all commands of a demo: each would start its own for seconds."""
 
 import logging
 import os

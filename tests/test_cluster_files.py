@@ -4,13 +4,15 @@ import copy
 import json
 import re
 import shlex
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import jsonschema
 import kubernetes_validate
 import pytest
 import ray
+import tyro
 import yaml
 from ray.autoscaler._private.util import prepare_config
 from ray.runtime_env import RuntimeEnv
@@ -149,13 +151,11 @@ def test_the_entrypoints_are_jobs_with_options_that_they_have():
     ]
     texts.append(" ".join(container["command"]))
     for text in texts:
-        (job,) = re.findall(r"/jobs/(\w+\.py)", text)
-        source = (ROOT / "jobs" / job).read_text()
-        (module,) = re.findall(r"from vbert\.(ray_\w+) import", source)
-        options = (ROOT / "vbert" / f"{module}.py").read_text()
-        given = re.findall(r"--([a-z-]+)", text.split(job)[1])
+        (job,) = re.findall(r"/jobs/(\w+)\.py", text)
+        options = get_type_hints(import_module(f"vbert.commands.{job}").main)["config"]
+        given = shlex.split(text.split(f"{job}.py")[1])
         assert given
-        assert all(f"    {name.replace('-', '_')}: " in options for name in given)
+        assert isinstance(tyro.cli(options, args=given), options)
 
 
 def test_grafana_draws_the_metrics_that_there_are():

@@ -92,6 +92,7 @@ def test_every_folder_says_what_it_is_for():
             assert len(text.splitlines()) >= 3, path
 
 
+@pytest.mark.seconds(10)  # a process that imports all jobs
 def test_jobs_leave_models_to_their_workers():
     """Hugging Face's models, and what of torch comes with them, take longer to import than all the rest."""
     loaded = "{'transformers.modeling_utils', 'torch.distributed.fsdp', 'sympy'} & set(sys.modules)"

@@ -9,14 +9,11 @@ from typing import TypeVar
 
 import tyro
 
-from vbert.errors import UserError
+from vbert.errors import USER_ERROR, UserError
 from vbert.storage.files import FIXES, refusal
 
 Config = TypeVar("Config")
 
-OK = 0
-SOME_FAILED = 1  # the job went to its end; the ledger says which videos failed
-USER_ERROR = 2  # nothing was changed, or a disk filled up: tables are as their last commit left them
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 

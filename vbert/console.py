@@ -8,7 +8,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import get_type_hints
 
-from vbert.command_line import OK, USER_ERROR, run_job
+from vbert.errors import OK, USER_ERROR
 
 # In the order in which they are run.
 COMMANDS = (
@@ -39,6 +39,8 @@ def main() -> None:
 
 def run_command(name: str) -> None:
     """Run the job of that name with the options of the command line; ends the process with its status."""
+    from vbert.command_line import run_job  # imports what --help can do without
+
     job = import_module(f"vbert.commands.{name}").main
     run_job(get_type_hints(job)["config"], job)
 

@@ -1,5 +1,10 @@
 """The two kinds of error that are not bugs: what a user got wrong, and what a video got wrong."""
 
+# The exit statuses of all jobs.
+OK = 0
+SOME_FAILED = 1  # the job went to its end; the ledger says which videos failed
+USER_ERROR = 2  # nothing was changed, or a disk filled up: tables are as their last commit left them
+
 
 class UserError(Exception):
     """A wrong path, option or combination. The message is one line: file, value, fix. Jobs exit with 2."""

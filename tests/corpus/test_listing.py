@@ -71,6 +71,7 @@ def test_a_link_to_itself_is_a_missing_file(tmp_path: Path):
     assert stat_files([str(tmp_path / "a.mp4")]) == {str(tmp_path / "a.mp4"): MISSING}
 
 
+@pytest.mark.machine
 def test_a_name_that_is_not_utf8_becomes_a_file_url_that_leads_back_to_the_file(tmp_path: Path):
     path = os.fsencode(tmp_path) + b"/caf\xe9 1.mp4"
     try:

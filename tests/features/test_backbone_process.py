@@ -16,6 +16,8 @@ from vbert.features.featurizer import CpuFeaturizer
 from vbert.features.featurizer_config import FeaturizerConfig
 from vbert.features.torch_featurizer import TorchFeaturizer
 
+pytestmark = pytest.mark.slow  # the process imports torch
+
 CONFIG = FeaturizerConfig(frames_per_clip=1)
 
 

@@ -19,6 +19,7 @@ def random_clip(*shape: int, seed: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
+@pytest.mark.seconds(10)
 @pytest.mark.parametrize(("name", "num_frames"), [("efficientnet_lite0", 2), ("resnet50", 1), ("s3d", 14)])
 def test_a_graph_of_a_backbone_computes_what_torch_does(name: str, num_frames: int, tmp_path: Path):
     weights = None

@@ -57,6 +57,7 @@ def test_features_are_one_float16_vector_a_clip_in_float32(featurizer: Featurize
     assert featurizer.extract([]).shape == (0, 1280)
 
 
+@pytest.mark.seconds(6)
 def test_the_same_clips_give_the_same_bits_whatever_ran_before(featurizer: Featurizer):
     clips = random_clips(3)
     first = featurizer.extract(clips)
@@ -101,6 +102,7 @@ def test_on_a_cpu_a_feature_does_not_depend_on_its_neighbours(featurizer: Featur
     assert (featurizer.extract(clips[2:3]) == featurizer.extract(clips)[2]).all()
 
 
+@pytest.mark.seconds(6)
 def test_a_feature_is_the_mean_over_the_frames_of_a_clip():
     clips = random_clips(1, num_frames=2)
     halves = [

@@ -103,6 +103,7 @@ TABLES = ("--tables", "{folder}/tables")
 PRETRAIN = (*TABLES, "--vocabulary", "{folder}/none", "--output", "{folder}/run")
 
 
+@pytest.mark.seconds(6)
 @pytest.mark.parametrize(
     ("job", "arguments", "message"),
     [

@@ -12,7 +12,7 @@ from tests.table_rows import rows_of
 from tests.videos import Video, write_video
 from vbert.storage.files import filesystem_of
 
-pytestmark = pytest.mark.slow(seconds=60)  # three jobs in processes of their own
+pytestmark = [pytest.mark.slow, pytest.mark.seconds(60)]  # three jobs in processes of their own
 
 
 def test_featurization_in_a_bucket_that_fails_ends_as_in_one_that_does_not(

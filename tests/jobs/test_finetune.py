@@ -139,7 +139,8 @@ def test_a_run_learns_and_its_model_answers(
         ask()
 
 
-@pytest.mark.slow(seconds=60)  # Ray Train's processes start, which import torch
+@pytest.mark.slow
+@pytest.mark.seconds(60)  # Ray Train's processes start, which import torch
 def test_two_workers_of_ray_have_the_losses_of_one(
     tune: Run, undisturbed: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -186,7 +186,8 @@ def clips_file(folder: Path) -> str:
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.slow(seconds=120)  # six workers start, each of which imports torch for ten seconds
+@pytest.mark.slow
+@pytest.mark.seconds(120)  # six workers start, each of which imports torch for ten seconds
 def test_a_run_that_loses_a_node_and_its_driver_has_the_losses_of_one_that_loses_nothing(
     corpus: dict[str, str],
     undisturbed: Undisturbed,

@@ -13,7 +13,7 @@ import pytest
 from tests.table_rows import rows_of
 from tests.videos import Video, write_video
 
-pytestmark = pytest.mark.slow(seconds=60)
+pytestmark = [pytest.mark.slow, pytest.mark.seconds(60)]
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("vbert", "pyproject.toml", "README.md", "LICENSE")

@@ -92,6 +92,7 @@ def test_a_sentence_encoder_without_heads_loads_as_well(tmp_path: Path):
     )
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize("attention", ["sdpa", "eager", "flex_attention"])
 @pytest.mark.filterwarnings("ignore:_compile flag on create_block_mask")  # transformers' way to call torch
 @torch.no_grad()

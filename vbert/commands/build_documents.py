@@ -3,8 +3,8 @@
 vbert build-documents --tables tables/ --vocabulary tables/vocabularies/0123456789abcdef
 """
 
-from vbert.command_line import OK
 from vbert.distributed.build_documents import DocumentsConfig, build_documents
+from vbert.errors import OK
 from vbert.progress import duration_text, print_summary
 
 

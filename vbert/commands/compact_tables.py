@@ -3,8 +3,8 @@
 vbert compact-tables --tables tables/
 """
 
-from vbert.command_line import OK
 from vbert.distributed.compact_tables import CompactConfig, compact_tables
+from vbert.errors import OK
 from vbert.progress import print_summary
 
 

@@ -3,8 +3,8 @@
 vbert evaluate-forecast --tables tables/ --model runs/first/model --videos heldout.csv
 """
 
-from vbert.command_line import OK
 from vbert.distributed.evaluate_forecast import ForecastConfig, evaluate_forecast
+from vbert.errors import OK
 from vbert.progress import duration_text, print_summary
 
 

@@ -3,8 +3,8 @@
 vbert evaluate-retrieval --tables tables/ --model runs/first/model --annotations captions.csv
 """
 
-from vbert.command_line import OK
 from vbert.distributed.evaluate_retrieval import RetrievalConfig, evaluate_retrieval
+from vbert.errors import OK
 from vbert.progress import duration_text, print_summary
 
 

@@ -3,8 +3,8 @@
 vbert evaluate-zero-shot --tables tables/ --model runs/first/model --clips youcook2-clips.csv
 """
 
-from vbert.command_line import OK
 from vbert.distributed.evaluate_zero_shot import ZeroShotConfig, evaluate_zero_shot
+from vbert.errors import OK
 from vbert.progress import duration_text, print_summary
 
 

@@ -3,8 +3,8 @@
 vbert featurize --corpus videos/ --tables tables/
 """
 
-from vbert.command_line import OK, SOME_FAILED
 from vbert.distributed.featurize import FeaturizeConfig, featurize
+from vbert.errors import OK, SOME_FAILED
 from vbert.progress import duration_text, print_summary
 
 FAILURES_SHOWN = 10

@@ -4,8 +4,8 @@ vbert finetune --task classification --tables tables/ --model runs/first/model \
     --annotations labels.csv --output runs/labels
 """
 
-from vbert.command_line import OK
 from vbert.distributed.finetune import FinetuneConfig, finetune
+from vbert.errors import OK
 from vbert.progress import duration_text, print_summary
 
 

@@ -3,8 +3,8 @@
 vbert fit-vocabulary --tables tables/
 """
 
-from vbert.command_line import OK
 from vbert.distributed.fit_vocabulary import FitConfig, fit
+from vbert.errors import OK
 from vbert.progress import duration_text, print_summary
 
 

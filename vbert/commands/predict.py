@@ -3,8 +3,8 @@
 vbert predict --tables tables/ --model runs/labels/model --annotations labels.csv --output answers/
 """
 
-from vbert.command_line import OK
 from vbert.distributed.predict import PredictConfig, predict
+from vbert.errors import OK
 from vbert.progress import duration_text, print_summary
 
 

@@ -3,8 +3,8 @@
 vbert pretrain --tables tables/ --vocabulary tables/vocabularies/0123456789abcdef --output runs/first
 """
 
-from vbert.command_line import OK
 from vbert.distributed.pretrain import PretrainConfig, pretrain
+from vbert.errors import OK
 from vbert.progress import duration_text, print_summary
 
 

@@ -3,8 +3,8 @@
 vbert report --tables tables/ --vocabulary tables/vocabularies/0123456789abcdef --run runs/first
 """
 
-from vbert.command_line import OK
 from vbert.distributed.report import ReportConfig, report
+from vbert.errors import OK
 from vbert.progress import duration_text, print_summary
 
 

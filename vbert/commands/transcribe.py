@@ -3,8 +3,8 @@
 vbert transcribe --tables tables/ --recognizer whisper:openai/whisper-small
 """
 
-from vbert.command_line import OK, SOME_FAILED
 from vbert.distributed.transcribe import TranscribeConfig, transcribe
+from vbert.errors import OK, SOME_FAILED
 from vbert.progress import duration_text, print_summary
 
 SHOWN_FAILURES = 5
