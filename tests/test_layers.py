@@ -59,18 +59,18 @@ def modules_used(path: Path) -> set[str]:
     return names & {module_name(other) for other in MODULES}
 
 
-def test_every_module_has_a_layer():
+def test_every_module_has_a_layer() -> None:
     assert {layer_of(module_name(path)) for path in MODULES} == set(LAYERS)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
-def test_imports_point_left(path: Path):
+def test_imports_point_left(path: Path) -> None:
     mine = layer_of(module_name(path))
     used = {layer_of(name) for name in modules_used(path)} - {mine}
     assert used <= set(LAYERS[: LAYERS.index(mine)])
 
 
-def test_no_modules_import_each_other_in_a_circle():
+def test_no_modules_import_each_other_in_a_circle() -> None:
     graph = {module_name(path): modules_used(path) - {module_name(path)} for path in MODULES}
     try:
         TopologicalSorter(graph).prepare()
@@ -79,13 +79,13 @@ def test_no_modules_import_each_other_in_a_circle():
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
-def test_only_distributed_imports_ray_and_only_tables_imports_delta(path: Path):
+def test_only_distributed_imports_ray_and_only_tables_imports_delta(path: Path) -> None:
     packages = {name.split(".")[0] for name in imported_names(path)}
     assert "ray" not in packages or layer_of(module_name(path)) == "distributed"
     assert "deltalake" not in packages or layer_of(module_name(path)) == "tables"
 
 
-def test_every_folder_says_what_it_is_for():
+def test_every_folder_says_what_it_is_for() -> None:
     for path in MODULES:
         if path.name == "__init__.py":
             text = ast.get_docstring(ast.parse(path.read_text())) or ""
@@ -93,7 +93,7 @@ def test_every_folder_says_what_it_is_for():
 
 
 @pytest.mark.seconds(10)  # a process that imports all jobs
-def test_jobs_leave_models_to_their_workers():
+def test_jobs_leave_models_to_their_workers() -> None:
     """Hugging Face's models, and what of torch comes with them, take longer to import than all the rest."""
     loaded = "{'transformers.modeling_utils', 'torch.distributed.fsdp', 'sympy'} & set(sys.modules)"
     imported = f"for name in {COMMANDS}: importlib.import_module(f'vbert.commands.{{name}}')"
@@ -102,7 +102,7 @@ def test_jobs_leave_models_to_their_workers():
     assert found.stdout == "set()\n"
 
 
-def test_batches_are_built_without_torch():
+def test_batches_are_built_without_torch() -> None:
     """By processes on every worker's node, whose first batch training waits for."""
     script = "import sys, vbert.distributed.shuffle_windows; print('torch' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -110,5 +110,5 @@ def test_batches_are_built_without_torch():
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
-def test_a_module_fits_in_one_sitting(path: Path):
+def test_a_module_fits_in_one_sitting(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 350

@@ -1,9 +1,9 @@
 """A limit for each test's time, so that the suite's cannot creep; its own time, and its slowest tests.
 
-A test may take 2 s on a middling machine, a slow one 30, and one that says so, `seconds(60)`, that much; twice
-as long has failed, since machines are noisy. What a machine makes of that is measured: a loop of ten million
-additions takes MIDDLING_SECONDS on a middling one. Where the machine is slower, or busy with the tests of the
-other process, the limits grow.
+A test may take 2 s on a middling machine, a slow one 30, and one that says so, `seconds(60)`, that much. It
+has failed after twice as long, since machines are noisy. What a machine makes of that is measured: a loop of
+ten million additions takes MIDDLING_SECONDS on a middling one. Where the machine is slower, or busy with the
+tests of the other process, the limits grow.
 """
 
 import os
@@ -56,9 +56,8 @@ class TimeBudget:
             limit = NOISE * allowed * self._slowness
             if seconds > limit:
                 pytest.fail(
-                    f"took {seconds:.1f} s, of {limit:.1f} s: {NOISE:.0f} times {allowed:.0f} s, and this machine "
-                    f"is {self._slowness:.1f} times slower than a middling one; make it faster, or mark it "
-                    "seconds(N)",
+                    f"took {seconds:.1f} s, of {limit:.1f} s: {NOISE:.0f} times {allowed:.0f} s, on a "
+                    f"machine {self._slowness:.1f} times slower than a middling one; mark it seconds(N)",
                     pytrace=False,
                 )
         return result
