@@ -38,7 +38,7 @@ soak: $(READY)  ## the long campaigns, by themselves: 30 deaths, 2,000 hostile i
 	$(BIN)/python benchmarks/scale.py
 
 docs: $(READY)  ## the documentation's site, in build/site
-	$(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 COLUMNS=100 $(BIN)/mkdocs build --quiet --strict
 
 wheel: $(READY)  ## the package, in dist
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .

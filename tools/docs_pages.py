@@ -1,15 +1,20 @@
 """What the documentation's pages do not say themselves: options as `--help` prints them, the reference.
 
-A hook of mkdocs (mkdocs.yml). `{{ options JOB }}` becomes its options, `{{ api }}` the reference by folder.
+A hook of mkdocs (mkdocs.yml). `{{ options JOB }}` becomes its options, `{{ api }}` the reference by folder,
+`{{ benchmarks }}` what BENCHMARKS.md says.
 """
 
 import ast
+import contextlib
+import io
 import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import tyro
+
+from vbert.command_line import COLOURS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "vbert"
@@ -32,21 +37,24 @@ API = {
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Fill a page in."""
     markdown = re.sub(r"\{\{ options (\w+) \}\}", lambda found: options_of(found[1]), markdown)
-    return markdown.replace("{{ api }}", reference())
+    return markdown.replace("{{ api }}", reference()).replace("{{ benchmarks }}", benchmarks())
 
 
-def on_page_content(html: str, **_: Any) -> str:
-    """BENCHMARKS.md, a part of a page here, names its pictures from the repository's root."""
-    return html.replace('src="docs/', 'src="')
+def benchmarks() -> str:
+    """BENCHMARKS.md as a part of a page: headings a level lower, pictures as they are named from there."""
+    text = (ROOT / "BENCHMARKS.md").read_text().replace("](docs/", "](")
+    return re.sub(r"^#", "##", text, flags=re.MULTILINE)
 
 
 def options_of(job: str) -> str:
-    """What `vbert JOB --help` prints, as text."""
-    main = import_module(f"vbert.commands.{job}").main
-    parser = tyro.extras.get_parser(get_type_hints(main)["config"], prog=f"vbert {job.replace('_', '-')}")
-    text = re.sub(r"\x1b\[[0-9;]*m", "", parser.format_help())
-    lines = [line.strip("│ ").rstrip() if line.startswith("│") else line for line in text.splitlines()]
-    return "```text\n" + "\n".join(line for line in lines if not re.match(r"[╭╰]─*[╮╯]?$", line)) + "\n```"
+    """What `vbert JOB --help` prints, as text, without its boxes."""
+    options = get_type_hints(import_module(f"vbert.commands.{job}").main)["config"]
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+        tyro.cli(options, args=["--help"], prog=f"vbert {job.replace('_', '-')}")
+    lines = [re.sub(r"^│ (.*?) *│$", r"\1", line) for line in COLOURS.sub("", said.getvalue()).splitlines()]
+    titles = [re.sub(r"^╭─ (.*?) ─*╮$", r"\1:", line) for line in lines if not line.startswith("╰")]
+    return "```text\n" + "\n".join(titles).strip() + "\n```"
 
 
 def reference() -> str:
