@@ -27,9 +27,10 @@ def write_corpus(folder: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.seconds(90)
 def test_the_jobs_in_a_row(run_job: Run, joined: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     corpus, tables = write_corpus(tmp_path / "corpus"), tmp_path / "tables"
-    featurize = ("featurize", "--corpus", corpus, "--tables", tables)
+    featurize = ("featurize", "--corpus", corpus, "--tables", tables, "--num-workers", 1)
 
     assert run_job(*featurize) == 1
     assert "v3.mp4: transcript: neither WebVTT, SRT nor json3" in capsys.readouterr().out

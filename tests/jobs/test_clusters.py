@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,9 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from tests.conftest import Run
-from tests.cooking_tables import cooking_tables
-from tests.job_process import Job, start_job
+from tests.job_process import Job, start_job, submit
 from tests.ray_nodes import WITH_DASHBOARD, cluster_of, workers_of
 from tests.table_rows import rows_of
-from tests.tiny import bert_folder
 from tests.videos import Video, write_video
 
 pytestmark = pytest.mark.slow
@@ -58,14 +55,16 @@ def undisturbed(corpus: Path, joined: None, run_job: Run) -> Path:
     return tables
 
 
-def test_with_gpus_the_cpus_of_all_nodes_decode_for_them(corpus: Path, undisturbed: Path, tmp_path: Path):
+@pytest.mark.seconds(60)
+def test_submitted_to_a_cluster_with_gpus_all_cpus_decode_for_them(
+    corpus: Path, undisturbed: Path, tmp_path: Path
+):
     """Two actors share a GPU, which is logical here: they run torch, whose sums end in other bits than those
     of a cluster without one."""
-    with cluster_of({"num_cpus": 2}, {"num_cpus": 2, "num_gpus": 1}) as cluster:
-        options = [*options_of(corpus, tmp_path), "--gpus-per-worker", "0.5"]
-        job = start_job("featurize", *options, folder=ROOT, address=cluster.address)
-        output = job.ended()
-    assert job.returncode == 1, output
+    options = [*options_of(corpus, tmp_path), "--gpus-per-worker", "0.5"]
+    with cluster_of({"num_cpus": 1}, {"num_cpus": 2, "num_gpus": 1}, head=WITH_DASHBOARD) as cluster:
+        said = submit(cluster, "featurize", *options, status=1)  # one video is broken
+    assert "not ok: " in said
     found, expected = rows_of(tmp_path), rows_of(undisturbed)
     vectors, expected_vectors = (
         np.concatenate([row.pop("features") for row in rows["features"]]) for rows in (found, expected)
@@ -74,38 +73,8 @@ def test_with_gpus_the_cpus_of_all_nodes_decode_for_them(corpus: Path, undisturb
     assert np.abs(vectors - expected_vectors).max() <= 2e-3 * expected_vectors.max()
 
 
-def test_jobs_are_submitted_to_a_cluster(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """`ray job submit` with a working directory: featurize; pretrain on documents at hand."""
-    tables, model = tmp_path / "tables", tmp_path / "run"
-    vocabulary = cooking_tables(str(tmp_path / "cooking"), num_videos=20)
-    documents = ["--tables", tmp_path / "cooking"]
-    bert = bert_folder(tmp_path / "bert")
-    # On a cluster's nodes `python` is the environment's that has vbert.
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    with cluster_of({"num_cpus": 1}, {"num_cpus": 1}, head=WITH_DASHBOARD) as cluster:
-        address = f"http://{cluster.webui_url}"
-
-        def submit(job: str, *options: object, status: int = 0) -> str:
-            command = ["ray", "job", "submit", "--address", address, "--working-dir", str(ROOT)]
-            return run([*command, "--", "python", f"jobs/{job}.py", *map(str, options)], status=status)
-
-        said = submit("featurize", *options_of(corpus, tables), status=1)  # one is broken
-        assert "not ok: " in said
-        sizes = ["--num-steps", 2, "--data-streams", 2, "--rows-per-step", 4]
-        inputs = [*documents, "--vocabulary", vocabulary, "--model.bert", bert, "--sequences.row-length", 64]
-        said = submit("pretrain", *inputs, *sizes, "--output", model)
-    assert "pretrain: 2 steps" in said
-    assert (model / "model" / "model.safetensors").exists()
-
-
-def run(command: list[str], *, status: int) -> str:
-    """What a command says. `ray job submit` ends with 1 whatever the job's own status was but 0."""
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert ended.returncode == status, ended.stdout + ended.stderr
-    return ended.stdout
-
-
 @pytest.mark.timeout(3600)
+@pytest.mark.seconds(120)  # a cluster, and as many jobs as it takes
 def test_machines_actors_workers_and_drivers_that_die_at_random(
     corpus: Path, undisturbed: Path, tmp_path: Path
 ):
@@ -156,6 +125,7 @@ def assert_nothing_twice(tables: Path, expected: dict[str, list[dict[str, Any]]]
         assert set(keys) <= {(row["video_id"], row["segment_index"]) for row in expected["features"]}
 
 
+@pytest.mark.seconds(60)
 def test_two_jobs_at_once_on_the_same_tables(
     corpus: Path, undisturbed: Path, tmp_path: Path, ray_cluster: str, run_job: Run
 ):

@@ -32,7 +32,7 @@ def featurize(corpus: Path, tmp_path: Path, joined: None, run_job: Run) -> Run:
     """The job with some more options: its exit status."""
     options = ["--corpus", corpus, "--tables", tmp_path / "tables"]
     # 3 s segments: two clips of 1.5 s in each, so that every video has several.
-    options += ["--segment-seconds", 3, "--commit-seconds", 0]
+    options += ["--segment-seconds", 3, "--commit-seconds", 0, "--num-workers", 1]
 
     def run(*more: object) -> int:
         return run_job("featurize", *options, *more)
@@ -48,6 +48,7 @@ def by_name(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {Path(row["uri"]).stem: row for row in rows}
 
 
+@pytest.mark.seconds(90)  # six times workers start
 def test_the_job_keeps_up_with_its_corpus(
     featurize: Run, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -107,6 +108,7 @@ def test_the_job_keeps_up_with_its_corpus(
         assert len(new[name]) == 2 * len(old[name])
 
 
+@pytest.mark.seconds(60)
 def test_every_real_video_is_featurized_and_the_broken_one_has_its_reason(
     real_videos: Path, tmp_path: Path, joined: None, run_job: Run
 ):

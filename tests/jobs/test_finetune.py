@@ -107,6 +107,7 @@ def losses(output: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in line.items() if k in kept} for line in read_metrics(str(output))]
 
 
+@pytest.mark.seconds(60)
 def test_a_run_learns_and_its_model_answers(
     corpus: Path, undisturbed: tuple[Path, str], run_job: Run, tmp_path: Path
 ):
@@ -132,8 +133,6 @@ def test_a_run_learns_and_its_model_answers(
 
     every = ask(window_seconds=6.0)
     assert (every.num_answers, every.num_known, every.comparison.scores) == (3 * NUM_VIDEOS, 0, {})
-    whole = ask()
-    assert whole.num_answers == NUM_VIDEOS
     model = corpus / "model"
     with pytest.raises(UserError, match="a pretrained model and not a fine-tuned one"):
         ask()
@@ -152,6 +151,7 @@ def test_two_workers_of_ray_have_the_losses_of_one(
         assert left == pytest.approx(right, rel=1e-4)
 
 
+@pytest.mark.seconds(90)
 def test_texts_find_their_videos_in_two_stages(corpus: Path, tune_here: Run, tmp_path: Path):
     assert tune_here(tmp_path / "near", task="retrieval") == 0
     glove = tmp_path / "glove.txt"

@@ -21,7 +21,7 @@ def test_a_job_on_a_disk_that_fills_up_ends_with_one_line(
     filler = small_disk / "filler"
     filler.write_bytes(bytes(750_000))
     places = ("--corpus", tmp_path / "v*.mp4", "--tables", small_disk / "tables")
-    command = ("featurize", *places, "--commit-seconds", 0, "--segment-seconds", 3)
+    command = ("featurize", *places, "--commit-seconds", 0, "--segment-seconds", 3, "--num-workers", 1)
     assert run_job(*command) == 2
     said = capfd.readouterr().err
     line = said.splitlines()[-1]

@@ -19,6 +19,7 @@ from vbert.text.speech import recognizer_id
 
 
 @pytest.mark.slow
+@pytest.mark.seconds(90)
 def test_speech_becomes_the_sentences_of_documents(
     real_videos: Path, joined: None, tmp_path: Path, run_job: Run
 ):
@@ -32,7 +33,7 @@ def test_speech_becomes_the_sentences_of_documents(
     def run(job: str, *arguments: object) -> int:
         return run_job(job, "--tables", tables, *arguments)
 
-    assert run("featurize", "--corpus", str(corpus), "--frames-per-clip", "1") == 0
+    assert run("featurize", "--corpus", str(corpus), "--frames-per-clip", "1", "--num-workers", 1) == 0
     assert run("fit_vocabulary", "--branching", "3", "--depth", "1") == 0
     (vocabulary,) = (tmp_path / "tables" / "vocabularies").iterdir()
     unheard = DocumentsConfig(tables=tables, vocabulary=str(vocabulary))
@@ -61,7 +62,7 @@ def test_speech_becomes_the_sentences_of_documents(
     assert (sentences()["mute"], sentences()["written"]) == ([], ["As written."])
 
     (corpus / "nasa.mp4").write_bytes((corpus / "nasa.mp4").read_bytes() + b"\0")  # another version of it
-    assert run("featurize", "--corpus", str(corpus), "--frames-per-clip", "1") == 0
+    assert run("featurize", "--corpus", str(corpus), "--frames-per-clip", "1", "--num-workers", 1) == 0
     changed = transcribe(config)
     assert (changed.num_spoken, changed.num_unchanged) == (1, 1)
     rows = table.read(columns=["video_id"], partition=recognizer_id("pocketsphinx"))
