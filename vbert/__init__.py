@@ -9,42 +9,25 @@ What a notebook needs is here; each name is imported when it is first asked for:
     print(VideoPipeline("runs/captions/model")("talk.mp4"))
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
-    from vbert.distributed.featurize import FeaturizeConfig, featurize
-    from vbert.model.configuration_videobert import VideoBertConfig
-    from vbert.model.modeling_videobert import VideoBertForPreTraining
-    from vbert.tables.reading import read_documents
-    from vbert.tasks.pipeline import VideoPipeline
+    from vbert.distributed.featurize import FeaturizeConfig as FeaturizeConfig
+    from vbert.distributed.featurize import featurize as featurize
+    from vbert.model.configuration_videobert import VideoBertConfig as VideoBertConfig
+    from vbert.model.modeling_videobert import VideoBertForPreTraining as VideoBertForPreTraining
+    from vbert.tables.reading import read_documents as read_documents
+    from vbert.tasks.pipeline import VideoPipeline as VideoPipeline
 
-__all__ = [
-    "FeaturizeConfig",
-    "VideoBertConfig",
-    "VideoBertForPreTraining",
-    "VideoPipeline",
-    "featurize",
-    "read_documents",
-]
-
-_HOMES = {
-    "FeaturizeConfig": "vbert.distributed.featurize",
-    "VideoBertConfig": "vbert.model.configuration_videobert",
-    "VideoBertForPreTraining": "vbert.model.modeling_videobert",
-    "VideoPipeline": "vbert.tasks.pipeline",
-    "featurize": "vbert.distributed.featurize",
-    "read_documents": "vbert.tables.reading",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import one of `__all__` (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'vbert' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    """What completion offers."""
-    return __all__
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "distributed.featurize": ["FeaturizeConfig", "featurize"],
+        "model.configuration_videobert": ["VideoBertConfig"],
+        "model.modeling_videobert": ["VideoBertForPreTraining"],
+        "tables.reading": ["read_documents"],
+        "tasks.pipeline": ["VideoPipeline"],
+    },
+)
