@@ -46,6 +46,18 @@ def test_ranks_count_ties_against_us():
     assert ranks(scores, np.array([2, 0, 0])).tolist() == [2, 3, 1]
 
 
+def test_a_score_that_is_no_number_is_the_worst():
+    nan = float("nan")
+    scores = np.array([[nan, nan, nan], [nan, 0.2, -9.0], [0.5, nan, 0.6], [-np.inf, nan, 0.0]])
+    assert ranks(scores, np.array([0, 0, 0, 0])).tolist() == [3, 3, 2, 2]
+    assert ranks(scores, np.array([2, 2, 2, 2])).tolist() == [3, 2, 1, 1]
+    truth = np.array([True, False, False, False])
+    # Four examples: the true one is NaN, and last, or shares the last place with another.
+    assert average_precision(np.array([nan, 0.1, 0.2, 0.3]), truth) == pytest.approx(1 / 4)
+    assert average_precision(np.array([nan, nan, 0.2, 0.3]), truth) == pytest.approx(1 / 4)
+    assert average_precision(np.array([0.1, nan, nan, nan]), truth) == 1.0
+
+
 def test_shares_in_all_and_by_kind():
     found = shares_by_kind([True, False, True, True], ["color", "color", None, "object"])
     assert found == {"accuracy": 0.75, "accuracy/color": 0.5, "accuracy/object": 1.0}

@@ -6,9 +6,16 @@ from collections.abc import Sequence
 import numpy as np
 
 
+def nan_last(scores: np.ndarray) -> np.ndarray:
+    """Float64 scores in which what is no number is worse than every number: a model that has diverged is
+    right in nothing."""
+    return np.where(np.isnan(scores), np.finfo(np.float64).min, scores)
+
+
 def ranks(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Place of the true answer, 1 the best, int64 [n], of scores [n, num_answers]; those of equal score count
-    as before it."""
+    as before it, and NaN is last."""
+    scores = nan_last(scores)
     own = np.take_along_axis(scores, truth[:, None], axis=1)
     better_or_equal: np.ndarray = (scores >= own).sum(axis=1)
     return better_or_equal
@@ -21,9 +28,10 @@ def top_k(places: np.ndarray, k: int) -> float:
 
 def average_precision(scores: np.ndarray, is_true: np.ndarray) -> float:
     """Of one label over examples [n]: the mean of the precisions at the places of the true ones, best score
-    first; equal scores share a place. NaN where none is true."""
+    first; equal scores share a place, and NaN is last. NaN where none is true."""
     if not is_true.any():
         return float("nan")
+    scores = nan_last(scores)
     order = np.argsort(-scores, kind="stable")
     sorted_scores, hits = scores[order], np.cumsum(is_true[order])
     last = np.append(np.flatnonzero(np.diff(sorted_scores)), len(scores) - 1)  # of each run of equal scores
