@@ -7,9 +7,8 @@ import numpy as np
 
 
 def nan_last(scores: np.ndarray) -> np.ndarray:
-    """Float64 scores in which what is no number is worse than every number: a model that has diverged is
-    right in nothing."""
-    return np.where(np.isnan(scores), np.finfo(np.float64).min, scores)
+    """Scores in which what is no number is as bad as can be: a model that has diverged is right in nothing."""
+    return np.where(np.isnan(scores), -np.inf, scores)
 
 
 def ranks(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -34,7 +33,8 @@ def average_precision(scores: np.ndarray, is_true: np.ndarray) -> float:
     scores = nan_last(scores)
     order = np.argsort(-scores, kind="stable")
     sorted_scores, hits = scores[order], np.cumsum(is_true[order])
-    last = np.append(np.flatnonzero(np.diff(sorted_scores)), len(scores) - 1)  # of each run of equal scores
+    # Of each run of equal scores.
+    last = np.append(np.flatnonzero(sorted_scores[1:] != sorted_scores[:-1]), len(scores) - 1)
     precisions = hits[last] / (last + 1)
     gained = np.diff(hits[last], prepend=0)
     return float((precisions * gained).sum() / hits[-1])
