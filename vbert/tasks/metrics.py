@@ -7,7 +7,7 @@ import numpy as np
 
 
 def nan_last(scores: np.ndarray) -> np.ndarray:
-    """Scores in which what is no number is as bad as can be: a model that has diverged is right in nothing."""
+    """Scores in which what is no number is the worst there is: a diverged model is right in nothing."""
     return np.where(np.isnan(scores), -np.inf, scores)
 
 
