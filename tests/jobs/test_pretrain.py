@@ -203,7 +203,7 @@ def test_a_run_that_loses_a_node_and_its_driver_has_the_losses_of_one_that_loses
     and the same command, now submitted, goes on with one. No sequence is lost, none comes twice; all of it in
     a bucket."""
     # Ray's own are 60: it tries for so long to place three before it hears that the node is gone.
-    monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "20")
+    monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "30")
     output = f"{bucket}/runs/first"
 
     # Workers ask for half a CPU, and what builds their batches for none: a node has room for two.
