@@ -11,10 +11,6 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from ray.cluster_utils import Cluster
 
 JOBS = Path(__file__).parents[1] / "jobs"
 LOGS = Path(tempfile.mkdtemp(prefix="vbert-jobs-"))
@@ -90,27 +86,3 @@ def finish(job: Job) -> str:
     output = job.ended()
     assert job.returncode == 0, output
     return output
-
-
-def submit(
-    cluster: "Cluster",
-    name: str,
-    *options: str,
-    status: int = 0,
-    workers_environment: Mapping[str, str] | None = None,
-) -> str:
-    """What a job says that `ray job submit` runs on a cluster, with this folder as its working directory.
-
-    `ray job submit` ends with 1 whatever the job's own status was but 0.
-    """
-    command = ["ray", "job", "submit", "--address", f"http://{cluster.webui_url}"]
-    if workers_environment:
-        command += ["--runtime-env-json", json.dumps({"env_vars": dict(workers_environment)})]
-    command += ["--working-dir", str(JOBS.parent), "--", "python", f"jobs/{name}.py", *options]
-    # On a cluster's nodes `python` is the environment's that has vbert.
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        command, env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=600, check=False
-    )
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stdout

@@ -6,7 +6,6 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
-import ray
 from ray.cluster_utils import Cluster
 
 # Each head takes ports of its own: several clusters are up at once.
@@ -21,8 +20,6 @@ WITH_DASHBOARD: Mapping[str, Any] = {**QUIET, "include_dashboard": True}
 @contextmanager
 def cluster_of(*nodes: Mapping[str, Any], head: Mapping[str, Any] = QUIET) -> Iterator[Cluster]:
     """A cluster whose head does no work, and nodes with these resources; all logical."""
-    if head["include_dashboard"]:
-        ray.shutdown()  # or Ray asks the cluster that this process is of for the dashboard's place
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **head})
     try:
         for resources in nodes:

@@ -14,9 +14,9 @@ from ray.cluster_utils import Cluster
 
 from tests.conftest import Run
 from tests.cooking_tables import cooking_tables
-from tests.job_process import Job, start_job, submit
+from tests.job_process import Job, finish, start_job
 from tests.object_store import ObjectStore
-from tests.ray_nodes import WITH_DASHBOARD, cluster_of, workers_of
+from tests.ray_nodes import cluster_of, workers_of
 from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_folder
 from tests.training_here import train_here
 from vbert.distributed.evaluate_zero_shot import ZeroShotConfig, evaluate_zero_shot
@@ -40,16 +40,12 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"tables": str(root / "tables"), "vocabulary": vocabulary, "bert": bert_folder(root / "bert")}
 
 
-def options_of(corpus: dict[str, str], output: Path | str, *, absolute: bool = False) -> list[str]:
-    """A run of 24 steps; its paths relative to the corpus, unless they are to be absolute."""
+def options_of(corpus: dict[str, str], output: Path | str) -> list[str]:
+    """A run of 24 steps; its paths relative to the corpus."""
     root = Path(corpus["tables"]).parent
-    tables, vocabulary, bert = (
-        place if absolute else os.path.relpath(place, root)
-        for place in (corpus["tables"], corpus["vocabulary"], corpus["bert"])
-    )
     return [
-        *("--tables", tables, "--vocabulary", vocabulary, "--model.bert", bert),
-        *("--output", str(output), "--num-steps", str(NUM_STEPS)),
+        *("--tables", "tables", "--vocabulary", os.path.relpath(corpus["vocabulary"], root)),
+        *("--model.bert", "bert", "--output", str(output), "--num-steps", str(NUM_STEPS)),
         *("--data-streams", "4", "--rows-per-step", "8", "--sequences.row-length", "64"),
         *("--log-every", "1", "--checkpoint-every", "5", "--validation-share", "0.2"),
     ]
@@ -200,22 +196,24 @@ def test_a_run_that_loses_a_node_and_its_driver_has_the_losses_of_one_that_loses
     monkeypatch: pytest.MonkeyPatch,
 ):
     """Three workers on two nodes, of which one dies with what runs there: two go on. Their driver is killed,
-    and the same command, now submitted, goes on with one. No sequence is lost, none comes twice; all of it in
-    a bucket."""
+    and the same command goes on with one. No sequence is lost, none comes twice; all of it in a bucket."""
     # Ray's own are 60: it tries for so long to place three before it hears that the node is gone.
     monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "30")
     output = f"{bucket}/runs/first"
 
-    # Workers ask for half a CPU, and what builds their batches for none: a node has room for two.
-    with cluster_of({"num_cpus": 1}, {"num_cpus": 1}, head=WITH_DASHBOARD) as cluster:
-        job = start_job(
+    def start(cluster: Cluster, *options: str) -> Job:
+        return start_job(
             "pretrain",
             *options_of(corpus, output),
-            *("--num-workers", "3", "--min-workers", "1"),
+            *options,
             folder=Path(corpus["tables"]).parent,
             address=cluster.address,
             workers_environment=store.environment,
         )
+
+    # Workers ask for half a CPU, and what builds their batches for none: a node has room for two.
+    with cluster_of({"num_cpus": 1}, {"num_cpus": 1}) as cluster:
+        job = start(cluster, "--num-workers", "3", "--min-workers", "1")
         wait_for_step(output, 8, job)
         before = {process.pid for process in training_workers(cluster)}
         cluster.remove_node(cluster.list_all_nodes()[-1], allow_graceful=False)
@@ -224,9 +222,7 @@ def test_a_run_that_loses_a_node_and_its_driver_has_the_losses_of_one_that_loses
         after = {process.pid for process in training_workers(cluster)} - before
         os.killpg(job.pid, signal.SIGKILL)
         job.ended()
-        submitted = [*options_of(corpus, output, absolute=True), "--num-workers", "1"]
-        said = submit(cluster, "pretrain", *submitted, workers_environment=store.environment)
-    assert f"pretrain: {NUM_STEPS} steps" in said
+        finish(start(cluster, "--num-workers", "1"))
     assert (len(before), len(after)) == (3, 2)
     assert_same(losses(output), undisturbed.lines, tolerance=1e-4)
     assert load_pretrained(f"{output}/model").progress["step"] == NUM_STEPS
