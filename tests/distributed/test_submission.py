@@ -1,7 +1,7 @@
 """Jobs as users submit them to a cluster of several nodes.
 
-It stands in this folder to run while this process is connected to no other cluster: Ray would ask that for the
-dashboard's address.
+It stands in this folder to run while this process is connected to no other cluster: Ray would ask that one
+for the dashboard's address.
 """
 
 import os
