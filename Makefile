@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Tests run in as many processes as there are CPUs, four at most: all that use Ray in one of them.
-PROCESSES := -n auto --maxprocesses 4
+PROCESSES := -n logical --maxprocesses 4
 
 .PHONY: help install demo tasks ablations test soak lint check audit docs wheel format lock
 
