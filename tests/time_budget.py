@@ -1,9 +1,9 @@
 """A limit for each test's time, so that the suite's cannot creep; its own time, and its slowest tests.
 
 A test may take 2 s on a middling machine, a slow one 30, and one that says so, `seconds(60)`, that much. It
-has failed after three times as long, since machines are noisy. What a machine makes of that is measured: a loop of
-ten million additions takes MIDDLING_SECONDS on a middling one. Where the machine is slower, or busy with the
-tests of the other process, the limits grow.
+has failed after three times as long, since machines are noisy. What a machine makes of that is measured: a
+loop of ten million additions takes MIDDLING_SECONDS on a middling one. Where the machine is slower, or busy
+with the tests of the other process, the limits grow.
 """
 
 import os
