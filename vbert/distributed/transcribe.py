@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
+from tyro.conf import OmitArgPrefixes
 
 from vbert.distributed.cluster import RewriteOnWorkers, connect, file_of, model_actors, rows_to_commit
 from vbert.errors import UserError, VideoError, require_at_least
@@ -17,6 +18,8 @@ from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.schemas import TRANSCRIPTS, VIDEOS, short_hash
 from vbert.text.speech import make_recognizer, recognize, recognizer_id
+from vbert.video.decode_child import DecodeLimits
+from vbert.video.isolation import worker_process
 
 VIDEOS_PER_FILE = 8  # of five minutes: a file every few minutes and worker, where speech takes real time
 LEDGER_COLUMNS = ["video_id", "uri", "fingerprint", "transcript_uri", "status"]
@@ -49,6 +52,7 @@ class TranscribeConfig:
     """Also videos that have a transcript."""
     num_workers: int | None = None
     """Recognising actors; default: one a GPU of the cluster, or one a CPU."""
+    limits: OmitArgPrefixes[DecodeLimits] = field(default_factory=DecodeLimits)
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "num_workers")
@@ -124,7 +128,11 @@ def _transcribed(pending: pa.Table, config: TranscribeConfig) -> Iterator[list[d
     wants_gpu = config.recognizer.startswith("whisper")
     heard = ray.data.from_arrow(parts).map_batches(
         Transcribe,
-        fn_constructor_kwargs={"tables": config.tables, "recognizer": config.recognizer},
+        fn_constructor_kwargs={
+            "tables": config.tables,
+            "recognizer": config.recognizer,
+            "limits": config.limits,
+        },
         batch_format="pyarrow",
         batch_size=None,
         **model_actors(config.num_workers, at_most=len(parts), cpus_a_model=1, wants_gpu=wants_gpu),
@@ -135,7 +143,8 @@ def _transcribed(pending: pa.Table, config: TranscribeConfig) -> Iterator[list[d
 class Transcribe:
     """An actor: rows of the ledger in, one file of their transcripts written, its row of FILES out."""
 
-    def __init__(self, *, tables: str, recognizer: str) -> None:
+    def __init__(self, *, tables: str, recognizer: str, limits: DecodeLimits) -> None:
+        self.process = worker_process(limits)
         self.identity = recognizer_id(recognizer)
         self.recognizer = make_recognizer(recognizer)
         self.table = Table(tables, TRANSCRIPTS)
@@ -163,7 +172,7 @@ class Transcribe:
             "reason": None,
         }
         try:
-            sentences = recognize(video["uri"], self.recognizer)
+            sentences = recognize(self.process.sound_windows(video["uri"]), self.recognizer)
         except VideoError as error:
             # No sound is nothing wrong: a silent film.
             status = "silent" if error.reason == "no audio stream" else "failed"

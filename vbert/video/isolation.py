@@ -1,4 +1,4 @@
-"""Decode and probe in a child process: what a hostile file does to a decoder, it does to the child alone.
+"""Open videos in a child process: what a hostile file does to a decoder, it does to the child alone.
 
 The child starts with the first request, stays for the next ones, and is replaced when it dies.
 """
@@ -6,18 +6,22 @@ The child starts with the first request, stays for the next ones, and is replace
 import functools
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from vbert.errors import UserError, VideoError
+from vbert.video.audio import Window
 from vbert.video.child_process import Child, ChildLost
 from vbert.video.decode import Decoder
-from vbert.video.decode_child import DecodeLimits
+from vbert.video.decode_child import PIECES, DecodeLimits, Done
 from vbert.video.frame_grid import Clip, ClipSpec
 from vbert.video.media import Segment, VideoProbe
 
 
 class DecoderProcess:
-    """A child process that decodes and probes, one request at a time. It ends with this object or process."""
+    """A child process that opens videos, one request at a time. It ends with this object or process.
+
+    What is asked of it raises VideoError(stage, reason), too, when the child dies or comes to its limits.
+    """
 
     def __init__(self, limits: DecodeLimits) -> None:
         self._limits = limits
@@ -37,25 +41,17 @@ class DecoderProcess:
         decoder: Decoder = "pyav",
         skip_loop_filter: bool = False,
     ) -> Iterator[Clip]:
-        """What `decode.decode_clips` gives, with its errors, from the child.
+        """What `decode.decode_clips` gives, with its errors, from the child; the limit is for all of them."""
+        return self._stream("clips", uri, segment, spec, decoder, skip_loop_filter)
 
-        Raises VideoError("decode", reason), too, when the child dies or comes to its limits.
-        """
-        is_over = False
-        try:
-            self._ask("decode", (uri, segment, spec, decoder, skip_loop_filter))
-            deadline = self._deadline(time.monotonic())
-            while isinstance(answer := self._answer(deadline), Clip):
-                yield answer
-            is_over = True
-        except ChildLost as lost:
-            raise VideoError("decode", str(lost)) from lost
-        finally:
-            if not is_over:  # or its next words would be taken for the next segment's
-                self.close()
-        if isinstance(answer, Exception):
-            self._raise(answer)
-        self._child_cpu_seconds += answer
+    def sound_windows(self, uri: str) -> Iterator[Window]:
+        """What `audio.sound_windows` gives, with its errors, from the child; the limit is for each."""
+        return self._stream("sound", uri)
+
+    def thumbnails(self, uri: str, times: Sequence[float], *, width: int) -> list[bytes | None]:
+        """What `thumbnails.thumbnails` gives, with its errors, from the child."""
+        (found,) = self._stream("thumbnails", uri, list(times), width)
+        return list(found)
 
     def probe(self, uris: Sequence[str]) -> list[VideoProbe | VideoError]:
         """`media.probe_video` of each, many at a time.
@@ -77,6 +73,26 @@ class DecoderProcess:
         if self._child is not None:
             self._child.end()
             self._child = None
+
+    def _stream(self, name: str, *request: Any) -> Iterator[Any]:
+        """The pieces of an answer as they come."""
+        is_over = False
+        try:
+            self._ask(name, request)
+            deadline = self._deadline(time.monotonic())
+            while not isinstance(answer := self._answer(deadline), Done | Exception):
+                yield answer
+                if name == "sound":  # whoever listens takes its time
+                    deadline = self._deadline(time.monotonic())
+            is_over = True
+        except ChildLost as lost:
+            raise VideoError(PIECES[name].stage, str(lost)) from lost
+        finally:
+            if not is_over:  # or its next words would be taken for the next segment's
+                self.close()
+        if isinstance(answer, Exception):
+            self._raise(answer)
+        self._child_cpu_seconds += answer.cpu_seconds
 
     def _probe_together(
         self, uris: Mapping[int, str]
@@ -130,7 +146,7 @@ class DecoderProcess:
     def _deadline(self, since: float) -> float:
         return since + self._limits.max_decode_seconds
 
-    def _raise(self, error: Exception) -> None:
+    def _raise(self, error: Exception) -> NoReturn:
         if isinstance(error, VideoError) and error.reason == self._limits.too_large:
             self.close()  # its memory is in pieces
         raise error
