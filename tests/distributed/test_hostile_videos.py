@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.distributed.test_attempts import Paper
 from tests.hostile_modules import write_hostile_modules
 from tests.videos import Video, write_video
 from vbert.distributed.report import frames_in_child
@@ -31,6 +32,7 @@ REASONS = {
 def uris(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """A silent video of 2 s under the names of bad ones, and last a good one; their children find the store
     that misbehaves."""
+    monkeypatch.setattr("vbert.distributed.attempts.ClusterNotes", Paper)
     monkeypatch.syspath_prepend(str(write_hostile_modules(tmp_path / "modules")))
     video = write_video(tmp_path / "good.mp4", Video(num_frames=20, fps=Fraction(10)))
     for name in REASONS:

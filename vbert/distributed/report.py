@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import ray
 from tyro.conf import OmitArgPrefixes
 
+from vbert.distributed.attempts import Attempts, retries_of, task_retries
 from vbert.distributed.cluster import connect, rows_as_they_come
 from vbert.documents.sequences import random_generator
 from vbert.errors import UserError, VideoError, require_at_least
@@ -218,7 +219,11 @@ def decode_frames(
     if not tables:
         return images, numbers
     decoded = ray.data.from_arrow(tables).map_batches(
-        decode, fn_kwargs={"limits": limits}, batch_format="pyarrow", batch_size=None
+        decode,
+        fn_kwargs={"limits": limits},
+        batch_format="pyarrow",
+        batch_size=None,
+        **task_retries(retries_of(1)),
     )
     found = []
     for block in rows_as_they_come(decoded):
@@ -235,8 +240,10 @@ def frames_in_child(videos: pa.Table, *, limits: DecodeLimits) -> pa.Table:
     """Rows of video_id, uri, times -> a row a frame that there is."""
     schema = pa.schema([("video_id", pa.string()), ("seconds", pa.float64()), ("jpeg", pa.binary())])
     found = []
+    attempts = Attempts("decode", videos["video_id"][0].as_py())
     for row in videos.to_pylist():
         try:
+            attempts.begin(row["video_id"])
             middles = [seconds + 0.5 for seconds in row["times"]]
             pictures = worker_process(limits).thumbnails(row["uri"], middles, width=WIDTH)
         except VideoError:
@@ -245,6 +252,7 @@ def frames_in_child(videos: pa.Table, *, limits: DecodeLimits) -> pa.Table:
         found += [
             {"video_id": row["video_id"], "seconds": seconds, "jpeg": jpeg} for seconds, jpeg in pairs if jpeg
         ]
+    attempts.end()
     return pa.Table.from_pylist(found, schema=schema)
 
 

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import ray
 from tyro.conf import OmitArgPrefixes
 
+from vbert.distributed.attempts import Attempts, retries_of
 from vbert.distributed.cluster import RewriteOnWorkers, connect, file_of, model_actors, rows_to_commit
 from vbert.errors import UserError, VideoError, require_at_least
 from vbert.progress import Progress
@@ -135,7 +136,13 @@ def _transcribed(pending: pa.Table, config: TranscribeConfig) -> Iterator[list[d
         },
         batch_format="pyarrow",
         batch_size=None,
-        **model_actors(config.num_workers, at_most=len(parts), cpus_a_model=1, wants_gpu=wants_gpu),
+        **model_actors(
+            config.num_workers,
+            at_most=len(parts),
+            cpus_a_model=1,
+            wants_gpu=wants_gpu,
+            retries=retries_of(VIDEOS_PER_FILE),
+        ),
     )
     return rows_to_commit(heard, Progress("transcribe", total=pending.num_rows, unit="videos"))
 
@@ -151,7 +158,9 @@ class Transcribe:
 
     def __call__(self, videos: pa.Table) -> pa.Table:
         """Rows of LEDGER_COLUMNS -> one row of FILES."""
-        rows = [self._row(video) for video in videos.to_pylist()]
+        attempts = Attempts("audio", videos["video_id"][0].as_py())
+        rows = [self._row(video, attempts) for video in videos.to_pylist()]
+        attempts.end()
         file = self.table.write_file(pa.Table.from_pylist(rows, schema=TRANSCRIPTS.schema))
         failed = [f"{row['uri']}: {row['reason']}" for row in rows if row["status"] == "failed"]
         facts = {
@@ -162,7 +171,7 @@ class Transcribe:
         }
         return pa.Table.from_pylist([asdict(file) | facts], schema=FILES)
 
-    def _row(self, video: Mapping[str, Any]) -> dict[str, Any]:
+    def _row(self, video: Mapping[str, Any], attempts: Attempts) -> dict[str, Any]:
         """A row of TRANSCRIPTS, whatever the sound is like."""
         row = {
             "video_id": video["video_id"],
@@ -172,6 +181,7 @@ class Transcribe:
             "reason": None,
         }
         try:
+            attempts.begin(video["video_id"])
             sentences = recognize(self.process.sound_windows(video["uri"]), self.recognizer)
         except VideoError as error:
             # No sound is nothing wrong: a silent film.
