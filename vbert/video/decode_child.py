@@ -18,12 +18,14 @@ from typing import Any, NamedTuple
 from vbert.errors import UserError, VideoError
 from vbert.video.audio import sound_windows
 from vbert.video.child_process import receive, send, to_parent
+from vbert.video.confinement import confine, renounce_privileges
 from vbert.video.decode import Decoder, decode_clips
 from vbert.video.frame_grid import Clip, ClipSpec
 from vbert.video.media import Segment, probe_video
 
 # Opening a file in a bucket is waiting: 16 headers at a time keep one core busy at 50 ms a round trip.
 PROBES_AT_ONCE = 16
+LOCAL = "local"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,10 +61,15 @@ class DecodeLimits:
 
 
 def serve() -> None:
-    """Answer requests until there are no more. The process's arguments: a socket's descriptor, the limits."""
-    seconds, gigabytes = map(float, sys.argv[2:])
+    """Answer requests until there are no more. The process's arguments: a socket's descriptor, the limits,
+    and LOCAL if all files will be local."""
+    seconds, gigabytes = map(float, sys.argv[2:4])
     limits = DecodeLimits(max_decode_seconds=seconds, max_decode_gigabytes=gigabytes)
     with to_parent() as connection, suppress(EOFError, ConnectionError):
+        if LOCAL in sys.argv[4:]:
+            confine()
+        else:
+            renounce_privileges()
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (limits.max_bytes, hard))
         while True:
