@@ -25,11 +25,12 @@ from ray.cluster_utils import Cluster
 
 from vbert.distributed import featurize as ray_featurize
 from vbert.distributed.backbone import Prepared
-from vbert.distributed.featurize import FeaturizeConfig, FeaturizeSegments, featurize
+from vbert.distributed.featurize import FeaturizeConfig, featurize
+from vbert.distributed.featurize_worker import FeaturizeSegments
 from vbert.distributed.prometheus import WorkerMetrics
 from vbert.features.featurizer_config import FeaturizerConfig
 from vbert.features.planning import SEGMENTS
-from vbert.features.segment_rows import Effort, feature_table
+from vbert.features.segment_rows import Begin, Effort, feature_table
 from vbert.tables.delta import Table
 from vbert.tables.schemas import FEATURES
 from vbert.video.decode_child import DecodeLimits
@@ -46,7 +47,7 @@ def main() -> None:
     parser.add_argument("--segments-per-node", type=int, default=32)
     parser.add_argument("--segment-seconds", type=float, default=2.5, help="what a segment takes")
     options = parser.parse_args()
-    ray_featurize.FeaturizeSegments = sleeping_for(options.segment_seconds)  # type: ignore[misc]
+    vars(ray_featurize)["FeaturizeSegments"] = sleeping_for(options.segment_seconds)
     ideal_seconds = options.segments_per_node * options.segment_seconds
     print(f"{options.segments_per_node} segments a node, {options.segment_seconds} s each: {ideal_seconds} s")
     print("| nodes | segments | seconds | efficiency |")
@@ -67,7 +68,7 @@ def sleeping_for(seconds: float) -> type[FeaturizeSegments]:
             self.metrics = WorkerMetrics()
             self.features = Table(tables, FEATURES)
 
-        def work(self, batch: pa.Table, effort: Effort) -> tuple[pa.Table, pa.Table]:
+        def work(self, batch: pa.Table, effort: Effort, begin: Begin) -> tuple[pa.Table, pa.Table]:
             rows = batch.cast(SEGMENTS).to_pylist()
             time.sleep(seconds * len(rows))
             done = [row | {"state": "done", "num_clips": 1, "num_dropped_clips": 0} for row in rows]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 # What a file's name makes them do. A greedy one asks for more than any test allows.
 MISDEEDS = """
-import os, signal, time
+import ctypes, os, signal, socket, subprocess, time
 import numpy as np
 
 def misbehave(path):
@@ -19,6 +19,15 @@ def misbehave(path):
         os._exit(3)
     if name.startswith("wrong"):
         raise ZeroDivisionError("nobody foresaw this")
+    if name.startswith("phone"):
+        socket.create_connection(("127.0.0.1", int(name.split("-")[1].split(".")[0]))).close()
+    if name.startswith("start"):
+        subprocess.run(["true"], check=True)
+    if name.startswith("trace"):
+        if ctypes.CDLL(None, use_errno=True).ptrace(0, 0, 0, 0):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    if name.startswith("tell"):
+        raise RuntimeError(" ".join(sorted(os.environ)))
 """
 
 DECORD = """

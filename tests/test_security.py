@@ -3,6 +3,7 @@
 import ast
 import http.server
 import json
+import os
 import threading
 import urllib.error
 import urllib.request
@@ -210,6 +211,14 @@ def test_a_playlist_that_is_named_a_video_reads_nothing_else(
     with pytest.raises(VideoError):
         probe_video(str(video))
     assert paths == []
+
+
+def test_a_playlist_is_not_opened_far_enough_to_look_at_its_neighbour(tmp_path: Path):
+    """A pipe that is opened waits for a writer for ever."""
+    os.mkfifo(tmp_path / "other.mp4")
+    (tmp_path / "v.mp4").write_text("ffconcat version 1.0\nfile other.mp4\n")
+    with pytest.raises(VideoError, match="in none of the formats that are opened"):
+        probe_video(str(tmp_path / "v.mp4"))
 
 
 def test_the_server_that_counts_is_there(asked: tuple[str, list[str]]):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.hostile_modules import write_hostile_modules
 from tests.tiny import bert_config, vocabulary
 from tests.videos import Video, write_video
 from vbert.corpus.changes import list_corpus
@@ -24,6 +25,7 @@ from vbert.tables.schemas import unpack_vectors
 from vbert.tasks.base import TaskOptions
 from vbert.tasks.pipeline import VideoPipeline
 from vbert.tasks.registry import TASKS
+from vbert.video.decode_child import DecodeLimits
 from vbert.video.thumbnails import thumbnails
 from vbert.vocabulary.tree import Vocabulary, save
 
@@ -155,6 +157,23 @@ def test_what_cannot_be_asked_is_said(pretrained: Path, video: str, tmp_path: Pa
         pipeline.zero_shot(video, verbs=["cut"], objects=["egg"])
     with pytest.raises(VideoError):
         pipeline(str(tmp_path / "gone.mp4"), question="what ?")
+
+
+def test_a_video_that_ends_or_holds_up_who_opens_it_is_an_error(
+    pretrained: Path, video: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.syspath_prepend(str(write_hostile_modules(tmp_path / "modules")))
+    reasons = {"crash": "died of signal 11", "hang": "took longer than 2 s", "greedy": "more than 1.5 GB"}
+    limits = DecodeLimits(max_decode_seconds=2.0, max_decode_gigabytes=1.5)
+    pipeline = VideoPipeline(str(pretrained), limits=limits)
+    for name, reason in reasons.items():
+        (tmp_path / f"{name}.mp4").symlink_to(video)
+        uri = f"hostile://{tmp_path}/{name}.mp4"
+        with pytest.raises(VideoError, match=reason):
+            pipeline.tokens(uri)
+    with pytest.raises(VideoError, match=reasons["crash"]):
+        pipeline.key_frames(f"hostile://{tmp_path}/crash.mp4", {"segments": [[0.0, 1.0]]})
+    assert len(pipeline.tokens(video).visual_tokens) == 6
 
 
 def test_another_featurizer_than_the_vocabularys_is_refused(pretrained: Path):

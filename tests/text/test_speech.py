@@ -8,7 +8,7 @@ from tests.tiny_whisper import HIGH, LESSONS, LOW, WORDS, tones, write_tiny_whis
 from vbert.errors import UserError
 from vbert.text.sentences import Word
 from vbert.text.speech import make_recognizer, recognize, recognizer_id
-from vbert.video.audio import RATE
+from vbert.video.audio import RATE, sound_windows
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +41,7 @@ def write_sound(path: Path, samples: np.ndarray) -> None:
 
 def test_no_word_is_lost_or_doubled_where_windows_meet(tmp_path: Path):
     times = write_knocks(tmp_path / "a.wav", seconds=200, every=1.3)
-    sentences = recognize(str(tmp_path / "a.wav"), Knocks())
+    sentences = recognize(sound_windows(str(tmp_path / "a.wav")), Knocks())
     assert sum(sentence.text.lower().count("knock") for sentence in sentences) == len(times)
     starts = [sentence.start_seconds for sentence in sentences]
     np.testing.assert_allclose(starts, times, atol=0.01)
@@ -53,13 +53,13 @@ def test_silence_is_not_listened_to(tmp_path: Path):
             return [Word("thanks", 0.0, 1.0)]
 
     write_knocks(tmp_path / "a.wav", seconds=3, every=100)
-    assert recognize(str(tmp_path / "a.wav"), Inventive())
+    assert recognize(sound_windows(str(tmp_path / "a.wav")), Inventive())
     write_sound(tmp_path / "b.wav", np.zeros(RATE))
-    assert recognize(str(tmp_path / "b.wav"), Inventive()) == []
+    assert recognize(sound_windows(str(tmp_path / "b.wav")), Inventive()) == []
 
 
 def test_pocketsphinx_understands_a_narrator(real_videos: Path):
-    sentences = recognize(str(real_videos / "nasa_13013.mp4"), make_recognizer("pocketsphinx"))
+    sentences = recognize(sound_windows(str(real_videos / "nasa_13013.mp4")), make_recognizer("pocketsphinx"))
     said = " ".join(sentence.text for sentence in sentences).lower()
     for words in ("webb space telescope", "largest clean rooms", "goddard space flight center"):
         assert words in said
@@ -79,7 +79,7 @@ def test_whisper_says_what_it_has_learned_to_hear(tmp_path: Path, one_thread: No
         for word in words:
             assert 0 <= word.start_seconds <= word.end_seconds <= 1.5 * len(lesson) + 0.02
     write_sound(tmp_path / "a.wav", tones([HIGH, LOW]))
-    (sentence,) = recognize(str(tmp_path / "a.wav"), recognizer)
+    (sentence,) = recognize(sound_windows(str(tmp_path / "a.wav")), recognizer)
     assert sentence.text == "High low."
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.videos import ffmpeg
 from vbert.errors import VideoError
-from vbert.video.audio import RATE, WINDOW_SECONDS, sound_windows
+from vbert.video.audio import RATE, WINDOW_SECONDS, Window, sound_windows
 
 
 def whole(path: Path) -> np.ndarray:
@@ -95,6 +95,22 @@ def test_a_file_without_sound_or_that_is_none_says_so(tmp_path: Path):
     (tmp_path / "b.mp4").write_bytes(b"nothing")
     with pytest.raises(VideoError):
         list(sound_windows(str(tmp_path / "b.mp4")))
+
+
+def test_a_timestamp_that_jumps_costs_no_hours_of_silence(monkeypatch: pytest.MonkeyPatch):
+    """As files say that have a gap of 100 hours, 23 GB of it, or that lie about it."""
+    quarter = np.full(RATE // 4, 0.5, np.float32)
+
+    def pieces(times: list[float]) -> list[Window]:
+        given = [(round(seconds * RATE), quarter) for seconds in times]
+        monkeypatch.setattr("vbert.video.audio._pieces", lambda _: iter(given))
+        return list(sound_windows("a.mkv"))
+
+    found = pieces([0.0, 20.0, 360_000.0])
+    assert [(w.start_seconds, len(w.samples) / RATE) for w in found] == [(0.0, 20.25), (360_000.0, 0.25)]
+    assert (found[0].samples != 0).sum() == 2 * len(quarter)
+    with pytest.raises(VideoError, match=r"^audio: lasts more than 200 hours by its timestamps$"):
+        pieces([0.0, 201 * 3600.0])
 
 
 @pytest.mark.slow

@@ -5,22 +5,26 @@ import signal
 import subprocess
 import sys
 import time
+import wave
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
 from tests.hostile_modules import write_hostile_modules
 from tests.videos import Video, write_video
 from vbert.errors import UserError, VideoError
+from vbert.video.audio import sound_windows
 from vbert.video.decode import decode_clips
 from vbert.video.decode_child import DecodeLimits
 from vbert.video.frame_grid import Clip, ClipSpec
 from vbert.video.isolation import DecoderProcess
 from vbert.video.media import Segment, VideoProbe, probe_video
+from vbert.video.thumbnails import thumbnails
 
 SPEC = ClipSpec(clip_seconds=0.5, frames_per_clip=3, size=32, crop_share=1.0)
 ALL = Segment(index=0, first_clip=0, num_clips=4)
@@ -110,6 +114,50 @@ def test_what_a_file_does_to_the_decoder_is_a_reason_and_the_next_is_decoded(
     assert caught.value.reason == REASONS[name]
     assert len(list(process.decode_clips(f"hostile://{folder}/good.mp4", ALL, SPEC))) == 4
     assert len(children()) == 1
+
+
+def test_a_child_hears_and_draws_as_its_parent_would(tmp_path: Path, process: DecoderProcess):
+    knocks = (np.random.default_rng(5).random(45 * 16_000) * 2e4).astype("<i2")
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(knocks.tobytes())
+    video = str(write_video(tmp_path / "a.mp4", Video(num_frames=20, fps=Fraction(10))))
+    heard = list(process.sound_windows(str(tmp_path / "a.wav")))
+    expected = list(sound_windows(str(tmp_path / "a.wav")))
+    assert len(heard) == len(expected) == 2
+    for window, other in zip(heard, expected, strict=True):
+        assert window.start_seconds == other.start_seconds
+        assert (window.samples == other.samples).all()
+    assert process.thumbnails(video, [0.0, 1.2], width=32) == thumbnails(video, [0.0, 1.2], width=32)
+    with pytest.raises(VideoError, match=r"^audio: no audio stream$"):
+        list(process.sound_windows(video))
+
+
+@pytest.mark.parametrize("name", ["crash", "greedy", pytest.param("hang", marks=pytest.mark.slow)])
+def test_what_a_file_does_to_who_hears_or_draws_it_is_a_reason(folder: Path, name: str):
+    process = DecoderProcess(SHORT)
+    for stage, ask in (
+        ("audio", lambda uri: list(process.sound_windows(uri))),
+        ("decode", lambda uri: process.thumbnails(uri, [0.0], width=32)),
+    ):
+        with pytest.raises(VideoError) as caught:
+            ask(f"hostile://{folder}/{name}.mp4")
+        assert (caught.value.stage, caught.value.reason) == (stage, REASONS[name])
+    (picture,) = process.thumbnails(f"hostile://{folder}/good.mp4", [0.0], width=32)
+    assert picture
+    process.close()
+
+
+def test_whoever_listens_may_take_longer_than_the_decoder(tmp_path: Path):
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(bytes(2 * 16_000 * 90))
+    process = DecoderProcess(replace(LIMITS, max_decode_seconds=1.0))
+    windows = process.sound_windows(str(tmp_path / "a.wav"))
+    assert next(windows).start_seconds == 0
+    time.sleep(1.2)
+    assert len(list(windows)) == 4  # of silence, which is cut after 20 s
+    process.close()
 
 
 def test_whoever_ends_the_child_that_probes_is_found_and_no_one_else(folder: Path):

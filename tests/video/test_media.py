@@ -13,7 +13,7 @@ import fsspec
 import pytest
 
 from tests.videos import Video, ffmpeg, write_video
-from vbert.corpus.changes import list_corpus
+from vbert.corpus.changes import VIDEO_EXTENSIONS, list_corpus
 from vbert.errors import UserError, VideoError
 from vbert.video.media import (
     Segment,
@@ -132,6 +132,26 @@ def test_a_codec_that_ffmpeg_does_not_know_is_a_video_error(video: Path, tmp_pat
     path.write_bytes(video.read_bytes().replace(b"avc1", b"zzz9"))
     with pytest.raises(VideoError, match="probe: no decoder for the video stream"):
         probe_video(str(path))
+
+
+CODECS = {
+    **dict.fromkeys(("mp4", "m4v", "mkv", "mov", "ts", "mts", "m2ts", "flv", "f4v", "3gp", "3g2"), "libx264"),
+    **dict.fromkeys(("mpg", "mpeg", "vob", "mxf"), "mpeg2video"),
+    **dict.fromkeys(("avi", "divx"), "mpeg4"),
+    **dict.fromkeys(("wmv", "asf"), "wmv2"),
+    **dict.fromkeys(("webm", "ogv", "ogm"), "libvpx"),
+}
+
+
+def test_every_kind_of_video_is_opened(tmp_path: Path):
+    """Those that FFmpeg may open are a list of ours."""
+    assert set(CODECS) == VIDEO_EXTENSIONS
+    for extension, codec in CODECS.items():
+        path = tmp_path / f"a.{extension}"
+        muxer = {"divx": "avi", "ogm": "ogg", "m2ts": "mpegts", "mts": "mpegts", "f4v": "mp4"}.get(extension)
+        source = ("-f", "lavfi", "-i", "testsrc=size=176x144:rate=25:duration=1")
+        ffmpeg(*source, "-pix_fmt", "yuv420p", "-c:v", codec, *(("-f", muxer) if muxer else ()), path)
+        assert probe_video(str(path)).width == 176, extension
 
 
 @pytest.fixture(scope="module")

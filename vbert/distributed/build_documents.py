@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import ray
 import torch
 
+from vbert.distributed.attempts import actor_retries
 from vbert.distributed.cluster import RewriteOnWorkers, connect, count_cpus, file_of, rows_to_commit
 from vbert.documents.assembly import build_document
 from vbert.errors import UserError, VideoError
@@ -184,6 +185,7 @@ def _built_files(
         batch_size=VIDEOS_PER_FILE,
         compute=ray.data.ActorPoolStrategy(size=min(count_cpus(), len(videos))),
         num_cpus=1,
+        **actor_retries(),
     )
     return rows_to_commit(built, Progress("build_documents", total=pending.num_rows, unit="videos"))
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import fields
@@ -14,7 +15,9 @@ from typing import Any
 
 import pyarrow as pa
 import ray
+from ray.util.annotations import RayDeprecationWarning
 
+from vbert.distributed.attempts import RETRIES, actor_retries
 from vbert.progress import Progress
 from vbert.tables.commits import Rewrite
 from vbert.tables.delta import NewFile, Table
@@ -55,6 +58,8 @@ def connect(*, training: bool = False) -> None:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it raises it need not print, too
+    # How often work is done again has no other place in Ray Data yet.
+    warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated", RayDeprecationWarning)
 
 
 @contextmanager
@@ -131,16 +136,23 @@ def file_of(row: Mapping[str, Any]) -> NewFile:
 
 
 def model_actors(
-    size: int | None = None, *, at_most: int | None = None, cpus_a_model: int = 2, wants_gpu: bool = True
+    size: int | None = None,
+    *,
+    at_most: int | None = None,
+    cpus_a_model: int = 2,
+    wants_gpu: bool = True,
+    retries: int = RETRIES,
 ) -> dict[str, Any]:
     """Arguments of `map_batches` for actors that hold a model each: one a GPU, if the cluster has any, else
-    one for some of its CPUs; or `size` of them. `at_most` is how many have something to do."""
+    one for some of its CPUs; or `size` of them. `at_most` is how many have something to do, `retries` how
+    often that is done again when its actor dies."""
     on_gpu = wants_gpu and count_gpus() > 0
     size = size or (count_gpus() if on_gpu else max(1, count_cpus() // cpus_a_model))
     return {
         "compute": ray.data.ActorPoolStrategy(size=min(size, at_most or size)),
         "num_cpus": 1,
         "num_gpus": int(on_gpu),
+        **actor_retries(retries),
     }
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
+from vbert.distributed.attempts import task_retries
 from vbert.distributed.cluster import connect
 from vbert.errors import UserError
 from vbert.tables.delta import Table
@@ -97,6 +98,7 @@ def examples_of(
         fn_kwargs={"videos": videos, "window_seconds": window_seconds},
         batch_format="pyarrow",
         batch_size=None,
+        **task_retries(),
     )
 
 

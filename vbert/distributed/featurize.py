@@ -1,9 +1,9 @@
 """Ray Data runs featurization: list -> compare -> probe -> decode and featurize on actors -> commit."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -12,29 +12,21 @@ import ray
 from tyro.conf import OmitArgPrefixes
 
 from vbert.corpus.changes import CORPUS, CorpusChanges, compare, list_corpus
-from vbert.distributed.backbone import Prepared, actor_featurizer, prepare_backbone
+from vbert.distributed.attempts import actor_retries, retries_of, task_retries
+from vbert.distributed.backbone import Prepared, prepare_backbone
 from vbert.distributed.cluster import RewriteOnWorkers, connect, count_cpus, count_gpus, rows_as_they_come
-from vbert.distributed.prometheus import DriverMetrics, WorkerMetrics
+from vbert.distributed.featurize_worker import FeaturizeSegments, decode_in_child, file_of_row
+from vbert.distributed.prometheus import DriverMetrics
 from vbert.errors import UserError, require_at_least
 from vbert.features.featurizer_config import FeaturizerConfig, featurizer_id, save_config
 from vbert.features.kept_graphs import BackboneGraphs
 from vbert.features.ledger import Ledger, MicroBatch, listed_before
-from vbert.features.planning import SEGMENTS, check_transcripts, plan_videos
-from vbert.features.segment_rows import (
-    DECODED,
-    Effort,
-    check_decoder,
-    decode_segments,
-    decoded_bytes,
-    featurize_decoded,
-    featurize_segments,
-)
+from vbert.features.planning import check_transcripts, plan_videos
+from vbert.features.segment_rows import check_decoder, decoded_bytes
 from vbert.progress import Progress
 from vbert.storage.files import with_absolute_paths
-from vbert.tables.delta import NewFile, Table
 from vbert.tables.schemas import FEATURES
 from vbert.video.decode_child import DecodeLimits
-from vbert.video.isolation import worker_process
 
 LEDGER_COLUMNS = ["video_id", "fingerprint", "transcript_uri", "transcript_fingerprint", "status"]
 VIDEOS_PER_PROBE = 64  # one task: 64 headers, 16 at a time
@@ -42,19 +34,6 @@ VIDEOS_PER_PROBE = 64  # one task: 64 headers, 16 at a time
 BLOCKS_PER_WORKER = 4
 MAX_SEGMENTS_PER_FILE = 16
 DECODED_BYTES_PER_FILE = 256 * 2**20  # of frames that wait in a GPU's actor for a file to be whole
-FILE_COLUMNS = pa.schema(
-    [
-        ("path", pa.string()),  # null in a row of SEGMENTS; the other way round in a file's row
-        ("partition", pa.string()),
-        ("size_bytes_written", pa.int64()),
-        ("num_rows", pa.int64()),
-        ("stats", pa.string()),
-        ("replaces_video", pa.string()),
-        # When the decoding of its first segment began, seconds since 1970.
-        ("began_at", pa.float64()),
-    ]
-)
-OUTCOMES = pa.unify_schemas([SEGMENTS, FILE_COLUMNS])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +149,7 @@ def plan(pending: pa.Table, ledger: Ledger, *, config: FeaturizeConfig) -> ray.d
         return plan_videos(batch, mine, **options)
 
     blocks = [videos.slice(at, VIDEOS_PER_PROBE) for at in range(0, videos.num_rows, VIDEOS_PER_PROBE)]
-    planned = ray.data.from_arrow(blocks).map_batches(plan_batch, batch_format="pyarrow")
+    planned = ray.data.from_arrow(blocks).map_batches(plan_batch, batch_format="pyarrow", **task_retries())
     planned.set_name("vbert_probe")
     plan: ray.data.Dataset = planned.materialize()
     return plan
@@ -229,6 +208,7 @@ def _outcomes(
             batch_format="pyarrow",
             batch_size=None,
             num_cpus=1,
+            **task_retries(retries_of(MAX_SEGMENTS_PER_FILE)),
         )
     outcomes: ray.data.Dataset = rows.map_batches(
         FeaturizeSegments,
@@ -243,16 +223,10 @@ def _outcomes(
         compute=ray.data.ActorPoolStrategy(size=num_workers),
         num_cpus=1,
         num_gpus=config.gpus_per_worker if num_gpus else 0,
+        **actor_retries(retries_of(rows_per_block)),
     )
     outcomes.set_name("vbert_featurize")  # the dashboard's, which shows the stages of each
     return outcomes
-
-
-def decode_in_child(
-    segments: pa.Table, *, config: FeaturizerConfig, limits: DecodeLimits
-) -> Iterator[pa.Table]:
-    """Rows of SEGMENTS -> of DECODED."""
-    yield from decode_segments(segments, config=config, process=worker_process(limits))
 
 
 def _collect(
@@ -261,7 +235,7 @@ def _collect(
     """Files before segments: a video's last segment releases its files."""
     for row in sorted(rows, key=lambda row: row["path"] is None):
         if row["path"] is not None:
-            micro_batch.add_file(_file_of(row), replaces_video=row["replaces_video"])
+            micro_batch.add_file(file_of_row(row), replaces_video=row["replaces_video"])
             summary.working_since = min(summary.working_since or row["began_at"], row["began_at"])
             continue
         summary.num_clips += (row["num_clips"] or 0) if row["state"] == "done" else 0
@@ -276,67 +250,3 @@ def _collect(
 
 def _ids(pending: pa.Table, *, changes: Sequence[str]) -> set[str]:
     return set(pending.filter(pc.is_in(pending["change"], pa.array(changes)))["video_id"].to_pylist())
-
-
-class FeaturizeSegments:
-    """An actor: rows of SEGMENTS or DECODED in, the same segments done or failed out, and a row for each
-    file it wrote.
-
-    The model is loaded once; features never leave the actor.
-    """
-
-    def __init__(
-        self, *, tables: str, config: FeaturizerConfig, limits: DecodeLimits, prepared: Prepared
-    ) -> None:
-        self.config = config
-        self.process = worker_process(limits)
-        self.metrics = WorkerMetrics()
-        self.features = Table(tables, FEATURES)
-        self.featurizer = actor_featurizer(config, prepared)
-
-    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """Rows of SEGMENTS or DECODED -> rows of OUTCOMES."""
-        effort = Effort()
-        segments, features = self.work(batch, effort)
-        self.metrics.add_segments(segments, effort)
-        yield pa.concat_tables(
-            [segments, self._write(segments, features, effort)], promote_options="default"
-        ).cast(OUTCOMES)
-
-    def work(self, batch: pa.Table, effort: Effort) -> tuple[pa.Table, pa.Table]:
-        """Rows of SEGMENTS or DECODED -> rows of SEGMENTS, none of them pending, and of FEATURES."""
-        if "frames" in batch.column_names:
-            return featurize_decoded(batch.cast(DECODED), self.featurizer, config=self.config, effort=effort)
-        return featurize_segments(
-            batch.cast(SEGMENTS), self.featurizer, config=self.config, effort=effort, process=self.process
-        )
-
-    def _write(self, segments: pa.Table, features: pa.Table, effort: Effort) -> pa.Table:
-        """One file for all new videos, one for each changed one: these are committed when they are whole."""
-        pairs = zip(segments["video_id"].to_pylist(), segments["replaces"].to_pylist(), strict=True)
-        changed = sorted({video_id for video_id, replaces in pairs if replaces})
-        is_changed = pc.is_in(features["video_id"], pa.array(changed, pa.string()))
-        groups: list[tuple[str | None, pa.Table]] = [(None, features.filter(pc.invert(is_changed)))]
-        groups += [(name, features.filter(pc.equal(features["video_id"], name))) for name in changed]
-        written = []
-        for name, rows in groups:
-            if rows.num_rows:
-                file = self.features.write_file(rows)
-                self.metrics.add_file(file)
-                written.append(_row_of(file, name) | {"began_at": effort.began_at})
-        return pa.Table.from_pylist(written, schema=FILE_COLUMNS)
-
-
-def _row_of(file: NewFile, replaces_video: str | None) -> dict[str, Any]:
-    row = asdict(file)
-    return row | {"size_bytes_written": row.pop("size_bytes"), "replaces_video": replaces_video}
-
-
-def _file_of(row: dict[str, Any]) -> NewFile:
-    return NewFile(
-        path=row["path"],
-        partition=row["partition"],
-        size_bytes=row["size_bytes_written"],
-        num_rows=row["num_rows"],
-        stats=row["stats"],
-    )

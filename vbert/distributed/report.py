@@ -3,14 +3,16 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
+from tyro.conf import OmitArgPrefixes
 
+from vbert.distributed.attempts import Attempts, retries_of, task_retries
 from vbert.distributed.cluster import connect, rows_as_they_come
 from vbert.documents.sequences import random_generator
 from vbert.errors import UserError, VideoError, require_at_least
@@ -31,7 +33,9 @@ from vbert.tables.schemas import DOCUMENTS, VIDEOS
 from vbert.tasks.examples import evenly_spaced
 from vbert.tasks.visual_prediction import forecast, next_clips, text_to_video
 from vbert.training.metrics_log import read_metrics
-from vbert.video.thumbnails import data_url, thumbnails
+from vbert.video.decode_child import DecodeLimits
+from vbert.video.isolation import worker_process
+from vbert.video.thumbnails import data_url
 from vbert.vocabulary.tree import Vocabulary, load
 
 WIDTH = 120  # pixels of a frame
@@ -68,6 +72,7 @@ class ReportConfig:
     """Words to ask the model about, those that are seen best."""
     num_sampled: int = 2000
     """Documents from which the words of tokens are counted."""
+    limits: OmitArgPrefixes[DecodeLimits] = field(default_factory=DecodeLimits)
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "num_videos", "num_tokens", "num_queries", "num_sampled")
@@ -109,7 +114,8 @@ def report(config: ReportConfig) -> ReportSummary:
     order = np.argsort(-counts, kind="stable").tolist()
     shown = documents[: config.num_videos]
     wanted = _exemplars(vocabulary, order[: config.num_tokens]) + _frames(shown)
-    images, numbers = decode_frames(wanted, {row["video_id"]: row["uri"] for row in ledger})
+    uris = {row["video_id"]: row["uri"] for row in ledger}
+    images, numbers = decode_frames(wanted, uris, limits=config.limits)
     words = words_of_tokens(documents)
     texts = visible_words(words, count=config.num_queries)
     texts += sorted({text for document in shown for text in document["sentences"]})
@@ -193,7 +199,7 @@ def _frames(documents: Sequence[Mapping[str, Any]]) -> list[Place]:
 
 
 def decode_frames(
-    places: Sequence[Place], uris: Mapping[str, str]
+    places: Sequence[Place], uris: Mapping[str, str], *, limits: DecodeLimits
 ) -> tuple[list[str], dict[Place | None, int]]:
     """The frame in the middle of each clip's first second as a data: URL, and where each place's is in the
     list. A video that is gone or broken has none."""
@@ -205,14 +211,20 @@ def decode_frames(
         for video_id, mine in times.items()
         if video_id in uris
     ]
-    decode: Any = _decode_rows
+    decode: Any = frames_in_child
     tables = [pa.Table.from_pylist([row]) for row in rows]
     progress = Progress("report", total=len(rows), unit="videos")
     images: list[str] = []
     numbers: dict[Place | None, int] = {}
     if not tables:
         return images, numbers
-    decoded = ray.data.from_arrow(tables).map_batches(decode, batch_format="pyarrow", batch_size=None)
+    decoded = ray.data.from_arrow(tables).map_batches(
+        decode,
+        fn_kwargs={"limits": limits},
+        batch_format="pyarrow",
+        batch_size=None,
+        **task_retries(retries_of(1)),
+    )
     found = []
     for block in rows_as_they_come(decoded):
         found += block
@@ -224,19 +236,23 @@ def decode_frames(
     return images, numbers
 
 
-def _decode_rows(videos: pa.Table) -> pa.Table:
+def frames_in_child(videos: pa.Table, *, limits: DecodeLimits) -> pa.Table:
     """Rows of video_id, uri, times -> a row a frame that there is."""
     schema = pa.schema([("video_id", pa.string()), ("seconds", pa.float64()), ("jpeg", pa.binary())])
     found = []
+    attempts = Attempts("decode", videos["video_id"][0].as_py())
     for row in videos.to_pylist():
         try:
-            pictures = thumbnails(row["uri"], [seconds + 0.5 for seconds in row["times"]], width=WIDTH)
+            attempts.begin(row["video_id"])
+            middles = [seconds + 0.5 for seconds in row["times"]]
+            pictures = worker_process(limits).thumbnails(row["uri"], middles, width=WIDTH)
         except VideoError:
             continue  # the ledger of the next featurize run will tell
         pairs = zip(row["times"], pictures, strict=True)
         found += [
             {"video_id": row["video_id"], "seconds": seconds, "jpeg": jpeg} for seconds, jpeg in pairs if jpeg
         ]
+    attempts.end()
     return pa.Table.from_pylist(found, schema=schema)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import ray
 
+from vbert.distributed.attempts import task_retries
 from vbert.documents.data_streams import ShuffleWindow
 from vbert.documents.sequences import Batch
 from vbert.documents.shuffle_windows import ShuffleWindowReader
@@ -96,6 +97,7 @@ def _blocks(
         num_cpus=0,
         label_selector={NODE_ID_LABEL: ray.get_runtime_context().get_node_id()},
         compute=ray.data.TaskPoolStrategy(size=TASKS),
+        **task_retries(),
     )
     refs: list[ray.ObjectRef[pa.Table]] = built.materialize().to_arrow_refs()
     return refs

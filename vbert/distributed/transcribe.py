@@ -8,7 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
+from tyro.conf import OmitArgPrefixes
 
+from vbert.distributed.attempts import Attempts, retries_of
 from vbert.distributed.cluster import RewriteOnWorkers, connect, file_of, model_actors, rows_to_commit
 from vbert.errors import UserError, VideoError, require_at_least
 from vbert.progress import Progress
@@ -17,6 +19,8 @@ from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.schemas import TRANSCRIPTS, VIDEOS, short_hash
 from vbert.text.speech import make_recognizer, recognize, recognizer_id
+from vbert.video.decode_child import DecodeLimits
+from vbert.video.isolation import worker_process
 
 VIDEOS_PER_FILE = 8  # of five minutes: a file every few minutes and worker, where speech takes real time
 LEDGER_COLUMNS = ["video_id", "uri", "fingerprint", "transcript_uri", "status"]
@@ -49,6 +53,7 @@ class TranscribeConfig:
     """Also videos that have a transcript."""
     num_workers: int | None = None
     """Recognising actors; default: one a GPU of the cluster, or one a CPU."""
+    limits: OmitArgPrefixes[DecodeLimits] = field(default_factory=DecodeLimits)
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "num_workers")
@@ -124,10 +129,20 @@ def _transcribed(pending: pa.Table, config: TranscribeConfig) -> Iterator[list[d
     wants_gpu = config.recognizer.startswith("whisper")
     heard = ray.data.from_arrow(parts).map_batches(
         Transcribe,
-        fn_constructor_kwargs={"tables": config.tables, "recognizer": config.recognizer},
+        fn_constructor_kwargs={
+            "tables": config.tables,
+            "recognizer": config.recognizer,
+            "limits": config.limits,
+        },
         batch_format="pyarrow",
         batch_size=None,
-        **model_actors(config.num_workers, at_most=len(parts), cpus_a_model=1, wants_gpu=wants_gpu),
+        **model_actors(
+            config.num_workers,
+            at_most=len(parts),
+            cpus_a_model=1,
+            wants_gpu=wants_gpu,
+            retries=retries_of(VIDEOS_PER_FILE),
+        ),
     )
     return rows_to_commit(heard, Progress("transcribe", total=pending.num_rows, unit="videos"))
 
@@ -135,14 +150,17 @@ def _transcribed(pending: pa.Table, config: TranscribeConfig) -> Iterator[list[d
 class Transcribe:
     """An actor: rows of the ledger in, one file of their transcripts written, its row of FILES out."""
 
-    def __init__(self, *, tables: str, recognizer: str) -> None:
+    def __init__(self, *, tables: str, recognizer: str, limits: DecodeLimits) -> None:
+        self.process = worker_process(limits)
         self.identity = recognizer_id(recognizer)
         self.recognizer = make_recognizer(recognizer)
         self.table = Table(tables, TRANSCRIPTS)
 
     def __call__(self, videos: pa.Table) -> pa.Table:
         """Rows of LEDGER_COLUMNS -> one row of FILES."""
-        rows = [self._row(video) for video in videos.to_pylist()]
+        attempts = Attempts("audio", videos["video_id"][0].as_py())
+        rows = [self._row(video, attempts) for video in videos.to_pylist()]
+        attempts.end()
         file = self.table.write_file(pa.Table.from_pylist(rows, schema=TRANSCRIPTS.schema))
         failed = [f"{row['uri']}: {row['reason']}" for row in rows if row["status"] == "failed"]
         facts = {
@@ -153,7 +171,7 @@ class Transcribe:
         }
         return pa.Table.from_pylist([asdict(file) | facts], schema=FILES)
 
-    def _row(self, video: Mapping[str, Any]) -> dict[str, Any]:
+    def _row(self, video: Mapping[str, Any], attempts: Attempts) -> dict[str, Any]:
         """A row of TRANSCRIPTS, whatever the sound is like."""
         row = {
             "video_id": video["video_id"],
@@ -163,7 +181,8 @@ class Transcribe:
             "reason": None,
         }
         try:
-            sentences = recognize(video["uri"], self.recognizer)
+            attempts.begin(video["video_id"])
+            sentences = recognize(self.process.sound_windows(video["uri"]), self.recognizer)
         except VideoError as error:
             # No sound is nothing wrong: a silent film.
             status = "silent" if error.reason == "no audio stream" else "failed"

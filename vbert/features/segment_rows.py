@@ -60,6 +60,13 @@ class Effort:
         self.backbone_seconds += time.monotonic() - start_seconds
 
 
+Begin = Callable[[dict[str, Any]], None]
+
+
+def _begin_any(_: dict[str, Any]) -> None:
+    return
+
+
 def check_decoder(config: FeaturizerConfig) -> None:
     """Raise UserError here, not on a worker, for a decoder that is not there."""
     nothing = Segment(index=0, first_clip=0, num_clips=1)
@@ -75,43 +82,57 @@ def featurize_segments(
     config: FeaturizerConfig,
     effort: Effort | None = None,
     process: DecoderProcess | None = None,
+    begin: Begin = _begin_any,
 ) -> tuple[pa.Table, pa.Table]:
     """Decode and featurize the pending rows of SEGMENTS, of which no more than one is in memory at a time.
 
     Returns the same rows, none of them pending any more, and the rows of FEATURES of those that are done.
-    `effort` is added to. `process` decodes; None: this process does.
+    `effort` is added to. `process` decodes; None: this process does. `begin` is called before the work on
+    each row, and raises VideoError for one that is not to be worked on.
     """
     effort = effort or Effort()
     rows = segments.to_pylist()
-    decoded = ((row, _decode(row, config, effort, process)) for row in rows if row["state"] == "pending")
+    decoded = (
+        (row, _decode(row, config, effort, process, begin)) for row in rows if row["state"] == "pending"
+    )
     features = _features_of(decoded, featurizer, config, effort)  # sets the rows' states as it goes
     return pa.Table.from_pylist(rows, schema=SEGMENTS), features
 
 
 def decode_segments(
-    segments: pa.Table, *, config: FeaturizerConfig, process: DecoderProcess | None = None
+    segments: pa.Table,
+    *,
+    config: FeaturizerConfig,
+    process: DecoderProcess | None = None,
+    begin: Begin = _begin_any,
 ) -> Iterator[pa.Table]:
     """Decode the pending rows of SEGMENTS: for each a table of one row of DECODED, done or failed.
 
-    `process` decodes; None: this process does.
+    `process` and `begin` are as for `featurize_segments`.
     """
     for row in segments.to_pylist():
         effort = Effort()
-        clips = _decode(row, config, effort, process) if row["state"] == "pending" else []
+        clips = _decode(row, config, effort, process, begin) if row["state"] == "pending" else []
         yield pa.Table.from_pylist([row | _packed(clips) | asdict(effort)], schema=DECODED)
 
 
 def featurize_decoded(
-    decoded: pa.Table, featurizer: Featurizer, *, config: FeaturizerConfig, effort: Effort | None = None
+    decoded: pa.Table,
+    featurizer: Featurizer,
+    *,
+    config: FeaturizerConfig,
+    effort: Effort | None = None,
+    begin: Begin = _begin_any,
 ) -> tuple[pa.Table, pa.Table]:
     """Rows of DECODED -> what `featurize_segments` gives for their segments."""
     effort = effort or Effort()
     effort.began_at = min([effort.began_at, *decoded["began_at"].to_pylist()])
     effort.decode_seconds += pc.sum(decoded["decode_seconds"]).as_py() or 0.0
-    segments = decoded.select(SEGMENTS.names)
+    rows = decoded.select(SEGMENTS.names).to_pylist()
     spec = clip_spec(config)
-    unpacked = ((row, _unpacked(decoded.slice(at, 1), spec)) for at, row in enumerate(segments.to_pylist()))
-    return segments, _features_of(unpacked, featurizer, config, effort)
+    unpacked = ((row, _unpacked(row, decoded.slice(at, 1), spec, begin)) for at, row in enumerate(rows))
+    features = _features_of(unpacked, featurizer, config, effort)  # may set the rows' states as it goes
+    return pa.Table.from_pylist(rows, schema=SEGMENTS), features
 
 
 def decoded_bytes(config: FeaturizerConfig) -> int:
@@ -122,18 +143,27 @@ def decoded_bytes(config: FeaturizerConfig) -> int:
 
 
 def _decode(
-    row: dict[str, Any], config: FeaturizerConfig, effort: Effort, process: DecoderProcess | None
+    row: dict[str, Any],
+    config: FeaturizerConfig,
+    effort: Effort,
+    process: DecoderProcess | None,
+    begin: Begin,
 ) -> list[Clip]:
     """The usable clips of a row of SEGMENTS, whose state and warnings are set; [] where it has failed."""
     try:
+        begin(row)
         with effort.decoding(process.cpu_seconds if process else time.thread_time):
             clips, num_dropped = _clips_of(row, config, process)
     except VideoError as error:
-        row |= {"state": "failed", "stage": error.stage, "reason": error.reason}
+        row |= _failed(error)
         return []
     row |= {"state": "done", "num_clips": len(clips), "num_dropped_clips": num_dropped}
     row["segment_warnings"] = _segment_warnings(row, num_clips=len(clips), num_dropped=num_dropped)
     return clips
+
+
+def _failed(error: VideoError) -> dict[str, Any]:
+    return {"state": "failed", "stage": error.stage, "reason": error.reason}
 
 
 def _packed(clips: Sequence[Clip]) -> dict[str, Any]:
@@ -145,12 +175,17 @@ def _packed(clips: Sequence[Clip]) -> dict[str, Any]:
     }
 
 
-def _unpacked(decoded: pa.Table, spec: ClipSpec) -> list[Clip]:
-    """The clips of one row of DECODED; their frames are views of Arrow's memory."""
+def _unpacked(row: dict[str, Any], decoded: pa.Table, spec: ClipSpec, begin: Begin) -> list[Clip]:
+    """The clips of one row of DECODED; their frames are views of Arrow's memory. `row` is its SEGMENTS."""
     (indices,), (matrices,), (full_ranges,) = (
         decoded[name].to_pylist() for name in ("clip_index", "color_matrix", "full_range")
     )
     if not indices:
+        return []
+    try:
+        begin(row)
+    except VideoError as error:
+        row |= _failed(error) | {"num_clips": None, "num_dropped_clips": None}
         return []
     data = np.frombuffer(decoded["frames"][0].as_buffer(), np.uint8)
     picture = (spec.size, spec.size, 3) if matrices[0] == "rgb" else (spec.yuv_bytes,)

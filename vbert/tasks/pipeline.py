@@ -25,8 +25,9 @@ from vbert.tasks.registry import TunedModel
 from vbert.tasks.zero_shot import TEMPLATE, Classes, ZeroShotClassifier
 from vbert.text.transcripts import read_transcript
 from vbert.training.checkpoints import load_pretrained
-from vbert.video.media import plan_segments, probe_video
-from vbert.video.thumbnails import thumbnails
+from vbert.video.decode_child import DecodeLimits
+from vbert.video.isolation import worker_process
+from vbert.video.media import plan_segments
 from vbert.vocabulary.tree import load
 
 BATCH_SIZE = 32
@@ -44,10 +45,16 @@ class VideoPipeline:
     """A model of pretrain or finetune, its visual vocabulary and its backbone, ready for video files."""
 
     def __init__(
-        self, model: str, *, featurizer: FeaturizerConfig | None = None, device: str | None = None
+        self,
+        model: str,
+        *,
+        featurizer: FeaturizerConfig | None = None,
+        device: str | None = None,
+        limits: DecodeLimits | None = None,
     ) -> None:
         """`model` is the folder that the job printed; `featurizer` is needed only where the tables did not
-        say how their features were made. UserError if something is not there, or is another's."""
+        say how their features were made. Videos are opened in a child process, within `limits`. UserError if
+        something is not there, or is another's."""
         facts = check_model(model)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.vocabulary = load(f"{model.rstrip('/')}/{VOCABULARIES}/{facts['vocabulary']}")
@@ -58,6 +65,7 @@ class VideoPipeline:
                 f"is {featurizer_id(self.config)}; give the options that featurize had"
             )
         self.featurizer = open_featurizer(self.config, device=str(self.device))
+        self.process = worker_process(limits or DecodeLimits())
         self.tuned = TunedModel(model, device=str(self.device)) if "task" in facts else None
         self.pretrained = None if self.tuned else load_pretrained(model)
 
@@ -118,7 +126,7 @@ class VideoPipeline:
     def key_frames(self, video: str, summary: Mapping[str, Any], *, width: int = 640) -> list[bytes]:
         """The frame in the middle of each segment of a summary, as JPEGs; those that decode."""
         middles = [(start + end) / 2 for start, end in summary["segments"]]
-        return [jpeg for jpeg in thumbnails(video, middles, width=width) if jpeg is not None]
+        return [jpeg for jpeg in self.process.thumbnails(video, middles, width=width) if jpeg is not None]
 
     def zero_shot(
         self, video: str, *, verbs: Sequence[str], objects: Sequence[str], template: str = TEMPLATE
@@ -138,14 +146,16 @@ class VideoPipeline:
 
     def _document(self, video: str, transcript: str | None) -> dict[str, Any]:
         """As build_documents makes it, of this one video."""
-        probe = probe_video(video)
+        (probe,) = self.process.probe([video])
+        if isinstance(probe, VideoError):
+            raise probe
         segments, tokens = [], []
         for segment in plan_segments(
             probe.duration_seconds,
             clip_seconds=self.config.clip_seconds,
             segment_seconds=self.config.segment_seconds,
         ):
-            clips, _ = usable_clips(video, segment, self.config)
+            clips, _ = usable_clips(video, segment, self.config, process=self.process)
             if clips:
                 tokens.append(self.vocabulary.assign(self.featurizer.extract(clips)))
                 starts = [clip.index * self.config.clip_seconds for clip in clips]

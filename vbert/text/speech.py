@@ -1,6 +1,6 @@
 """Speech recognition: windows of sound -> words with times, by Whisper or PocketSphinx."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,7 +9,7 @@ from vbert.errors import UserError
 from vbert.tables.schemas import short_hash
 from vbert.text.sentences import Word
 from vbert.text.transcripts import Sentence, to_sentences
-from vbert.video.audio import RATE, Window, sound_windows
+from vbert.video.audio import RATE, Window
 
 # Raise it when the same sound gives other sentences.
 SPEECH_VERSION = 1
@@ -41,12 +41,12 @@ def recognizer_id(name: str) -> str:
     return f"{slug}-{short_hash(name, str(SPEECH_VERSION))[:8]}"
 
 
-def recognize(uri: str, recognizer: Recognizer) -> list[Sentence]:
-    """What is said in a video, in sentences. Raises VideoError("audio", reason)."""
-    return to_sentences(list(_words(sound_windows(uri), recognizer)))
+def recognize(windows: Iterable[Window], recognizer: Recognizer) -> list[Sentence]:
+    """What is said in the sound of a video, in sentences. Raises what taking the windows raises."""
+    return to_sentences(list(_words(windows, recognizer)))
 
 
-def _words(windows: Iterator[Window], recognizer: Recognizer) -> Iterator[Word]:
+def _words(windows: Iterable[Window], recognizer: Recognizer) -> Iterator[Word]:
     for window in windows:
         if float(np.sqrt(np.mean(window.samples.astype(np.float64) ** 2))) < SILENCE:
             continue

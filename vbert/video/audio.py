@@ -8,7 +8,7 @@ from av import AudioResampler, FFmpegError
 from av.stream import Discard
 
 from vbert.errors import VideoError
-from vbert.video.media import open_video, presentation_start, reason_of
+from vbert.video.media import MAX_HOURS, open_video, presentation_start, reason_of
 
 RATE = 16_000  # what speech recognisers are trained on
 WINDOW_SECONDS = 28.0  # Whisper hears 30 s
@@ -27,14 +27,21 @@ class Window(NamedTuple):
 def sound_windows(uri: str) -> Iterator[Window]:
     """All of the first audio stream, without overlap; a window is cut where it is quietest near its end.
 
-    Packets that do not decode leave silence, as gaps between timestamps do. Memory is a window's, however
-    long the video. Raises VideoError("audio", reason) for a file that cannot be opened or has no sound.
+    Packets that do not decode leave silence, as gaps between timestamps do; a gap longer than a window is
+    left out. Memory is a window's, however long the video. Raises VideoError("audio", reason) for a file that
+    cannot be opened, has no sound, or more than MAX_HOURS of it.
     """
     held: list[np.ndarray] = []  # what lies between start and end, in pieces of some 20 ms
     start = end = 0
     longest = round(WINDOW_SECONDS * RATE)
     for at, samples in _pieces(uri):
-        if at - end > GAP_SECONDS * RATE:
+        if at > MAX_HOURS * 3600 * RATE:
+            raise VideoError("audio", f"lasts more than {MAX_HOURS} hours by its timestamps")
+        if at - end > longest:  # nobody speaks there, and a timestamp may lie
+            if held:
+                yield Window(start / RATE, np.concatenate(held))
+            start, end, held = at, at, []
+        elif at - end > GAP_SECONDS * RATE:
             held.append(np.zeros(at - end, np.float32))
             end = at
         held.append(samples)

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -37,15 +37,23 @@ class Child:
     """A running child, and our end of the socket. It ends with this object or process."""
 
     def __init__(
-        self, name: str, module: str, arguments: Sequence[str] = (), *, num_threads: int | None = None
+        self,
+        name: str,
+        module: str,
+        arguments: Sequence[str] = (),
+        *,
+        num_threads: int | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Run `module.serve()`, for which `arguments` are sys.argv[2:]. Errors speak of "the `name`"."""
+        """Run `module.serve()`, for which `arguments` are sys.argv[2:]. Errors speak of "the `name`". Its
+        environment is this process's, unless another is given."""
         self._name = name
         self._socket, theirs = socket.socketpair()
         # It finds what this process finds.
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        told = dict(os.environ if environment is None else environment)
+        told["PYTHONPATH"] = os.pathsep.join(sys.path)
         if num_threads is not None:
-            environment["OMP_NUM_THREADS"] = str(num_threads)
+            told["OMP_NUM_THREADS"] = str(num_threads)
         with theirs:
             self._process = subprocess.Popen(
                 [
@@ -54,7 +62,7 @@ class Child:
                 ],
                 stdin=subprocess.PIPE,  # nothing is written: it is open as long as this process is
                 pass_fds=[theirs.fileno()],
-                env=environment,
+                env=told,
             )
         self.end = weakref.finalize(self, _end, self._process, self._socket)
         try:

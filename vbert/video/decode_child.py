@@ -1,4 +1,4 @@
-"""The child of `isolation`: decodes and probes what it is asked to, within limits, until its parent is gone.
+"""The child of `isolation`: opens the files that it is asked about, within limits, until its parent is gone.
 
 It imports av and numpy, neither torch nor Ray.
 """
@@ -9,19 +9,23 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from vbert.errors import UserError, VideoError
+from vbert.video.audio import sound_windows
 from vbert.video.child_process import receive, send, to_parent
-from vbert.video.decode import decode_clips
-from vbert.video.media import probe_video
+from vbert.video.confinement import confine, renounce_privileges
+from vbert.video.decode import Decoder, decode_clips
+from vbert.video.frame_grid import Clip, ClipSpec
+from vbert.video.media import Segment, probe_video
 
 # Opening a file in a bucket is waiting: 16 headers at a time keep one core busy at 50 ms a round trip.
 PROBES_AT_ONCE = 16
+LOCAL = "local"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +33,8 @@ class DecodeLimits:
     """What one file may cost the process that decodes it."""
 
     max_decode_seconds: float = 600.0
-    """Seconds after which a segment, or the header of a video, is given up, in case its decoder hangs."""
+    """Seconds after which a segment, the header of a video, half a minute of its sound or its pictures for a
+    report are given up, in case the decoder hangs."""
     max_decode_gigabytes: float = 4.0
     """Memory of a decoder. A picture of 8K (7680 x 4320) with 10 bits a sample takes 100 MB; a codec holds
     16 of them at most, and a few are on their way: 2 GB."""
@@ -56,28 +61,73 @@ class DecodeLimits:
 
 
 def serve() -> None:
-    """Answer requests until there are no more. The process's arguments: a socket's descriptor, the limits."""
-    seconds, gigabytes = map(float, sys.argv[2:])
+    """Answer requests until there are no more. The process's arguments: a socket's descriptor, the limits,
+    and LOCAL if all files will be local."""
+    seconds, gigabytes = map(float, sys.argv[2:4])
     limits = DecodeLimits(max_decode_seconds=seconds, max_decode_gigabytes=gigabytes)
     with to_parent() as connection, suppress(EOFError, ConnectionError):
+        if LOCAL in sys.argv[4:]:
+            confine()
+        else:
+            renounce_privileges()
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (limits.max_bytes, hard))
         while True:
             name, request = receive(connection)
-            (_decode if name == "decode" else _probe)(connection, request, limits)
+            if name == "probe":
+                _probe(connection, request, limits)
+            else:
+                _stream(connection, PIECES[name], request, limits)
 
 
-def _decode(connection: socket.socket, request: tuple[Any, ...], limits: DecodeLimits) -> None:
-    """Send the clips of a segment, then the CPU seconds that they took, or what went wrong."""
+class Done(NamedTuple):
+    """The end of an answer of several pieces."""
+
+    cpu_seconds: float
+
+
+class Pieces(NamedTuple):
+    """What makes the pieces of an answer, and the stage of what goes wrong."""
+
+    stage: str
+    make: Callable[..., Iterator[Any]]
+
+
+def _clips(
+    uri: str,
+    segment: Segment,
+    spec: ClipSpec,
+    decoder: Decoder,
+    skip_loop_filter: bool,  # noqa: FBT001 (as it comes in a message)
+) -> Iterator[Clip]:
+    return decode_clips(uri, segment, spec, decoder=decoder, skip_loop_filter=skip_loop_filter)
+
+
+def _thumbnails(uri: str, times: Sequence[float], width: int) -> Iterator[list[bytes | None]]:
+    from vbert.video.thumbnails import thumbnails  # Pillow with it, which few children want
+
+    yield thumbnails(uri, times, width=width)
+
+
+PIECES = {
+    "clips": Pieces("decode", _clips),
+    "sound": Pieces("audio", sound_windows),
+    "thumbnails": Pieces("decode", _thumbnails),
+}
+
+
+def _stream(
+    connection: socket.socket, pieces: Pieces, request: tuple[Any, ...], limits: DecodeLimits
+) -> None:
+    """Send the pieces of an answer, then that it is done, or what went wrong."""
     start_seconds = time.process_time()
-    uri, segment, spec, decoder, skip_loop_filter = request
     try:
-        for clip in decode_clips(uri, segment, spec, decoder=decoder, skip_loop_filter=skip_loop_filter):
-            send(connection, clip)
+        for piece in pieces.make(*request):
+            send(connection, piece)
     except Exception as error:  # noqa: BLE001 (see _failure)
-        send(connection, _failure(error, "decode", limits))
+        send(connection, _failure(error, pieces.stage, limits))
     else:
-        send(connection, time.process_time() - start_seconds)
+        send(connection, Done(time.process_time() - start_seconds))
 
 
 def _probe(connection: socket.socket, uris: Mapping[int, str], limits: DecodeLimits) -> None:

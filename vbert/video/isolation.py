@@ -1,32 +1,39 @@
-"""Decode and probe in a child process: what a hostile file does to a decoder, it does to the child alone.
+"""Open videos in a child process: what a hostile file does to a decoder, it does to the child alone.
 
-The child starts with the first request, stays for the next ones, and is replaced when it dies.
+The child starts with the first request, stays for the next ones, and is replaced when it dies. There are two
+of them: one for local files, which has no credentials, no network and starts no program, and one for stores.
 """
 
 import functools
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from vbert.errors import UserError, VideoError
+from vbert.storage.files import local_path
+from vbert.video.audio import Window
 from vbert.video.child_process import Child, ChildLost
+from vbert.video.confinement import without_credentials
 from vbert.video.decode import Decoder
-from vbert.video.decode_child import DecodeLimits
+from vbert.video.decode_child import LOCAL, PIECES, DecodeLimits, Done
 from vbert.video.frame_grid import Clip, ClipSpec
 from vbert.video.media import Segment, VideoProbe
 
 
 class DecoderProcess:
-    """A child process that decodes and probes, one request at a time. It ends with this object or process."""
+    """Child processes that open videos, one request at a time. They end with this object or process.
+
+    What is asked of them raises VideoError(stage, reason), too, when the child dies or comes to its limits.
+    """
 
     def __init__(self, limits: DecodeLimits) -> None:
-        self._limits = limits
-        self._child: Child | None = None
-        self._child_cpu_seconds = 0.0
+        self._local = _Opener(limits, is_local=True)
+        self._stores = _Opener(limits, is_local=False)
 
     def cpu_seconds(self) -> float:
         """CPU time of this thread, and of the children for the segments that they have decoded."""
-        return time.thread_time() + self._child_cpu_seconds
+        return time.thread_time() + self._local.child_cpu_seconds + self._stores.child_cpu_seconds
 
     def decode_clips(
         self,
@@ -37,46 +44,80 @@ class DecoderProcess:
         decoder: Decoder = "pyav",
         skip_loop_filter: bool = False,
     ) -> Iterator[Clip]:
-        """What `decode.decode_clips` gives, with its errors, from the child.
+        """What `decode.decode_clips` gives, with its errors, from the child; the limit is for all of them."""
+        return self._opener(uri).stream("clips", uri, segment, spec, decoder, skip_loop_filter)
 
-        Raises VideoError("decode", reason), too, when the child dies or comes to its limits.
-        """
+    def sound_windows(self, uri: str) -> Iterator[Window]:
+        """What `audio.sound_windows` gives, with its errors, from the child; the limit is for each."""
+        return self._opener(uri).stream("sound", uri)
+
+    def thumbnails(self, uri: str, times: Sequence[float], *, width: int) -> list[bytes | None]:
+        """What `thumbnails.thumbnails` gives, with its errors, from the child."""
+        (found,) = self._opener(uri).stream("thumbnails", uri, list(times), width)
+        return list(found)
+
+    def probe(self, uris: Sequence[str]) -> list[VideoProbe | VideoError]:
+        """`media.probe_video` of each, many at a time. Raises UserError as `probe_video` does."""
+        found: dict[int, VideoProbe | VideoError] = {}
+        for opener in (self._local, self._stores):
+            found |= opener.probe({at: uri for at, uri in enumerate(uris) if self._opener(uri) is opener})
+        return [found[at] for at in range(len(uris))]
+
+    def close(self) -> None:
+        """End the children. The next request starts another."""
+        self._local.close()
+        self._stores.close()
+
+    def _opener(self, uri: str) -> "_Opener":
+        return self._stores if local_path(uri) is None else self._local
+
+
+class _Opener:
+    """A child process, started when it is asked, and what it answers."""
+
+    def __init__(self, limits: DecodeLimits, *, is_local: bool) -> None:
+        self.child_cpu_seconds = 0.0
+        self._limits = limits
+        self._is_local = is_local
+        self._child: Child | None = None
+
+    def probe(self, uris: Mapping[int, str]) -> dict[int, VideoProbe | VideoError]:
+        """When the child dies, those that it was reading are tried again one by one, to find whose fault it
+        was."""
+        found: dict[int, VideoProbe | VideoError] = {}
+        while len(found) < len(uris):
+            missing = {at: uri for at, uri in uris.items() if at not in found}
+            answers, suspects = self._probe_together(missing)
+            found |= answers
+            for at in suspects:
+                found[at] = self._probe_alone(uris[at])
+        return found
+
+    def close(self) -> None:
+        """End the child."""
+        if self._child is not None:
+            self._child.end()
+            self._child = None
+
+    def stream(self, name: str, *request: Any) -> Iterator[Any]:
+        """The pieces of an answer as they come."""
         is_over = False
         try:
-            self._ask("decode", (uri, segment, spec, decoder, skip_loop_filter))
+            self._ask(name, request)
             deadline = self._deadline(time.monotonic())
-            while isinstance(answer := self._answer(deadline), Clip):
+            while not isinstance(answer := self._answer(deadline), Done | Exception):
                 yield answer
+                if name == "sound":  # whoever listens takes its time
+                    deadline = self._deadline(time.monotonic())
             is_over = True
         except ChildLost as lost:
-            raise VideoError("decode", str(lost)) from lost
+            raise VideoError(PIECES[name].stage, str(lost)) from lost
         finally:
             if not is_over:  # or its next words would be taken for the next segment's
                 self.close()
         if isinstance(answer, Exception):
             self._raise(answer)
-        self._child_cpu_seconds += answer
-
-    def probe(self, uris: Sequence[str]) -> list[VideoProbe | VideoError]:
-        """`media.probe_video` of each, many at a time.
-
-        When the child dies, those that it was reading are tried again one by one, to find whose fault it was.
-        Raises UserError as `probe_video` does.
-        """
-        found: dict[int, VideoProbe | VideoError] = {}
-        while len(found) < len(uris):
-            missing = {at: uri for at, uri in enumerate(uris) if at not in found}
-            answers, suspects = self._probe_together(missing)
-            found |= answers
-            for at in suspects:
-                found[at] = self._probe_alone(uris[at])
-        return [found[at] for at in range(len(uris))]
-
-    def close(self) -> None:
-        """End the child. The next request starts another."""
-        if self._child is not None:
-            self._child.end()
-            self._child = None
+        self.child_cpu_seconds += answer.cpu_seconds
 
     def _probe_together(
         self, uris: Mapping[int, str]
@@ -130,7 +171,7 @@ class DecoderProcess:
     def _deadline(self, since: float) -> float:
         return since + self._limits.max_decode_seconds
 
-    def _raise(self, error: Exception) -> None:
+    def _raise(self, error: Exception) -> NoReturn:
         if isinstance(error, VideoError) and error.reason == self._limits.too_large:
             self.close()  # its memory is in pieces
         raise error
@@ -140,7 +181,13 @@ class DecoderProcess:
             self.close()
             limits = self._limits
             arguments = [str(limits.max_decode_seconds), str(limits.max_decode_gigabytes)]
-            self._child = Child("decoder", "vbert.video.decode_child", arguments, num_threads=1)
+            self._child = Child(
+                "decoder",
+                "vbert.video.decode_child",
+                [*arguments, LOCAL] if self._is_local else arguments,
+                num_threads=1,
+                environment=without_credentials(os.environ) if self._is_local else None,
+            )
         self._child.send((name, request))
 
     def _answer(self, deadline: float) -> Any:

@@ -1,5 +1,6 @@
 """Open a video wherever it lies, read its header, and cut it into segments."""
 
+import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from typing import cast
 
 import av
 from av.container import InputContainer
-from av.error import FFmpegError
+from av.error import ArgumentError, FFmpegError
 from av.packet import Packet
 from av.stream import Discard, Disposition
 from av.video.frame import VideoFrame
@@ -17,6 +18,7 @@ from av.video.stream import VideoStream
 
 from vbert.errors import VideoError
 from vbert.storage.files import check_seekable, local_path, open_file
+from vbert.video.formats import FORMATS
 
 # AVI stores no presentation times. FFmpeg guesses them from the order of decoding, and the guesses jump back
 # and forth where there are B-frames; the decoding time of the packet that completes a frame is steady.
@@ -33,8 +35,7 @@ MAX_PACKETS_TO_FIRST_FRAME = 64  # more than any codec's reordering depth (16 in
 # Rounding of a header's duration: milliseconds in Matroska, and several of them may add up.
 DURATION_TOLERANCE = Fraction(1, 100)
 
-# Formats that name other files, which may be none of the corpus.
-PLAYLISTS = {"concat", "dash", "hls", "imf", "rtsp", "sdp"}
+NOT_OPENED = "damaged, or in none of the formats that are opened (a playlist, a picture)"
 
 # What a header or packets may claim before it is a lie: a week, and at least what a still picture takes. Each
 # minute of a lie would be a segment that fails.
@@ -86,8 +87,9 @@ class Segment:
 def open_video(uri: str) -> Iterator[InputContainer]:
     """Open a local path, a file:// URL (percent-encoded, see `listing`) or any fsspec URL.
 
-    FFmpeg reads local files itself, others through a seekable file object, in ranges. A playlist cannot make
-    it fetch a URL. Raises FFmpegError, OSError, or UserError for a URL that fsspec has no filesystem for.
+    FFmpeg reads local files itself, others through a seekable file object, in ranges. It opens nothing but
+    this file, in one of FORMATS. Raises FFmpegError, OSError, or UserError for a URL that fsspec has no
+    filesystem for.
     """
     path = local_path(uri)
     if path is not None:
@@ -101,7 +103,11 @@ def open_video(uri: str) -> Iterator[InputContainer]:
 
 
 def _open_container(file: object, *, protocols: str) -> InputContainer:
-    return av.open(file, "r", options={"protocol_whitelist": protocols}, metadata_errors="replace")
+    options = {"protocol_whitelist": protocols, "format_whitelist": FORMATS}
+    try:
+        return av.open(file, "r", options=options, metadata_errors="replace")
+    except ArgumentError as error:  # what FFmpeg says of a format that is not on the list
+        raise OSError(errno.EINVAL, NOT_OPENED) from error
 
 
 def reason_of(error: FFmpegError | OSError) -> str:
@@ -112,11 +118,8 @@ def reason_of(error: FFmpegError | OSError) -> str:
 def select_video_stream(container: InputContainer, *, stage: str) -> VideoStream:
     """The first video stream that is not a cover picture; all other streams are left unread from here on.
 
-    Raises VideoError(stage, reason) where there is none, FFmpeg has no decoder for it, or the file only names
-    others.
+    Raises VideoError(stage, reason) where there is none, or FFmpeg has no decoder for it.
     """
-    if container.format.name in PLAYLISTS:
-        raise VideoError(stage, f"a playlist ({container.format.name}), not a video")
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
         raise VideoError(stage, "no video stream")
