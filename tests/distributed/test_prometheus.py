@@ -13,7 +13,7 @@ from tests.ray_nodes import WITH_DASHBOARD, cluster_of
 from vbert.distributed.prometheus import DriverMetrics, WorkerMetrics
 from vbert.features.planning import SEGMENTS
 from vbert.features.segment_rows import Effort
-from vbert.tables.delta import NewFile
+from vbert.tables.parquet_files import NewFile
 
 pytestmark = pytest.mark.slow
 

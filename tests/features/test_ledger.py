@@ -9,7 +9,7 @@ import pytest
 
 from vbert.features.ledger import Ledger, MicroBatch, ledger_row
 from vbert.features.planning import SEGMENTS
-from vbert.tables.delta import NewFile
+from vbert.tables.parquet_files import NewFile
 from vbert.tables.schemas import FEATURES, pack_vectors
 
 DIM = 5

@@ -74,7 +74,7 @@ def test_the_jobs_in_a_row(run_job: Run, joined: None, tmp_path: Path, capsys: p
 
     (corpus / "v3.vtt").write_text("WEBVTT\n\n00:00.000 --> 00:01.000\nAt last.\n")
     (corpus / "v0.mp4").unlink()
-    assert run_job(*featurize, "--prune") == 0
+    assert run_job(*featurize, "--prune", "--prune-after-days", 0, "--prune-at-most", 1) == 0
     captions = tmp_path / "captions.json"
     captions.write_text(json.dumps({"v1": {"timestamps": [[0.0, 2.0]], "sentences": ["A cat."]}}))
     assert run_job(*build, "--captions", captions) == 0

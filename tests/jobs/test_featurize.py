@@ -91,7 +91,16 @@ def test_the_job_keeps_up_with_its_corpus(
     assert by_name(after["videos"])["v3"]["transcript_fingerprint"] != ledger["v3"]["transcript_fingerprint"]
     assert "v5" in by_name(after["videos"])
 
-    assert featurize("--prune") == 0
+    at_last = versions(tables)
+    assert featurize("--prune") == 2
+    said = capsys.readouterr().err
+    assert "lacks 1 of the ledger's 10 videos (newly gone), more than --prune-at-most 0.01" in said
+    assert said.endswith("give --prune-at-most 0.1\n")
+    assert versions(tables) == at_last
+    assert featurize("--prune", "--prune-at-most", 0.1) == 0
+    assert "gone from the corpus  1 (0 dropped; others after 7 days)" in capsys.readouterr().out
+    assert by_name(rows_of(tables)["videos"])["v5"]["gone_since"] is not None
+    assert featurize("--prune", "--prune-at-most", 0.1, "--prune-after-days", 0) == 0
     gone = ledger["v5"]["video_id"]
     assert all(row["video_id"] != gone for rows in rows_of(tables).values() for row in rows)
 

@@ -15,7 +15,8 @@ from vbert.corpus.listing import list_files
 from vbert.errors import UserError, VideoError
 from vbert.storage.files import filesystem_of, open_file
 from vbert.tables.commits import Committer
-from vbert.tables.delta import NewFile, Table
+from vbert.tables.delta import Table
+from vbert.tables.parquet_files import NewFile
 from vbert.tables.schemas import FEATURES
 from vbert.video.decode import decode_clips
 from vbert.video.frame_grid import ClipSpec

@@ -14,6 +14,11 @@ def main(config: CompactConfig) -> int:
     facts = {
         name: f"{summary.num_joined[name]:,} files joined into {summary.num_shards[name]:,}, "
         f"{summary.num_deleted[name]:,} old files deleted"
+        + (
+            f", {summary.num_left[name]:,} left to another job that changed them"
+            if summary.num_left[name]
+            else ""
+        )
         for name in summary.num_joined
     }
     print_summary("compact_tables", facts | {"tables": config.tables})

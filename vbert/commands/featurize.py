@@ -19,7 +19,12 @@ def main(config: FeaturizeConfig) -> int:
         print(f"... and {len(summary.failures) - FAILURES_SHOWN} more in the table `videos`")
     num_done = summary.num_ok + summary.num_partial
     rate = summary.num_clips / summary.working_seconds if summary.working_seconds else 0.0
-    fate = "dropped" if config.prune else "kept; --prune drops them"
+    pruning = config.pruning
+    fate = (
+        f"{summary.num_dropped:,} dropped; others after {pruning.prune_after_days:g} days"
+        if pruning.prune
+        else "kept; --prune drops them in time"
+    )
     print_summary(
         f"featurize: {summary.featurizer}",
         {

@@ -19,6 +19,7 @@ from vbert.progress import Progress
 from vbert.storage.files import stem_of, with_absolute_paths
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
+from vbert.tables.pins import pinned
 from vbert.tables.schemas import DOCUMENTS, FEATURES, TRANSCRIPTS, VIDEOS, short_hash, unpack_vectors
 from vbert.text.caption_files import read_caption_file
 from vbert.text.speech import recognizer_id
@@ -99,12 +100,15 @@ def build_documents(config: DocumentsConfig) -> DocumentsSummary:
     rewrite = RewriteOnWorkers(config.tables, DOCUMENTS, partition=vocabulary.id)
     committer = Committer(documents, partition=vocabulary.id)
     committer.commit([], drop=gone, rewrite=rewrite(gone))
-    for rows in _built_files(pending, config, captions) if pending.num_rows else ():
-        stale = known.intersection(video_id for row in rows for video_id in row["video_ids"])
-        committer.commit([file_of(row) for row in rows], drop=stale, rewrite=rewrite(stale))
-        summary.num_built += sum(row["num_rows"] for row in rows)
-        summary.num_tokens += sum(row["num_tokens"] for row in rows)
-        summary.num_sentences += sum(row["num_sentences"] for row in rows)
+    if pending.num_rows:
+        name = f"build-documents-{short_hash(vocabulary.id)}"
+        with pinned(config.tables, name, job=f"build_documents of {vocabulary.id}"):
+            for rows in _built_files(pending, config, captions):
+                stale = known.intersection(video_id for row in rows for video_id in row["video_ids"])
+                committer.commit([file_of(row) for row in rows], drop=stale, rewrite=rewrite(stale))
+                summary.num_built += sum(row["num_rows"] for row in rows)
+                summary.num_tokens += sum(row["num_tokens"] for row in rows)
+                summary.num_sentences += sum(row["num_sentences"] for row in rows)
     summary.seconds = time.monotonic() - start_seconds
     return summary
 

@@ -20,7 +20,8 @@ from ray.util.annotations import RayDeprecationWarning
 from vbert.distributed.attempts import RETRIES, actor_retries
 from vbert.progress import Progress
 from vbert.tables.commits import Rewrite
-from vbert.tables.delta import NewFile, Table
+from vbert.tables.delta import Table
+from vbert.tables.parquet_files import NewFile
 from vbert.tables.schemas import TableSchema
 
 LOG_LEVEL = "RAY_BACKEND_LOG_LEVEL"

@@ -9,7 +9,8 @@ from vbert.errors import UserError
 from vbert.progress import Progress
 from vbert.storage.files import with_absolute_paths
 from vbert.tables.commits import Committer
-from vbert.tables.delta import NewFile, Table
+from vbert.tables.delta import Table
+from vbert.tables.parquet_files import NewFile
 from vbert.tables.schemas import TABLES
 
 MEGABYTE = 1_000_000
@@ -43,6 +44,7 @@ class CompactSummary:
     num_joined: dict[str, int] = field(default_factory=dict)
     num_shards: dict[str, int] = field(default_factory=dict)
     num_deleted: dict[str, int] = field(default_factory=dict)
+    num_left: dict[str, int] = field(default_factory=dict)  # files that another job changed meanwhile
 
 
 def compact_tables(config: CompactConfig) -> CompactSummary:
@@ -61,28 +63,37 @@ def compact_tables(config: CompactConfig) -> CompactSummary:
             )
         ]
         name = table.layout.name
-        summary.num_joined[name] = sum(len(group) for _, group in groups)
-        summary.num_shards[name] = len(groups)
-        if groups:
-            _join(table, groups)
+        joined = _join(table, groups) if groups else []
+        summary.num_joined[name] = sum(map(len, joined))
+        summary.num_shards[name] = len(joined)
+        summary.num_left[name] = sum(len(group) for _, group in groups) - summary.num_joined[name]
         summary.num_deleted[name] = len(table.vacuum(retention_hours=config.retention_hours))
+        table.forget_old_log()
     return summary
 
 
-def _join(table: Table, groups: list[tuple[str, list[str]]]) -> None:
-    """One task and one commit a shard, so that a killed run keeps what it has done."""
+def _join(table: Table, groups: list[tuple[str, list[str]]]) -> list[list[str]]:
+    """One task and one commit a shard, so that a killed run keeps what it has done. The groups that were
+    joined: without those that another job has changed meanwhile, whose turn it is the next time."""
     connect()
+    table.create()  # as this release has it
+    joined = []
 
     @ray.remote(num_cpus=1)
-    def join(group: list[str], partition: str) -> NewFile:
-        return table.join_files(group, partition=partition)
+    def join(group: list[str], partition: str) -> NewFile | None:
+        try:
+            return table.join_files(group, partition=partition)
+        except FileNotFoundError:  # deleted by another compaction
+            return None
 
     running = {join.remote(group, partition): (partition, group) for partition, group in groups}
     progress = Progress(f"compact {table.layout.name}", total=len(groups), unit="shards")
     while running:
         (ready,), _ = ray.wait(list(running), num_returns=1)
         partition, group = running.pop(ready)
-        shard: NewFile = ray.get(ready)
-        Committer(table, partition=partition).compact([shard], instead_of=group)
+        shard: NewFile | None = ray.get(ready)
+        if shard and Committer(table, partition=partition).compact([shard], instead_of=group) is not None:
+            joined.append(group)
         progress.advance(1)
     progress.finish()
+    return joined

@@ -22,13 +22,17 @@ from vbert.features.featurizer_config import FeaturizerConfig, featurizer_id, sa
 from vbert.features.kept_graphs import BackboneGraphs
 from vbert.features.ledger import Ledger, MicroBatch, listed_before
 from vbert.features.planning import check_transcripts, plan_videos
+from vbert.features.pruning import PruneOptions, plan_pruning, returned
 from vbert.features.segment_rows import check_decoder, decoded_bytes
 from vbert.progress import Progress
 from vbert.storage.files import with_absolute_paths
-from vbert.tables.schemas import FEATURES
+from vbert.tables.pins import pinned
+from vbert.tables.schemas import FEATURES, short_hash
 from vbert.video.decode_child import DecodeLimits
 
-LEDGER_COLUMNS = ["video_id", "fingerprint", "transcript_uri", "transcript_fingerprint", "status"]
+LEDGER_COLUMNS = [
+    *("video_id", "fingerprint", "transcript_uri", "transcript_fingerprint", "status", "gone_since"),
+]
 VIDEOS_PER_PROBE = 64  # one task: 64 headers, 16 at a time
 # Blocks are what actors take: small enough that four a worker balance, large enough that a file is worth it.
 BLOCKS_PER_WORKER = 4
@@ -46,8 +50,7 @@ class FeaturizeConfig:
     """Folder or bucket URL of the tables; made if it is not there."""
     featurizer: OmitArgPrefixes[FeaturizerConfig] = field(default_factory=FeaturizerConfig)
     limits: OmitArgPrefixes[DecodeLimits] = field(default_factory=DecodeLimits)
-    prune: bool = False
-    """Drop the rows of videos that are no longer in the corpus."""
+    pruning: OmitArgPrefixes[PruneOptions] = field(default_factory=PruneOptions)
     retry_failed: bool = False
     """Try failed videos and segments again; without it they are tried again when their file changes."""
     content_hash: bool = False
@@ -74,7 +77,8 @@ class FeaturizeSummary:
     num_listed: int
     num_unchanged: int
     num_new_transcripts: int
-    num_removed: int  # no longer in the corpus; their rows go with `prune`
+    num_removed: int  # no longer in the corpus
+    num_dropped: int = 0  # of those: their rows are gone, too
     num_ok: int = 0
     num_partial: int = 0
     num_failed: int = 0
@@ -95,6 +99,7 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
     corpus = list_corpus(config.corpus, content_hash=config.content_hash)
     before = listed_before(config.tables, featurizer=featurizer, columns=LEDGER_COLUMNS)
     changes = compare(corpus, before, retry_failed=config.retry_failed)
+    going = plan_pruning(before, changes.removed, config.pruning, corpus=config.corpus)
     if changes.pending.num_rows:
         check_decoder(config.featurizer)
         backbone = BackboneGraphs(
@@ -112,12 +117,16 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
     )
     if summary.num_new_transcripts:
         ledger.put_transcripts(check_transcripts(changes.transcript_changed))
-    if config.prune:
-        ledger.prune(changes.removed.to_pylist())
+    ledger.mark_gone(returned(before, changes.removed), since=None)
+    ledger.mark_gone(going.mark, since=time.time())
+    ledger.prune(going.drop)
+    summary.num_dropped = len(going.drop)
     if changes.pending.num_rows:
-        segments = plan(changes.pending, ledger, config=config)
-        prepared = prepare_backbone(backbone)
-        _featurize_and_commit(segments, ledger, changes, summary, config=config, prepared=prepared)
+        name = f"featurize-{short_hash(featurizer)}"
+        with pinned(config.tables, name, job=f"featurize of {featurizer}"):
+            segments = plan(changes.pending, ledger, config=config)
+            prepared = prepare_backbone(backbone)
+            _featurize_and_commit(segments, ledger, changes, summary, config=config, prepared=prepared)
     summary.seconds = time.monotonic() - start_seconds
     return summary
 

@@ -21,7 +21,8 @@ from vbert.features.segment_rows import (
     featurize_decoded,
     featurize_segments,
 )
-from vbert.tables.delta import NewFile, Table
+from vbert.tables.delta import Table
+from vbert.tables.parquet_files import NewFile
 from vbert.tables.schemas import FEATURES
 from vbert.video.decode_child import DecodeLimits
 from vbert.video.isolation import worker_process

@@ -184,7 +184,10 @@ def _examples(config: FinetuneConfig) -> Accounting:
         filesystem.rm(folder, recursive=True)
     with writing(examples):
         examples_of(annotations, videos).write_parquet(absolute_uri(examples))
-    write_json(f"{root}/{FINETUNE_OPTIONS}", {"options": now, "accounting": asdict(accounting)})
+    read = {"documents": videos.version}  # the run reads its examples from now on, and no table
+    write_json(
+        f"{root}/{FINETUNE_OPTIONS}", {"options": now, "versions": read, "accounting": asdict(accounting)}
+    )
     return accounting
 
 

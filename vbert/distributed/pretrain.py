@@ -31,7 +31,8 @@ from vbert.model.checkpoint_files import FEATURIZERS, VOCABULARIES
 from vbert.model.encoders import ModelConfig, bert_config, check_weights, joint_vocabulary
 from vbert.storage.files import check_output, filesystem_of, read_object, with_absolute_paths, write_json
 from vbert.tables.delta import Table
-from vbert.tables.schemas import DOCUMENTS, FEATURES
+from vbert.tables.pins import pinned
+from vbert.tables.schemas import DOCUMENTS, FEATURES, short_hash
 from vbert.tasks.annotations import listed_videos
 from vbert.training.job import PretrainingJob
 from vbert.training.optimization import OptimizerConfig
@@ -39,6 +40,7 @@ from vbert.vocabulary.tree import load, save
 
 PRETRAIN_JOB_OPTIONS = (*JOB_OPTIONS, "vocabulary", "model", "num_steps", "checkpoint_every")
 OPTIONS_THAT_MAY_CHANGE = (*MAY_CHANGE, "vocabulary", "held_out")
+VALIDATION = "held_out_videos"  # in the run's options: a hash of their ids
 MAX_VALIDATION_VIDEOS = 1000  # of 200 tokens: a validation takes as long as 200,000 tokens of training
 
 
@@ -67,6 +69,8 @@ class PretrainConfig(TrainingOptions):
     """Steps from one validation and checkpoint to the next."""
     documents_version: int | None = None
     """Version of the documents table; default: the latest. A run keeps to its version when it goes on."""
+    features_version: int | None = None
+    """The same of the features table, for --visual-input features."""
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     sequences: SequenceConfig = field(default_factory=SequenceConfig)
@@ -74,7 +78,11 @@ class PretrainConfig(TrainingOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_at_least(self, 1, "num_steps", "checkpoint_every")
-        require_at_least(self, 0, "documents_version")
+        require_at_least(self, 0, "documents_version", "features_version")
+        if self.features_version is not None and self.visual_input != "features":
+            raise UserError(
+                f"--features-version {self.features_version}: only --visual-input features reads that table"
+            )
         if self.rows_per_step < self.data_streams or self.rows_per_step % self.data_streams:
             raise UserError(
                 f"--rows-per-step {self.rows_per_step} must be a multiple of "
@@ -106,14 +114,23 @@ def pretrain(config: PretrainConfig) -> PretrainSummary:
     config = with_absolute_paths(config, "tables", "vocabulary", "output")
     if Path(config.model.bert).is_dir():
         config = replace(config, model=with_absolute_paths(config.model, "bert"))
-    config = _same_as_before(config)
+    config = _pinned_versions(_same_as_before(config))
     job, num_training = _plan(config)
-    check_output(config.output, kind="folder")
+    root = config.output.rstrip("/")
+    _refuse_other_validation(root, job)
+    check_output(root, kind="folder")
     connect(training=True)
     options = options_of(config, leave_out=OPTIONS_THAT_MAY_CHANGE)
-    write_json(f"{config.output.rstrip('/')}/{PRETRAIN_OPTIONS}", options)
-    best, metrics = train(train_worker, job, config)
-    model = f"{config.output.rstrip('/')}/{MODEL}"
+    versions = {DOCUMENTS.name: config.documents_version, FEATURES.name: config.features_version}
+    with pinned(
+        config.tables,
+        f"pretrain-{short_hash(root)}",
+        job=f"pretrain into {root}",
+        versions={name: version for name, version in versions.items() if version is not None},
+    ):
+        write_json(f"{root}/{PRETRAIN_OPTIONS}", options | {VALIDATION: _validation_hash(job)})
+        best, metrics = train(train_worker, job, config)
+    model = f"{root}/{MODEL}"
     copy_model(best, model)
     vocabulary = load(config.vocabulary)
     save(vocabulary, f"{model}/{VOCABULARIES}")
@@ -152,7 +169,8 @@ def _plan(config: PretrainConfig) -> tuple[PretrainingJob, int]:
             f"--sequences.row-length {config.sequences.row_length}: {config.model.bert} takes {longest}"
         )
     documents = Table(config.tables, DOCUMENTS)
-    version = documents.version() if config.documents_version is None else config.documents_version
+    version = config.documents_version
+    assert version is not None, "chosen by _pinned_versions"
     files = documents.files(partition=vocabulary.id, version=version)
     if not files:
         raise UserError(
@@ -196,12 +214,40 @@ def _plan(config: PretrainConfig) -> tuple[PretrainingJob, int]:
 
 
 def _feature_reader(config: PretrainConfig, featurizer: str) -> FeatureReader:
+    assert config.features_version is not None, "chosen by _pinned_versions"
     features = Table(config.tables, FEATURES)
-    return FeatureReader(table=features, featurizer=featurizer, version=features.version())
+    return FeatureReader(table=features, featurizer=featurizer, version=config.features_version)
+
+
+def _pinned_versions(config: PretrainConfig) -> PretrainConfig:
+    """With the versions of the tables that a new run reads to its end: where none is given, the latest."""
+    if config.documents_version is None:
+        config = replace(config, documents_version=Table(config.tables, DOCUMENTS).version())
+    if config.visual_input == "features" and config.features_version is None:
+        config = replace(config, features_version=Table(config.tables, FEATURES).version())
+    return config
+
+
+def _validation_hash(job: PretrainingJob) -> str:
+    """Of the videos that are never trained on: the file that names some of them may change."""
+    return short_hash(*sorted(job.reader.held_out))
+
+
+def _refuse_other_validation(root: str, job: PretrainingJob) -> None:
+    """UserError if the run in `root` began with other videos held out."""
+    filesystem, path = filesystem_of(f"{root}/{PRETRAIN_OPTIONS}")
+    if not filesystem.exists(path):
+        return
+    before = read_object(f"{root}/{PRETRAIN_OPTIONS}", fix="give another --output").get(VALIDATION)
+    if before is not None and before != _validation_hash(job):
+        raise UserError(
+            f"{root}: holds a run with other videos in --held-out; give another --output, or the file that "
+            "it began with"
+        )
 
 
 def _same_as_before(config: PretrainConfig) -> PretrainConfig:
-    """Go on with the version of the documents that the run began with; UserError if an option has changed."""
+    """Go on with the versions of the tables that the run began with; UserError if an option has changed."""
     refuse_other_job(config.output, options=FINETUNE_OPTIONS, job="finetune")
     uri = f"{config.output.rstrip('/')}/{PRETRAIN_OPTIONS}"
     filesystem, path = filesystem_of(uri)
@@ -210,6 +256,9 @@ def _same_as_before(config: PretrainConfig) -> PretrainConfig:
     before = read_object(uri, fix="give another --output")
     if config.documents_version is None:
         config = replace(config, documents_version=before.get("documents_version"))
+    if config.features_version is None:
+        config = replace(config, features_version=before.get("features_version"))
     now = options_of(config, leave_out=OPTIONS_THAT_MAY_CHANGE)
+    before = {name: before.get(name) for name in now}
     refuse_other_options(config.output, before=before, now=now)
     return config

@@ -14,7 +14,7 @@ import pyarrow as pa
 from ray.util.metrics import Counter, Histogram
 
 from vbert.features.segment_rows import Effort
-from vbert.tables.delta import NewFile
+from vbert.tables.parquet_files import NewFile
 
 CLIPS = "vbert_clips"
 DECODE_SECONDS = "vbert_decode_seconds"

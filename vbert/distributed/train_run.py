@@ -12,8 +12,8 @@ from ray.train.torch import TorchTrainer
 from vbert.distributed.cluster import count_gpus
 from vbert.errors import UserError, require_at_least
 from vbert.model.checkpoint_files import OPTIMIZER, read_progress
-from vbert.storage.files import absolute_uri, arrow_filesystem, filesystem_of, write_file
-from vbert.training.job import TrainingJob
+from vbert.storage.files import absolute_uri, arrow_filesystem, filesystem_of, read_object, write_file
+from vbert.training.job import DIVERGED, MAX_SKIPPED_STEPS, TrainingJob
 from vbert.training.optimization import Precision, Strategy
 
 if TYPE_CHECKING:
@@ -97,10 +97,26 @@ def train(
     ).fit()
     if result.error is not None:
         raise result.error
+    _refuse_diverged(options.output)
     assert result.best_checkpoints, "the last step makes one"
     checkpoint, _ = min(result.best_checkpoints, key=lambda found: found[1]["validation_loss"])
     with checkpoint.as_directory() as folder:
         return checkpoint, read_progress(Path(folder))["validation"]
+
+
+def _refuse_diverged(output: str) -> None:
+    """UserError if the workers have given up (`TrainingLoop`)."""
+    uri = f"{output.rstrip('/')}/{DIVERGED}"
+    filesystem, path = filesystem_of(uri)
+    filesystem.invalidate_cache()
+    if not filesystem.exists(path):
+        return
+    step = read_object(uri, fix="remove it")["step"]
+    filesystem.rm_file(path)
+    raise UserError(
+        f"{output}: the loss has not been finite for {MAX_SKIPPED_STEPS} steps up to step {step}; the last "
+        "checkpoint is kept; give another --output and a smaller --optimizer.learning-rate"
+    )
 
 
 def _scaling_config(options: TrainingOptions) -> ray.train.ScalingConfig:

@@ -1,11 +1,12 @@
 """The loop of a Ray Train worker: steps, lines of metrics, validation, checkpoints, going on after a kill."""
 
+import math
 import os
 import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from vbert.documents.sequences import Batch
 from vbert.model.checkpoint_files import read_progress
 from vbert.model.encoders import quiet_transformers
 from vbert.progress import Progress
-from vbert.storage.files import writing
+from vbert.storage.files import write_json, writing
 from vbert.training.checkpoints import load_optimizer, save_checkpoint
-from vbert.training.job import TrainingJob
+from vbert.training.job import DIVERGED, MAX_SKIPPED_STEPS, TrainingJob
 from vbert.training.metrics_log import MetricsLog
 from vbert.training.objective import Objective, Tally, evaluate_batches, train_step
 from vbert.training.optimization import learning_rate_at, make_optimizer
@@ -37,6 +38,18 @@ class Interval:
     start_seconds: float = field(default_factory=time.monotonic)
     waited_seconds: float = 0.0
     num_steps: int = 0
+    num_skipped: int = 0
+    norm: float = 0.0  # of the last gradient that was finite
+
+    def add(self, tally: Tally, norm: float) -> None:
+        """A step, which was skipped if its gradient is not finite: of such a one the work counts, no loss."""
+        self.num_steps += 1
+        if math.isfinite(norm):
+            self.norm = norm
+        else:
+            self.num_skipped += 1
+            tally = replace(tally, cells=torch.zeros_like(tally.cells))
+        self.tally = self.tally + tally
 
 
 class TrainingLoop(ABC):
@@ -119,6 +132,7 @@ class TrainingLoop(ABC):
         progress = Progress(job.name, total=job.num_steps, unit="steps")
         progress.resume(self.step)
         interval = Interval(Tally.empty(self.objective.names))
+        skipped_in_a_row = 0
         while self.step < job.num_steps:
             before = time.monotonic()
             batches = self.next_batches()
@@ -135,15 +149,19 @@ class TrainingLoop(ABC):
                 device=self.device,
                 precision=job.precision,
             )
-            interval.tally = interval.tally + tally
-            interval.num_steps += 1
+            interval.add(tally, norm)
             self.step += 1
+            skipped_in_a_row = 0 if math.isfinite(norm) else skipped_in_a_row + 1
+            if skipped_in_a_row == MAX_SKIPPED_STEPS:
+                self._give_up()
+                break
             is_last = self.step == job.num_steps
             is_due = is_last or self.step % job.checkpoint_every == 0
             if is_due or self.step % job.log_every == 0:
-                metrics = self._metrics(interval, norm)
+                metrics = self._metrics(interval)
                 if self.rank == 0:
-                    progress.advance(interval.num_steps, note=f"loss {metrics['loss']:.3f}")
+                    loss = metrics.get("loss", math.nan)
+                    progress.advance(interval.num_steps, note=f"loss {loss:.3f}")
                 self._log({f"train/{name}": value for name, value in metrics.items()})
                 if is_due:
                     self._checkpoint()
@@ -152,13 +170,20 @@ class TrainingLoop(ABC):
         if self.log:
             self.log.close()
 
-    def _metrics(self, interval: Interval, norm: float) -> dict[str, float]:
+    def _give_up(self) -> None:
+        """Leave word for the driver, which no error does: Ray would start all workers again, to no avail."""
+        if self.rank == 0:
+            write_json(f"{self.job.output.rstrip('/')}/{DIVERGED}", {"step": self.step})
+
+    def _metrics(self, interval: Interval) -> dict[str, float]:
         """Of the steps since the last line, over all workers."""
         tally = interval.tally.over_workers()
         seconds = time.monotonic() - interval.start_seconds
         rate = learning_rate_at(self.step - 1, self.job.optimizer, num_steps=self.job.num_steps)
-        return self.objective.metrics(tally) | {
-            "gradient_norm": norm,
+        seen = self.objective.metrics(tally) if interval.num_skipped < interval.num_steps else {}
+        return seen | {
+            "gradient_norm": interval.norm,
+            "skipped_steps": interval.num_skipped,
             "learning_rate": rate,
             "data_wait_share": interval.waited_seconds / seconds,
             **self.speeds(tally, seconds),
@@ -187,4 +212,9 @@ class TrainingLoop(ABC):
                 )
             saved = train.Checkpoint.from_directory(name) if self.rank == 0 else None
             with writing(self.job.output):
-                train.report({"step": self.step, "validation_loss": metrics["loss"]}, checkpoint=saved)
+                train.report({"step": self.step, "validation_loss": _comparable(metrics)}, checkpoint=saved)
+
+
+def _comparable(metrics: Mapping[str, float]) -> float:
+    """A loss that is no number is the worst."""
+    return metrics["loss"] if math.isfinite(metrics["loss"]) else math.inf

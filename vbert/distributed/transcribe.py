@@ -17,6 +17,7 @@ from vbert.progress import Progress
 from vbert.storage.files import with_absolute_paths
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
+from vbert.tables.pins import pinned
 from vbert.tables.schemas import TRANSCRIPTS, VIDEOS, short_hash
 from vbert.text.speech import make_recognizer, recognize, recognizer_id
 from vbert.video.decode_child import DecodeLimits
@@ -93,10 +94,11 @@ def transcribe(config: TranscribeConfig) -> TranscribeSummary:
         rewrite = RewriteOnWorkers(config.tables, TRANSCRIPTS, partition=identity)
         committer = Committer(table, partition=identity)
         known = set(here["video_id"].to_pylist())
-        for rows in _transcribed(pending, config):
-            stale = known.intersection(video_id for row in rows for video_id in row["video_ids"])
-            committer.commit([file_of(row) for row in rows], drop=stale, rewrite=rewrite(stale))
-            _count(rows, summary)
+        with pinned(config.tables, f"transcribe-{short_hash(identity)}", job=f"transcribe with {identity}"):
+            for rows in _transcribed(pending, config):
+                stale = known.intersection(video_id for row in rows for video_id in row["video_ids"])
+                committer.commit([file_of(row) for row in rows], drop=stale, rewrite=rewrite(stale))
+                _count(rows, summary)
     summary.seconds = time.monotonic() - start_seconds
     return summary
 

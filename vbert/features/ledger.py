@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from vbert.features.planning import VIDEO_COLUMNS
 from vbert.tables.commits import Committer, Rewrite
-from vbert.tables.delta import NewFile, Table
+from vbert.tables.delta import Table
+from vbert.tables.parquet_files import NewFile
 from vbert.tables.schemas import FEATURES, VIDEOS
 
 DONE = pa.schema(
@@ -78,6 +79,12 @@ class Ledger:
         news = {row["video_id"]: row for row in changed.to_pylist()}
         rows = [_with_transcript(row, news[row["video_id"]]) for row in self.read(video_ids=news).to_pylist()]
         self._put_videos(rows, drop=news.keys())
+
+    def mark_gone(self, video_ids: Collection[str], *, since: float | None) -> None:
+        """Note since when videos are no longer in the corpus; None: they are back."""
+        if video_ids:
+            rows = self.read(video_ids=video_ids).to_pylist()
+            self._put_videos([row | {"gone_since": since} for row in rows], drop=video_ids)
 
     def prune(self, video_ids: Collection[str]) -> None:
         """Drop all rows of these videos; features first, so that the next run goes on with a killed prune."""

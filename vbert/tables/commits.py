@@ -1,29 +1,55 @@
-"""Commits to a table: numbered, each of them once, and never beside another job's.
+"""Commits to a table: one rule for all of them, which is that of optimistic transactions.
 
-Files are written before (`tables`); with a commit they and the rows that they replace change places at once.
+    choose files at a version -> write what replaces them -> commit against that version
+                ^                                                       |
+                +-------------- somebody has changed them ---------------+
+
+A commit makes the next version after that at which its files were chosen, or fails: Delta's own check of what
+came between (`max_commit_retries`) lets a removed file be removed again after a compaction. So whoever
+commits beside it, a row is never there twice and never lost: what a table holds is what the commits that
+succeeded give, one after the other.
 """
 
 import time
+import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 
+import pyarrow.fs
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
 from vbert.errors import UserError
-from vbert.storage.files import FIXES, MAX_TRIES, errno_of, patient, refusal, retry_seconds
-from vbert.tables.delta import NewFile, Table
+from vbert.storage.files import FIXES, MAX_TRIES, arrow_filesystem, errno_of, patient, refusal, retry_seconds
+from vbert.tables.delta import Table
+from vbert.tables.parquet_files import NewFile
 from vbert.tables.schemas import TableSchema
 
 Rewrite = Callable[[Sequence[str]], Iterable[NewFile | None]]
+COMMIT_ID = "vbert.commit"  # in Delta's log: which commit it is, for a job whose answer got lost
+MAX_CHOICES = 20  # compaction comes by once an hour, and changes a file once
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What a commit does to the files of a partition, chosen at a version."""
+
+    added: Sequence[NewFile]
+    removed: Sequence[str]
+    changes_data: bool
+
+
+class Superseded(Exception):
+    """Another job has changed the files that a commit is about; there is nothing left to do with them."""
 
 
 class Committer:
     """Commits to one partition of a table, in numbered commits of which each lands once.
 
-    The number of the last commit lies in the table (a Delta application transaction). Delta accepts the same
-    number twice, so it is read back before each commit: another job that commits to the same partition at
-    the same time is noticed and named.
+    The number of the last commit lies in the table (a Delta application transaction). It is compared at each
+    commit: another job that writes to the same partition at the same time is noticed and named. Compaction
+    is no such job: it changes no row, so it has no number, and both go on beside each other.
     """
 
     def __init__(self, table: Table, *, partition: str) -> None:
@@ -37,43 +63,67 @@ class Committer:
     ) -> int:
         """Add `files` and drop every earlier row of the videos `drop`, at once; return the new version.
 
-        `rewrite` maps paths to `rewrite_without` of each, for instance on other machines; here by default.
+        `rewrite` maps paths to `rewrite_without` of each, for instance on other machines; here by default. It
+        is asked again, for other paths, if compaction changes the files meanwhile.
         """
-        old_paths = self.table.paths_with(drop, partition=self.partition)
-        rewritten = (rewrite or self._rewrite_here(drop))(old_paths) if old_paths else []
-        added = [*files, *(file for file in rewritten if file is not None)]
-        if not added and not old_paths:
-            return self.table.version()
+        rewritten: dict[str, NewFile | None] = {}
+
+        def choose(delta: DeltaTable) -> Change | None:
+            self._refuse_company(delta)
+            old = self.table.paths_with(drop, partition=self.partition, at=delta)
+            if new := [path for path in old if path not in rewritten]:
+                rewritten.update(zip(new, (rewrite or self._rewrite_here(drop))(new), strict=True))
+            kept = [file for path in old if (file := rewritten[path]) is not None]
+            if not files and not old:
+                return None
+            return Change(added=[*files, *kept], removed=old, changes_data=True)
+
         number = Transaction(self._app_id, self._last + 1)
-        version = self._write(added, old_paths, changes_data=True, number=number)
-        self._last += 1
+        version, is_made = self._transact(choose, number=number)
+        self._last += is_made
         return version
 
-    def compact(self, joined: Sequence[NewFile], *, instead_of: Sequence[str]) -> int:
-        """Put `joined` files in place of those whose rows they hold. No row changes, so other jobs go on."""
-        return self._write(joined, instead_of, changes_data=False, number=None)
+    def compact(self, joined: Sequence[NewFile], *, instead_of: Sequence[str]) -> int | None:
+        """Put `joined` files in place of those whose rows they hold; return the new version.
 
-    def _write(
-        self,
-        added: Sequence[NewFile],
-        removed: Sequence[str],
-        *,
-        changes_data: bool,
-        number: Transaction | None,
-    ) -> int:
-        """Try until it is in the table: a store may fail for a moment, before the commit or after it."""
+        No row changes, so other jobs go on. None, and nothing is done, if another job has changed one of the
+        files since: the joined ones hold rows that are no longer the table's.
+        """
+
+        def choose(delta: DeltaTable) -> Change:
+            if not set(instead_of) <= set(self.table.paths(partition=self.partition, at=delta)):
+                raise Superseded
+            return Change(added=joined, removed=instead_of, changes_data=False)
+
+        try:
+            return self._transact(choose, number=None)[0]
+        except Superseded:
+            return None
+
+    def _transact(
+        self, choose: Callable[[DeltaTable], Change | None], *, number: Transaction | None
+    ) -> tuple[int, bool]:
+        """Choose and commit until it is in the table; its version, and whether there was anything to do.
+
+        A store may fail for a moment, before the commit or after it.
+        """
+        commit_id = uuid.uuid4().hex
+        properties = CommitProperties(
+            app_transactions=[number] if number else None,
+            custom_metadata={COMMIT_ID: commit_id},
+            max_commit_retries=0,
+        )
         layout = self.table.layout
-        actions: list[AddAction | RemoveAction] = [
-            _add(file, layout, changes_data=changes_data) for file in added
-        ]
-        actions += [_remove(path, layout, self.partition, changes_data=changes_data) for path in removed]
-        properties = CommitProperties(app_transactions=[number] if number else None)
-        for attempt in range(1, MAX_TRIES + 1):
-            # What is written is checked against this state: whoever commits in between is a conflict.
+        num_failures = 0
+        for _ in range(MAX_CHOICES):
             delta = self.table.open()
-            if number:
-                self._refuse_company(delta)
+            chosen_at = delta.version()
+            change = choose(delta)
+            if change is None:
+                return chosen_at, False
+            actions = self._actions(change, delta, chosen_at)
             try:
+                # The next version after that at which the files were chosen, which `delta` still is.
                 delta.create_write_transaction(
                     actions,
                     mode="append",
@@ -82,21 +132,50 @@ class Committer:
                     commit_properties=properties,
                 )
             except (OSError, DeltaError) as error:
-                if self._has(added, removed):
-                    break
+                if (landed := self._landed(commit_id, since=chosen_at)) is not None:
+                    return landed, True
                 if isinstance(error, CommitFailedError):
-                    raise UserError(
-                        f"{self.table.uri}: changed by another job at the same time ({error}); run this one "
-                        "again"
-                    ) from error
+                    continue
                 if errno_of(error) in FIXES:  # a full disk does not pass
                     raise refusal(self.table.uri, error, cannot="be committed to") from error
-                if attempt == MAX_TRIES:
+                num_failures += 1
+                if num_failures == MAX_TRIES:
                     raise
-                time.sleep(retry_seconds(attempt))
+                time.sleep(retry_seconds(num_failures))
             else:
-                break
-        return self.table.version()
+                landed = self._landed(commit_id, since=chosen_at)
+                assert landed is not None, "Delta said that it had committed"
+                return landed, True
+        raise UserError(
+            f"{self.table.uri}: other jobs changed its files {MAX_CHOICES} times while this one chose from "
+            "them; let them end, then run this one again"
+        )
+
+    def _actions(self, change: Change, delta: DeltaTable, chosen_at: int) -> list[AddAction | RemoveAction]:
+        """As Delta wants them. What would break the table is found here, and not by its next reader."""
+        assert delta.version() == chosen_at, "the table was opened anew between choice and commit"
+        active = set(self.table.paths(partition=self.partition, at=delta))
+        assert set(change.removed) <= active, "a file is removed that is not there"
+        assert active.isdisjoint(file.path for file in change.added), "a file is added twice"
+        self._refuse_missing(change.added)
+        added = [_add(file, self.table.layout, changes_data=change.changes_data) for file in change.added]
+        removed = [
+            _remove(path, self.table.layout, self.partition, changes_data=change.changes_data)
+            for path in change.removed
+        ]
+        return [*added, *removed]
+
+    @patient
+    def _refuse_missing(self, added: Sequence[NewFile]) -> None:
+        """UserError if a file has gone since it was written: no commit may name it."""
+        filesystem, root = arrow_filesystem(self.table.uri)
+        found = filesystem.get_file_info([f"{root}/{file.path}" for file in added])
+        for file, info in zip(added, found, strict=True):
+            if info.type == pyarrow.fs.FileType.NotFound:
+                raise UserError(
+                    f"{self.table.uri}/{file.path}: was deleted before it could be committed; run this job "
+                    "again, and compact_tables with a longer --retention-hours"
+                )
 
     def _refuse_company(self, delta: DeltaTable) -> None:
         if (number := self._number(delta)) != self._last:
@@ -105,10 +184,16 @@ class Committer:
                 f"ours would be {self._last + 1}); let it end, then run this one again"
             )
 
-    def _has(self, added: Sequence[NewFile], removed: Sequence[str]) -> bool:
-        """Whether a commit whose answer was lost has been made: the names of files are never used again."""
-        there = set(self.table.paths(partition=self.partition))
-        return {file.path for file in added} <= there and there.isdisjoint(removed)
+    @patient
+    def _landed(self, commit_id: str, *, since: int) -> int | None:
+        """The version that a commit made, if it is in the log: its answer may have got lost."""
+        newest = self.table.open()
+        if not (num_newer := newest.version() - since):
+            return None
+        for entry in newest.history(num_newer):
+            if entry.get(COMMIT_ID) == commit_id:
+                return int(entry["version"])
+        return None
 
     def _rewrite_here(self, drop: Collection[str]) -> Rewrite:
         return lambda paths: [

@@ -4,43 +4,38 @@ A file that no commit names does not exist for any reader, so a job killed anywh
 last commit left them; what it had written beside them goes with `vacuum`.
 """
 
-import json
 import re
-import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.fs
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.schema import Schema
 
 from vbert.errors import UserError
-from vbert.storage.files import arrow_filesystem, filesystem_of, is_passing, patient, writing
+from vbert.storage.files import MAX_TRIES, arrow_filesystem, filesystem_of, is_passing, patient, writing
+from vbert.tables.parquet_files import (
+    NewFile,
+    Provenance,
+    provenance_of,
+    read_rows,
+    row_groups,
+    with_columns_of,
+    write_parquet,
+)
+from vbert.tables.pins import pinned_hours, protected_hours, protected_versions
 from vbert.tables.schemas import TableSchema
 
-# A segment of 40 clips x 1,280 float32 is 200 KB: 64 rows make row groups of 13 MB, so that one video is
-# read without the rest of a 512 MB shard.
-ROWS_PER_GROUP = 64
 OUR_FILE = re.compile(r"[a-z]+=[^/]+/part-[0-9a-f]{32}\.parquet")
-VECTORS = "features.list.element.list.element"  # the vectors' column as Parquet names it
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NewFile:
-    """A Parquet file that lies in a table's folder and waits for its commit."""
-
-    path: str  # from the table's root
-    partition: str
-    size_bytes: int
-    num_rows: int
-    stats: str  # Delta's JSON: number of rows, least and greatest key
+SCHEMA_VERSION = "vbert.schemaVersion"  # a property of each table; without it: 1
+# Old entries of the log go when compaction says so: a pinned version needs its own.
+KEEP_LOG = "delta.enableExpiredLogCleanup"
+LOG_HOURS = 29 * 24  # Delta's own logRetentionDuration is 30 days
 
 
 class Table:
@@ -48,23 +43,51 @@ class Table:
 
     def __init__(self, root: str, layout: TableSchema) -> None:
         self.layout = layout
-        self.uri = f"{root.rstrip('/')}/{layout.name}"
+        self.root = root.rstrip("/")
+        self.uri = f"{self.root}/{layout.name}"
         self._newest: DeltaTable | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travels to workers without what it has read of the log."""
-        return Table, (self.uri.rpartition("/")[0], self.layout)
+        return Table, (self.root, self.layout)
 
     @patient
     def create(self) -> None:
-        """Make the table if it is not there. UserError if it cannot be made, or something else is there."""
+        """Make the table if it is not there, or give one of an earlier release the columns that it lacks.
+        UserError if it cannot be made, or something else is there."""
         self.refuse_others()
         filesystem, path = filesystem_of(self.uri)
         with writing(self.uri, cannot="make the table"):
             filesystem.makedirs(path, exist_ok=True)
             DeltaTable.create(
-                self.uri, schema=self.layout.schema, mode="ignore", partition_by=[self.layout.partition]
+                self.uri,
+                schema=self.layout.schema,
+                mode="ignore",
+                partition_by=[self.layout.partition],
+                configuration=self._properties(),
+                raise_if_key_not_exists=False,
             )
+            self._bring_up_to_date()
+
+    def _properties(self) -> dict[str, str]:
+        return {SCHEMA_VERSION: str(self.layout.version), KEEP_LOG: "false"}
+
+    def _bring_up_to_date(self) -> None:
+        """Add the columns of this release; another job may do so at the same time."""
+        for attempt in range(1, MAX_TRIES + 1):
+            delta = self.open()
+            lacking = pa.schema([self.layout.schema.field(name) for name in _lacking(delta, self.layout)])
+            is_noted = self._properties().items() <= delta.metadata().configuration.items()
+            try:
+                if lacking.names:
+                    delta.alter.add_columns(Schema.from_arrow(lacking).fields)
+                elif is_noted:
+                    return
+                else:
+                    delta.alter.set_table_properties(self._properties(), raise_if_not_exists=False)
+            except CommitFailedError:
+                if attempt == MAX_TRIES:
+                    raise
 
     @patient
     def refuse_others(self) -> None:
@@ -98,10 +121,10 @@ class Table:
             if version is not None:
                 return DeltaTable(self.uri, version=version)
             if self._newest is None:
-                self._newest = self._with_our_columns(DeltaTable(self.uri))
+                self._newest = DeltaTable(self.uri)
             else:
                 self._newest.update_incremental()
-            return self._newest
+            return self._ours(self._newest)
         except TableNotFoundError as error:
             raise UserError(f"{self.uri}: no such table; give the --tables that featurize wrote") from error
         except (DeltaError, OSError) as error:
@@ -114,12 +137,18 @@ class Table:
                 ) from error
             raise UserError(f"{self.uri}: has no version {version}, or no longer ({error})") from error
 
-    def _with_our_columns(self, delta: DeltaTable) -> DeltaTable:
-        there = {field.name for field in delta.schema().fields}
-        lacking = [name for name in self.layout.schema.names if name not in there]
-        if lacking:
+    def _ours(self, delta: DeltaTable) -> DeltaTable:
+        """UserError for another's table, and for one that a later release has changed."""
+        version = int(delta.metadata().configuration.get(SCHEMA_VERSION, "1"))
+        if version > self.layout.version:
             raise UserError(
-                f"{self.uri}: is another's table (without {lacking[0]}); give --tables a folder of their own"
+                f"{self.uri}: was written by a newer vbert (schema {version}, this one knows up to "
+                f"{self.layout.version}); upgrade vbert"
+            )
+        others = [name for name in _lacking(delta, self.layout) if name not in self.layout.added]
+        if others:
+            raise UserError(
+                f"{self.uri}: is another's table (without {others[0]}); give --tables a folder of their own"
             )
         return delta
 
@@ -141,7 +170,9 @@ class Table:
     ) -> pa.Table:
         """The rows of a partition, or those of some of its videos, in no particular order."""
         dataset = self._dataset(self.open(version), partition)
-        return dataset.to_table(columns=list(columns), filter=_of_videos(video_ids))
+        there = [name for name in columns if name in dataset.schema.names]
+        found = dataset.to_table(columns=there, filter=_of_videos(video_ids))
+        return with_columns_of(found, self.layout.schema, names=columns)
 
     def read_if_made(self, *, columns: Sequence[str], partition: str) -> pa.Table:
         """The rows of a partition; none where the table has not been made yet."""
@@ -149,56 +180,57 @@ class Table:
             return self.layout.schema.empty_table().select(list(columns))
         return self.read(columns=columns, partition=partition)
 
-    def paths(self, *, partition: str) -> list[str]:
-        """The files of a partition, from the table's root, sorted."""
-        return sorted(self._actions(partition)["path"].to_pylist())
+    def paths(self, *, partition: str, at: DeltaTable | None = None) -> list[str]:
+        """The files of a partition, from the table's root, sorted; `at` is what `open` gave."""
+        return sorted(self._actions(at or self.open(), partition)["path"].to_pylist())
 
     def files(self, *, partition: str, version: int | None = None) -> dict[str, int]:
         """The files of a partition at a version, from the table's root, and how many rows each has."""
-        mine = self._actions(partition, version)
+        mine = self._actions(self.open(version), partition)
         return dict(zip(mine["path"].to_pylist(), mine["num_records"].to_pylist(), strict=True))
+
+    def sizes(self, *, partition: str) -> dict[str, int]:
+        """The newest files of a partition, from the table's root, and how many bytes each has."""
+        mine = self._actions(self.open(), partition)
+        return dict(zip(mine["path"].to_pylist(), mine["size_bytes"].to_pylist(), strict=True))
 
     def read_rows(self, path: str, rows: Sequence[int]) -> pa.Table:
         """Some rows of one file by their numbers, which rise; only the row groups that hold them are read."""
-        filesystem, root = arrow_filesystem(self.uri)
-        wanted = np.asarray(rows, np.int64)
-        with filesystem.open_input_file(f"{root}/{path}") as file:
-            parquet = pq.ParquetFile(file)
-            sizes = [parquet.metadata.row_group(index).num_rows for index in range(parquet.num_row_groups)]
-            ends = np.cumsum(sizes)
-            group_of = np.searchsorted(ends, wanted, side="right")
-            groups = np.unique(group_of)
-            starts = np.cumsum([0, *(sizes[group] for group in groups)])[:-1]  # in what is read
-            local = wanted - (ends - sizes)[group_of] + starts[np.searchsorted(groups, group_of)]
-            return parquet.read_row_groups(groups.tolist()).take(local)
+        return read_rows(self.uri, self.layout, path, rows)
 
     def row_groups(self, path: str, *, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The rows of one file, ROWS_PER_GROUP at a time."""
-        filesystem, root = arrow_filesystem(self.uri)
-        with filesystem.open_input_file(f"{root}/{path}") as file:
-            parquet = pq.ParquetFile(file)
-            for index in range(parquet.num_row_groups):
-                yield parquet.read_row_group(index, columns=columns)
+        return row_groups(self.uri, self.layout, path, columns=columns)
 
-    def paths_with(self, video_ids: Collection[str], *, partition: str) -> list[str]:
+    def provenance(self, path: str) -> list[dict[str, str]]:
+        """What the rows of one file were made with."""
+        return provenance_of(self.uri, path)
+
+    def paths_with(
+        self, video_ids: Collection[str], *, partition: str, at: DeltaTable | None = None
+    ) -> list[str]:
         """The files of a partition that hold a row of any of the videos, from the table's root."""
         if not video_ids:
             return []
-        delta = self.open()
+        delta = at or self.open()
         found = self._dataset(delta, partition).to_table(columns=["__filename"], filter=_of_videos(video_ids))
         names = {name.rsplit("/", 1)[-1] for name in found["__filename"].unique().to_pylist()}
-        return [path for path in self.paths(partition=partition) if path.rsplit("/", 1)[-1] in names]
+        paths = self.paths(partition=partition, at=delta)
+        return [path for path in paths if path.rsplit("/", 1)[-1] in names]
 
-    def write_file(self, rows: pa.Table) -> NewFile:
+    def write_file(self, rows: pa.Table, *, provenance: Iterable[Provenance] = ()) -> NewFile:
         """Write rows of one partition to a new file, uncommitted. Any worker may call it."""
         (partition,) = rows[self.layout.partition].unique().to_pylist()
         order = [(name, "ascending") for name in self.layout.key]
-        body = rows.select(self.layout.schema.names).cast(self.layout.schema).sort_by(order)
-        return self._write([body.drop_columns([self.layout.partition])], partition=partition)
+        whole = with_columns_of(rows, self.layout.schema)
+        body = whole.cast(self.layout.schema).sort_by(order).drop_columns([self.layout.partition])
+        return write_parquet(self.uri, self.layout, [body], partition=partition, provenance=provenance)
 
     def join_files(self, paths: Sequence[str], *, partition: str) -> NewFile:
         """Write the rows of several files, in their order, to one new file, uncommitted."""
-        return self._write((rows for path in paths for rows in self.row_groups(path)), partition=partition)
+        parts = (rows for path in paths for rows in self.row_groups(path))
+        made_with = [one for path in paths for one in self.provenance(path)]
+        return write_parquet(self.uri, self.layout, parts, partition=partition, provenance=made_with)
 
     def rewrite_without(self, path: str, video_ids: Collection[str], *, partition: str) -> NewFile | None:
         """Write the file's rows of other videos to a new file, uncommitted; None if there are none."""
@@ -206,11 +238,12 @@ class Table:
         kept = [rows.filter(pc.invert(pc.is_in(rows["video_id"], dropped))) for rows in self.row_groups(path)]
         if not any(rows.num_rows for rows in kept):
             return None
-        return self._write(kept, partition=partition)
+        made_with = self.provenance(path)
+        return write_parquet(self.uri, self.layout, kept, partition=partition, provenance=made_with)
 
     def small_files(self, *, partition: str, target_bytes: int) -> list[list[str]]:
         """Groups of files, each to be joined into one of about `target_bytes`; large ones are left alone."""
-        actions = self._actions(partition)
+        actions = self._actions(self.open(), partition)
         groups: list[list[str]] = [[]]
         group_bytes = 0
         for action in actions.sort_by("min.video_id").select(["path", "size_bytes"]).to_pylist():
@@ -226,49 +259,42 @@ class Table:
     def vacuum(self, *, retention_hours: int) -> list[str]:
         """Delete files that no version of the last `retention_hours` names; return their paths.
 
-        A running job's uncommitted files are younger than any sensible retention and stay. UserError, and
-        nothing deleted, if one of the files is none that we write: somebody may want it.
+        A running job's uncommitted files are younger than any sensible retention and stay; so does what is
+        pinned (`pins`). UserError, and nothing deleted, if one of the files is none that we write: somebody
+        may want it.
         """
+        delta = self.open()
         vacuum = partial(
-            patient(self.open().vacuum),
-            retention_hours=retention_hours,
+            patient(delta.vacuum),
+            retention_hours=max(retention_hours, protected_hours(self.root)),
             enforce_retention_duration=False,
             full=True,
+            keep_versions=self._readable(protected_versions(self.root, self.layout.name)) or None,
         )
         others = [path for path in vacuum(dry_run=True) if not OUR_FILE.fullmatch(path)]
         if others:
             raise UserError(f"{self.uri}: holds {others[0]}, which is not the table's; move it elsewhere")
-        return vacuum(dry_run=False)
+        return [path for path in vacuum(dry_run=False) if OUR_FILE.fullmatch(path)]  # others went before
 
-    def _write(self, parts: Iterable[pa.Table], *, partition: str) -> NewFile:
-        """Stream `parts`, without the partition's column, into a new file."""
-        column = self.layout.partition
-        relative = f"{column}={partition}/part-{uuid.uuid4().hex}.parquet"
-        filesystem, path = filesystem_of(f"{self.uri}/{relative}")
-        schema = pa.schema([field for field in self.layout.schema if field.name != column])
-        key = [name for name in self.layout.key if name != column]
-        keys = []
-        with writing(f"{self.uri}/{relative}"):
-            filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-            with (
-                filesystem.open(path, "wb") as file,
-                pq.ParquetWriter(file, schema, compression="zstd", **_vector_encoding(schema)) as writer,
-            ):
-                for rows in parts:
-                    writer.write_table(rows.select(schema.names).cast(schema), row_group_size=ROWS_PER_GROUP)
-                    keys.append(rows.select(key))
-        stats = _stats(pa.concat_tables(keys))
-        return NewFile(
-            path=relative,
-            partition=partition,
-            size_bytes=filesystem.size(path),
-            num_rows=stats["numRecords"],
-            stats=json.dumps(stats),
-        )
+    def forget_old_log(self) -> None:
+        """Delete the log's entries of more than a month ago, unless a pin is older: it needs its own."""
+        if pinned_hours(self.root) < LOG_HOURS:
+            patient(self.open().cleanup_metadata)()
 
-    def _actions(self, partition: str, version: int | None = None) -> pa.Table:
+    def _readable(self, versions: Iterable[int]) -> list[int]:
+        """Those of them that the log still has, or has at all."""
+        found = []
+        for version in versions:
+            try:
+                self.open(version)
+            except UserError:
+                continue
+            found.append(version)
+        return found
+
+    def _actions(self, delta: DeltaTable, partition: str) -> pa.Table:
         """What Delta knows of the files of a partition."""
-        actions = pa.table(patient(self.open(version).get_add_actions)(flatten=True))
+        actions = pa.table(patient(delta.get_add_actions)(flatten=True))
         return actions.filter(pc.equal(actions[f"partition.{self.layout.partition}"], partition))
 
     @patient
@@ -282,25 +308,12 @@ class Table:
         return dataset.filter(ds.field(column) == partition)
 
 
+def _lacking(delta: DeltaTable, layout: TableSchema) -> list[str]:
+    there = {field.name for field in delta.schema().fields}
+    return [name for name in layout.schema.names if name not in there]
+
+
 def _of_videos(video_ids: Collection[str] | None) -> ds.Expression | None:
     if video_ids is None:
         return None
     return ds.field("video_id").isin(pa.array(sorted(video_ids), pa.string()))
-
-
-def _vector_encoding(schema: pa.Schema) -> dict[str, Any]:
-    """BYTE_STREAM_SPLIT puts the bytes of equal weight side by side: float16 values in float32 halve."""
-    if "features" not in schema.names:
-        return {}
-    others = [name for name in schema.names if name != "features"]
-    return {"use_byte_stream_split": [VECTORS], "use_dictionary": others}
-
-
-def _stats(keys: pa.Table) -> dict[str, Any]:
-    ranges = {name: pc.min_max(keys[name]).as_py() for name in keys.column_names}
-    return {
-        "numRecords": keys.num_rows,
-        "minValues": {name: found["min"] for name, found in ranges.items()},
-        "maxValues": {name: found["max"] for name, found in ranges.items()},
-        "nullCount": {name: keys[name].null_count for name in keys.column_names},
-    }

@@ -6,7 +6,8 @@ transcripts count them. A clip is named by its start; all clips of a table row h
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,13 @@ class TableSchema:
     schema: pa.Schema
     key: tuple[str, ...]
     partition: str
+    added: Mapping[str, int] = field(default_factory=dict)
+    """Columns that a later release added, null in tables of an earlier one, and the schema's version then."""
+
+    @property
+    def version(self) -> int:
+        """Of the schema; a release refuses tables of a later one."""
+        return max(self.added.values(), default=1)
 
 
 VIDEOS = TableSchema(
@@ -53,8 +61,13 @@ VIDEOS = TableSchema(
             ("num_clips", pa.int32()),
             ("num_dropped_clips", pa.int32()),  # too corrupt to use
             ("failures", pa.list_(FAILURE)),
+            (
+                "gone_since",
+                pa.float64(),
+            ),  # when first missed, seconds since 1970; null: it is there
         ]
     ),
+    added={"gone_since": 2},
 )
 
 FEATURES = TableSchema(

@@ -8,6 +8,9 @@ from vbert.documents.shuffle_windows import ShuffleWindowReader
 from vbert.model.encoders import ModelConfig
 from vbert.training.optimization import OptimizerConfig, Precision, Strategy
 
+DIVERGED = "diverged.json"  # in a run's output: its workers' word to the driver that they have given up
+MAX_SKIPPED_STEPS = 20  # in a row: one bad batch is skipped, a model that has diverged is trained no further
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingJob:

@@ -1,5 +1,6 @@
 """What every training of this project shares: optimiser, schedule, precision, and its speed in metrics."""
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -62,13 +63,18 @@ def learning_rate_at(step: int, config: OptimizerConfig, *, num_steps: int) -> f
 def update(
     model: nn.Module, optimizer: torch.optim.Optimizer, config: OptimizerConfig, *, step: int, num_steps: int
 ) -> float:
-    """Clip, take one step of the optimiser, forget the gradients. The gradient's length before clipping."""
+    """Clip, take one step of the optimiser, forget the gradients. The gradient's length before clipping.
+
+    Where it is not finite, on all workers alike, no step is taken: one such would be the end of the weights.
+    """
     norm: Any = nn.utils.clip_grad_norm_(model.parameters(), config.max_gradient_norm)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate_at(step, config, num_steps=num_steps)
-    optimizer.step()
+    length = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+    if math.isfinite(length):
+        optimizer.step()
     optimizer.zero_grad()
-    return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
+    return length
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:

@@ -1,0 +1,150 @@
+"""The Parquet files of a table: written before their commit, read by rows and row groups.
+
+A file says in its metadata what its rows were made with (`provenance`), and keeps it when it is joined with
+others.
+"""
+
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from vbert.storage.files import arrow_filesystem, filesystem_of, writing
+from vbert.tables.schemas import TableSchema
+
+# A segment of 40 clips x 1,280 float32 is 200 KB: 64 rows make row groups of 13 MB, so that one video is
+# read without the rest of a 512 MB shard.
+ROWS_PER_GROUP = 64
+VECTORS = "features.list.element.list.element"  # the vectors' column as Parquet names it
+PROVENANCE = b"vbert.provenance"
+
+Provenance = Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewFile:
+    """A Parquet file that lies in a table's folder and waits for its commit."""
+
+    path: str  # from the table's root
+    partition: str
+    size_bytes: int
+    num_rows: int
+    stats: str  # Delta's JSON: number of rows, least and greatest key
+
+
+def write_parquet(
+    table_uri: str,
+    layout: TableSchema,
+    parts: Iterable[pa.Table],
+    *,
+    partition: str,
+    provenance: Iterable[Provenance] = (),
+) -> NewFile:
+    """Stream `parts`, without the partition's column, into a new file of a table."""
+    relative = f"{layout.partition}={partition}/part-{uuid.uuid4().hex}.parquet"
+    filesystem, path = filesystem_of(f"{table_uri}/{relative}")
+    schema = _body(layout)
+    key = [name for name in layout.key if name != layout.partition]
+    keys = []
+    with writing(f"{table_uri}/{relative}"):
+        filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        with (
+            filesystem.open(path, "wb") as file,
+            pq.ParquetWriter(file, schema, compression="zstd", **_vector_encoding(schema)) as writer,
+        ):
+            if made_with := _sorted(provenance):
+                writer.add_key_value_metadata({PROVENANCE: json.dumps(made_with).encode()})
+            for rows in parts:
+                whole = with_columns_of(rows, schema)
+                writer.write_table(whole.select(schema.names).cast(schema), row_group_size=ROWS_PER_GROUP)
+                keys.append(rows.select(key))
+    stats = _stats(pa.concat_tables(keys))
+    return NewFile(
+        path=relative,
+        partition=partition,
+        size_bytes=filesystem.size(path),
+        num_rows=stats["numRecords"],
+        stats=json.dumps(stats),
+    )
+
+
+def row_groups(
+    table_uri: str, layout: TableSchema, path: str, *, columns: Sequence[str] | None = None
+) -> Iterator[pa.Table]:
+    """The rows of one file, ROWS_PER_GROUP at a time; what it was written without is null."""
+    wanted = [name for name in columns or layout.schema.names if name != layout.partition]
+    filesystem, root = arrow_filesystem(table_uri)
+    with filesystem.open_input_file(f"{root}/{path}") as file:
+        parquet = pq.ParquetFile(file)
+        there = [name for name in wanted if name in parquet.schema_arrow.names]
+        for index in range(parquet.num_row_groups):
+            rows = parquet.read_row_group(index, columns=there)
+            yield with_columns_of(rows, layout.schema, names=wanted)
+
+
+def read_rows(table_uri: str, layout: TableSchema, path: str, rows: Sequence[int]) -> pa.Table:
+    """Some rows of one file by their numbers, which rise; only the row groups that hold them are read."""
+    filesystem, root = arrow_filesystem(table_uri)
+    wanted = np.asarray(rows, np.int64)
+    with filesystem.open_input_file(f"{root}/{path}") as file:
+        parquet = pq.ParquetFile(file)
+        sizes = [parquet.metadata.row_group(index).num_rows for index in range(parquet.num_row_groups)]
+        ends = np.cumsum(sizes)
+        group_of = np.searchsorted(ends, wanted, side="right")
+        groups = np.unique(group_of)
+        starts = np.cumsum([0, *(sizes[group] for group in groups)])[:-1]  # in what is read
+        local = wanted - (ends - sizes)[group_of] + starts[np.searchsorted(groups, group_of)]
+        found = parquet.read_row_groups(groups.tolist()).take(local)
+    return with_columns_of(found, layout.schema, names=_body(layout).names)
+
+
+def provenance_of(table_uri: str, path: str) -> list[dict[str, str]]:
+    """What the rows of a file were made with; nothing for a file that does not say."""
+    filesystem, root = arrow_filesystem(table_uri)
+    with filesystem.open_input_file(f"{root}/{path}") as file:
+        metadata = pq.read_metadata(file).metadata or {}
+    found: list[dict[str, str]] = json.loads(metadata.get(PROVENANCE, b"[]"))
+    return found
+
+
+def with_columns_of(rows: pa.Table, schema: pa.Schema, *, names: Sequence[str] | None = None) -> pa.Table:
+    """`rows` with the columns `names` of a schema, or all of them, in their order: null what it lacks."""
+    for name in names or schema.names:
+        if name not in rows.column_names:
+            rows = rows.append_column(schema.field(name), pa.nulls(rows.num_rows, schema.field(name).type))
+    return rows.select(list(names or schema.names))
+
+
+def _body(layout: TableSchema) -> pa.Schema:
+    """The columns that its files hold: all but the partition's."""
+    return pa.schema([field for field in layout.schema if field.name != layout.partition])
+
+
+def _sorted(provenance: Iterable[Provenance]) -> list[dict[str, str]]:
+    """Each once."""
+    found = {json.dumps(dict(made_with), sort_keys=True) for made_with in provenance}
+    return [json.loads(text) for text in sorted(found)]
+
+
+def _vector_encoding(schema: pa.Schema) -> dict[str, Any]:
+    """BYTE_STREAM_SPLIT puts the bytes of equal weight side by side: float16 values in float32 halve."""
+    if "features" not in schema.names:
+        return {}
+    others = [name for name in schema.names if name != "features"]
+    return {"use_byte_stream_split": [VECTORS], "use_dictionary": others}
+
+
+def _stats(keys: pa.Table) -> dict[str, Any]:
+    ranges = {name: pc.min_max(keys[name]).as_py() for name in keys.column_names}
+    return {
+        "numRecords": keys.num_rows,
+        "minValues": {name: found["min"] for name, found in ranges.items()},
+        "maxValues": {name: found["max"] for name, found in ranges.items()},
+        "nullCount": {name: keys[name].null_count for name in keys.column_names},
+    }

@@ -1,0 +1,118 @@
+"""Pins: what running jobs still need of the tables, so that `vacuum` keeps it.
+
+A training pins the versions that it reads, from its first start to its end: also while nothing runs, between
+a kill and the next start. A job that writes pins the time of its start, since what its workers have written
+is in no version yet. Each pin is a small file in `<tables>/pins/`, renewed while its job runs; a job that
+was killed leaves one, which expires.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from vbert.storage.files import filesystem_of, write_json
+
+FOLDER = "pins"
+RENEWED_SECONDS = 300.0
+HOUR = 3600.0
+READER_HOURS = 7 * 24  # a training that was killed on Friday goes on next week
+WRITER_HOURS = 2  # nobody goes on with a killed writer's files; it may stand still for an hour
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pin:
+    """A job, since when it runs, and what it needs. Times are seconds since 1970."""
+
+    job: str
+    """What it is and where its output goes, in a message's words."""
+    since: float
+    renewed: float
+    hours: float
+    """It expires so long after it was last renewed."""
+    versions: Mapping[str, int] = field(default_factory=dict)
+    """Of a table by its name."""
+
+
+@contextmanager
+def pinned(
+    root: str, name: str, *, job: str, versions: Mapping[str, int] | None = None, keep: bool = True
+) -> Iterator[None]:
+    """Around the work of a job on the tables in `root`.
+
+    `name` is the same for a run that goes on, which has its first start's time. With `versions` the pin of a
+    run that ends in an error stays (unless `keep` is False): it may go on.
+    """
+    uri = f"{root.rstrip('/')}/{FOLDER}/{name}.json"
+    before = _read(uri)
+    hours = READER_HOURS if versions else WRITER_HOURS
+    since = before.since if before and versions else time.time()
+    ended = threading.Event()
+
+    def renew() -> None:
+        pin = Pin(job=job, since=since, renewed=time.time(), hours=hours, versions=versions or {})
+        write_json(uri, asdict(pin))
+
+    def renew_again() -> None:
+        while not ended.wait(RENEWED_SECONDS):
+            with suppress(Exception):  # a store that fails for a moment: in five minutes, again
+                renew()
+
+    renew()
+    thread = threading.Thread(target=renew_again, name="pin", daemon=True)
+    thread.start()
+    is_over = False
+    try:
+        yield
+        is_over = True
+    finally:
+        ended.set()
+        thread.join()
+        if is_over or not (versions and keep):
+            with suppress(Exception):  # it expires
+                filesystem, path = filesystem_of(uri)
+                filesystem.rm_file(path)
+
+
+def pins(root: str) -> list[Pin]:
+    """Those that have not expired. A file that is none is left out."""
+    filesystem, folder = filesystem_of(f"{root.rstrip('/')}/{FOLDER}")
+    filesystem.invalidate_cache()
+    if not filesystem.isdir(folder):
+        return []
+    paths = [path for path in filesystem.ls(folder, detail=False) if path.endswith(".json")]
+    found = [_read(filesystem.unstrip_protocol(path)) for path in paths]
+    now = time.time()
+    return [pin for pin in found if pin and now - pin.renewed <= pin.hours * HOUR]
+
+
+def protected_versions(root: str, table: str) -> list[int]:
+    """The versions of a table that somebody reads, sorted."""
+    return sorted({pin.versions[table] for pin in pins(root) if table in pin.versions})
+
+
+def protected_hours(root: str) -> int:
+    """How old, in hours rounded up, a file may be that a job has written and not committed yet."""
+    return _hours_since(pin for pin in pins(root) if not pin.versions)
+
+
+def pinned_hours(root: str) -> int:
+    """How long ago, in hours rounded up, the oldest pin was made; 0: there is none."""
+    return _hours_since(pins(root))
+
+
+def _hours_since(found: Iterable[Pin]) -> int:
+    times = [pin.since for pin in found]
+    return int((time.time() - min(times)) / HOUR) + 1 if times else 0
+
+
+def _read(uri: str) -> Pin | None:
+    filesystem, path = filesystem_of(uri)
+    try:
+        facts: dict[str, Any] = json.loads(filesystem.cat_file(path))
+        return Pin(**facts)
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
