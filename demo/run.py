@@ -63,7 +63,8 @@ def run_demo(output: Path, *, num_videos: int, num_steps: int) -> None:
     run("-m", "demo.annotations", "--corpus", corpus)
 
     say("Videos -> features (EfficientNet-Lite0 with its ImageNet weights, one vector for each 1.5 s)")
-    featurize = ["jobs/featurize.py", "--corpus", manifest, "--tables", tables, "--prune"]
+    featurize = ["jobs/featurize.py", "--corpus", manifest, "--tables", tables]
+    at_once: list[object] = ["--prune", "--prune-after-days", 0, "--prune-at-most", 1]
     run(*featurize)
 
     say("The next day: nothing has changed, so nothing is decoded or committed")
@@ -72,7 +73,7 @@ def run_demo(output: Path, *, num_videos: int, num_steps: int) -> None:
     say("The day after: one file is new, one has changed, one is gone")
     change_corpus(corpus / "real")
     write_manifest(corpus)
-    run(*featurize)
+    run(*featurize, *at_once)
 
     say("Features -> visual vocabulary (two levels of 16: 256 words; a real corpus takes the default, 12^4)")
     run("jobs/fit_vocabulary.py", "--tables", tables, "--branching", 16, "--depth", 2)
