@@ -1,5 +1,8 @@
 """Rows of the tables `videos` and `features`: made up, and as they are found."""
 
+import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +51,16 @@ def rows_of(tables: Path | str) -> dict[str, list[dict[str, Any]]]:
         ]
         found[layout.name] = sorted(rows, key=lambda row: [row[name] for name in layout.key])
     return found
+
+
+def make_old(table: Table, *, hours: float) -> None:
+    """All that is there: files, and what the log says of when files were removed."""
+    at = time.time() - hours * 3600
+    for path in Path(table.uri).rglob("part-*.parquet"):
+        os.utime(path, (at, at))
+    for path in Path(table.uri, "_delta_log").glob("*.json"):
+        actions = [json.loads(line) for line in path.read_text().splitlines()]
+        for action in actions:
+            if "remove" in action:
+                action["remove"]["deletionTimestamp"] = int(at * 1000)
+        path.write_text("\n".join(map(json.dumps, actions)))

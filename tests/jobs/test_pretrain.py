@@ -1,23 +1,31 @@
 """The pretraining job as its users run it: workers, kills and resumption, on a local Ray cluster."""
 
+import itertools
 import json
+import math
 import os
+import shutil
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
 import pytest
+import torch
 from ray.cluster_utils import Cluster
+from torch import Tensor, nn
 
 from tests.conftest import Run
 from tests.cooking_tables import cooking_tables
 from tests.job_process import Job, finish, start_job
 from tests.object_store import ObjectStore
 from tests.ray_nodes import cluster_of, workers_of
-from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_folder
+from tests.table_rows import make_old
+from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_folder, cooking
 from tests.training_here import train_here
 from vbert.distributed.evaluate_zero_shot import ZeroShotConfig, evaluate_zero_shot
 from vbert.distributed.pretrain import PretrainConfig, pretrain
@@ -25,8 +33,13 @@ from vbert.documents.sequences import SequenceConfig
 from vbert.errors import UserError
 from vbert.model.encoders import ModelConfig
 from vbert.storage.files import filesystem_of
+from vbert.tables.commits import Committer
+from vbert.tables.delta import Table
+from vbert.tables.schemas import DOCUMENTS
 from vbert.training.checkpoints import load_pretrained
 from vbert.training.metrics_log import read_metrics
+from vbert.training.objective import Tally
+from vbert.training.pretraining import Pretraining
 
 NUM_STEPS = 24
 NUM_VIDEOS = 48
@@ -193,20 +206,24 @@ def test_a_run_that_loses_a_node_and_its_driver_has_the_losses_of_one_that_loses
     undisturbed: Undisturbed,
     bucket: str,
     store: ObjectStore,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
     """Three workers on two nodes, of which one dies with what runs there: two go on. Their driver is killed,
-    and the same command goes on with one. No sequence is lost, none comes twice; all of it in a bucket."""
+    the daily jobs come by, and the same command goes on with one. No sequence is lost, none comes twice; all
+    of it in a bucket."""
     # Ray's own are 60: it tries for so long to place three before it hears that the node is gone.
     monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "30")
     output = f"{bucket}/runs/first"
+    folder = tmp_path / "corpus"
+    shutil.copytree(Path(corpus["tables"]).parent, folder)
 
     def start(cluster: Cluster, *options: str) -> Job:
         return start_job(
             "pretrain",
             *options_of(corpus, output),
             *options,
-            folder=Path(corpus["tables"]).parent,
+            folder=folder,
             address=cluster.address,
             workers_environment=store.environment,
         )
@@ -222,6 +239,7 @@ def test_a_run_that_loses_a_node_and_its_driver_has_the_losses_of_one_that_loses
         after = {process.pid for process in training_workers(cluster)} - before
         os.killpg(job.pid, signal.SIGKILL)
         job.ended()
+        append_compact_and_vacuum(str(folder / "tables"), Path(corpus["vocabulary"]).name)
         finish(start(cluster, "--num-workers", "1"))
     assert (len(before), len(after)) == (3, 2)
     assert_same(losses(output), undisturbed.lines, tolerance=1e-4)
@@ -230,6 +248,49 @@ def test_a_run_that_loses_a_node_and_its_driver_has_the_losses_of_one_that_loses
     filesystem, path = filesystem_of(output)
     checkpoints = {name.split("/")[3] for name in filesystem.find(path) if "/checkpoint_2" in name}
     assert 3 <= len(checkpoints) <= 4
+
+
+def append_compact_and_vacuum(tables: str, vocabulary: str) -> None:
+    """As build_documents and compact_tables do, a month after the run began."""
+    table = Table(tables, DOCUMENTS)
+    committer = Committer(table, partition=vocabulary)
+    rows = [cooking(NUM_VIDEOS + number) | {"vocabulary": vocabulary} for number in range(16)]
+    committer.commit([table.write_file(pa.Table.from_pylist(rows, schema=DOCUMENTS.schema))])
+    (group,) = table.small_files(partition=vocabulary, target_bytes=1 << 20)
+    assert committer.compact([table.join_files(group, partition=vocabulary)], instead_of=group) is not None
+    make_old(table, hours=30 * 24)
+    assert len(Table(tables, DOCUMENTS).vacuum(retention_hours=1)) == 1, "what no version of the run names"
+
+
+@pytest.mark.slow
+def test_a_bad_step_is_skipped_and_a_model_that_diverges_is_trained_no_further(
+    corpus: dict[str, str],
+    joined: None,
+    run_job: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    train_here(monkeypatch)
+    monkeypatch.chdir(Path(corpus["tables"]).parent)
+    outcome = Pretraining.outcome
+    num_passes = itertools.count()
+
+    def bad(self: Pretraining, model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tally]:
+        parts, tally = outcome(self, model, batch)
+        step = next(num_passes) // 4 + 1 if model.training else 0  # of four streams each
+        return (parts * torch.nan if step == 2 or step >= 7 else parts), tally
+
+    monkeypatch.setattr(Pretraining, "outcome", bad)
+    options = options_of(corpus, tmp_path / "run")
+    assert run_job("pretrain", *options, "--num-steps", "40") == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(f"error: {tmp_path}/run: the loss has not been finite for 20 steps up to step 26;")
+    lines = [line for line in read_metrics(str(tmp_path / "run")) if "train/skipped_steps" in line]
+    skipped = [line["train/skipped_steps"] for line in lines]
+    assert skipped == [float(line["step"] == 2 or line["step"] >= 7) for line in lines]
+    assert all(math.isfinite(line["train/loss"]) for line in lines if not line["train/skipped_steps"])
+    assert load_pretrained(str(tmp_path / "run" / "checkpoint_0")).progress["step"] == 5
 
 
 def wait_for_step(output: str, step: int, job: Job) -> None:

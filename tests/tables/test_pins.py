@@ -1,14 +1,13 @@
 """What running jobs need of the tables is kept, for as long as they may need it."""
 
 import json
-import os
 import time
 from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable
 
-from tests.table_rows import feature_rows, keys_of
+from tests.table_rows import feature_rows, keys_of, make_old
 from vbert.tables import pins as module
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
@@ -26,19 +25,6 @@ def table(tmp_path: Path) -> Table:
 def put(table: Table, fingerprint: str) -> int:
     rows = feature_rows("a", segments=1, fingerprint=fingerprint)
     return Committer(table, partition="f-1").commit([table.write_file(rows)], drop=["a"])
-
-
-def make_old(table: Table, *, hours: float) -> None:
-    """All that is there: files, and what the log says of when files were removed."""
-    at = time.time() - hours * HOUR
-    for path in Path(table.uri).rglob("part-*.parquet"):
-        os.utime(path, (at, at))
-    for path in Path(table.uri, "_delta_log").glob("*.json"):
-        actions = [json.loads(line) for line in path.read_text().splitlines()]
-        for action in actions:
-            if "remove" in action:
-                action["remove"]["deletionTimestamp"] = int(at * 1000)
-        path.write_text("\n".join(map(json.dumps, actions)))
 
 
 def fingerprints(table: Table, version: int) -> list[str]:

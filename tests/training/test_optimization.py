@@ -1,3 +1,6 @@
+import copy
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -47,6 +50,20 @@ def test_an_update_is_adamw_on_clipped_gradients():
         reference.param_groups[0]["lr"] = [0.05, 0.1, 0.1][step]
         reference.step()
     torch.testing.assert_close(ours.weight, theirs.weight)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_a_gradient_that_is_not_finite_changes_nothing(bad: float):
+    layer = nn.Linear(3, 2)
+    optimizer = make_optimizer(layer, OptimizerConfig())
+    for parameter in layer.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    update(layer, optimizer, OptimizerConfig(), step=0, num_steps=4)
+    before = copy.deepcopy((layer.state_dict(), optimizer.state_dict()["state"]))
+    layer.weight.grad, layer.bias.grad = torch.tensor([[1.0, bad, 0.0]] * 2), torch.ones(2)
+    assert not math.isfinite(update(layer, optimizer, OptimizerConfig(), step=1, num_steps=4))
+    assert layer.weight.grad is None, "forgotten"
+    torch.testing.assert_close((layer.state_dict(), optimizer.state_dict()["state"]), before, rtol=0, atol=0)
 
 
 def test_precision_is_what_was_asked_for():

@@ -259,6 +259,6 @@ def _same_as_before(config: PretrainConfig) -> PretrainConfig:
     if config.features_version is None:
         config = replace(config, features_version=before.get("features_version"))
     now = options_of(config, leave_out=OPTIONS_THAT_MAY_CHANGE)
-    before = {name: before.get(name) for name in now}
-    refuse_other_options(config.output, before=before, now=now)
+    kept = {name: value for name, value in before.items() if name != VALIDATION}
+    refuse_other_options(config.output, before=kept, now=now)
     return config

@@ -60,7 +60,7 @@ def plan_pruning(
         if len(ids) > options.prune_at_most * ledger.num_rows:
             raise UserError(
                 f"{corpus}: lacks {len(ids):,} of the ledger's {ledger.num_rows:,} videos ({what}), more "
-                f"than --prune-at-most {options.prune_at_most:g}; is a folder not mounted, or --corpus wrong? "
+                f"than --prune-at-most {options.prune_at_most:g}; is a mount missing, or --corpus wrong? "
                 f"If they are meant to go, give --prune-at-most {_share(len(ids), ledger.num_rows)}"
             )
     return PrunePlan(mark=mark, drop=drop)
