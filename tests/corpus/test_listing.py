@@ -195,15 +195,25 @@ def refuse(path):
 def test_a_url_of_a_host_keeps_its_host_and_a_store_without_versions_is_stamped_by_size(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(fsspec.core, "url_to_fs", lambda url: (HostStore(), "/videos"))
+    monkeypatch.setattr(fsspec, "get_filesystem_class", lambda protocol: HostStore)
     stamps = list_files("sftp://host/videos", extensions={"mp4"})
     assert stamps == {"sftp://host/videos/a.mp4": (7, short_hash("7", ""))}
-    monkeypatch.setattr(fsspec.core, "url_to_fs", lambda url: (HostStore(), "container/videos"))
     assert list(list_files("abfs://container@host/videos", extensions={"mp4"})) == ["abfs:///videos/a.mp4"]
 
 
 class HostStore:
     """Knows files by their path alone, and of them only the size."""
+
+    def __init__(self, **_: str) -> None:
+        pass
+
+    @classmethod
+    def _get_kwargs_from_urls(cls, url: str) -> dict[str, str]:
+        return {"host": url}
+
+    @classmethod
+    def _strip_protocol(cls, url: str) -> str:
+        return "container/videos" if url.startswith("abfs") else "/videos"
 
     def invalidate_cache(self) -> None:
         pass

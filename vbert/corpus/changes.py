@@ -21,6 +21,7 @@ from vbert.corpus.manifest import MANIFEST, read_manifest
 from vbert.errors import UserError
 from vbert.storage.files import extension_of, local_path
 from vbert.storage.records import READERS
+from vbert.storage.secrets import refuse_secrets
 from vbert.tables.schemas import video_id_of
 
 CORPUS = pa.schema(
@@ -76,6 +77,7 @@ def list_corpus(source: str, *, content_hash: bool = False) -> pa.Table:
     """
     if not source:
         raise UserError("--corpus is empty; give a folder, a glob, a video or a manifest")
+    refuse_secrets(source)
     match _kind_of(source):
         case "manifest":
             videos = read_manifest(source)

@@ -8,6 +8,7 @@ import pyarrow as pa
 from vbert.errors import UserError
 from vbert.storage.files import local_path, local_uri
 from vbert.storage.records import read_records
+from vbert.storage.secrets import refuse_secrets
 from vbert.tables.schemas import video_id_of
 
 COLUMNS = {name: pa.string() for name in ("video", "transcript", "video_id")}
@@ -41,6 +42,11 @@ def read_manifest(source: str) -> pa.Table:
     for number, named in enumerate(zip(uris, transcript_uris, strict=True), start=1):
         if any("\0" in uri for uri in named if uri):
             raise UserError(f"{source}: row {number} holds a zero byte, which no path has; write it again")
+        for uri in named:
+            try:
+                refuse_secrets(uri or "")
+            except UserError as error:
+                raise UserError(f"{source}: row {number}: {error}") from error
     for column, values in (("video", uris), ("video_id", ids)):
         twice = _first_duplicate(values)
         if twice is not None:

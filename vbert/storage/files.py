@@ -24,6 +24,7 @@ import pyarrow.fs
 from fsspec.implementations.local import LocalFileSystem
 
 from vbert.errors import UserError
+from vbert.storage.secrets import refuse_secrets
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -33,7 +34,6 @@ Asked = ParamSpec("Asked")
 Answer = TypeVar("Answer")
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "abfs": "azure", "abfss": "azure", "az": "azure"}
-CREDENTIALS = "give it in the environment, as the store's own tools want it"
 # A token expires a moment before it is renewed; the others are a store's own troubles.
 PASSING_CODES = {"ExpiredToken", "RequestTimeout", "InternalError", "ServiceUnavailable", "503", "500"}
 MAX_TRIES = 6
@@ -92,6 +92,7 @@ def with_absolute_paths(config: Config, *names: str) -> Config:
     for name, path in given.items():
         if path == "":  # an unset variable of a shell: the folder that we are in is never meant
             raise UserError(f"--{name.replace('_', '-')} is empty; give a path or a URL")
+        refuse_secrets(path or "")
     return replace(config, **{name: absolute_uri(path) for name, path in given.items() if path is not None})
 
 
@@ -100,20 +101,24 @@ def filesystem_of(uri: str) -> tuple[Any, str]:
 
     What a store refuses for a moment is asked for again: by Google's and Azure's file systems, by S3's with
     our say about which refusals pass. UserError for a URL that no installed package reads, or with a
-    password in it, since uris stand in tables and logs.
+    password, token or signature in it, since uris stand in tables and logs. A `::` is part of a name: one
+    store is opened, and no chain of them.
     """
-    protocol, _, rest = uri.partition("://")
-    if rest and ":" in rest.split("/")[0].rpartition("@")[0]:
-        raise UserError(f"{protocol}://...@{rest.rpartition('@')[2]}: has a password in it; {CREDENTIALS}")
+    path = local_path(uri)
+    if path is not None:
+        return LocalFileSystem(), path
+    refuse_secrets(uri)
+    protocol = uri.partition("://")[0]
     try:
-        store, path = fsspec.core.url_to_fs(uri)
+        kind: Any = fsspec.get_filesystem_class(protocol)
+        store, path = kind(**kind._get_kwargs_from_urls(uri)), kind._strip_protocol(uri)
     except ImportError as error:
         extra = EXTRAS.get(protocol)
         fix = f"pip install 'vbert[{extra}]'" if extra else str(error)
         raise UserError(
             f"{uri}: reading {protocol}:// needs a package that is not installed; {fix}"
         ) from error
-    except ValueError as error:
+    except (ValueError, TypeError, OSError) as error:  # an archive, which lies in a store, says it so
         known = "a local path, s3://, gs://, abfs://, https:// or another URL that fsspec knows"
         raise UserError(f"{uri}: cannot be opened ({error}); use {known}") from error
     if EXTRAS.get(protocol) == "s3":

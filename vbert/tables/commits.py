@@ -143,9 +143,7 @@ class Committer:
                     raise
                 time.sleep(retry_seconds(num_failures))
             else:
-                landed = self._landed(commit_id, since=chosen_at)
-                assert landed is not None, "Delta said that it had committed"
-                return landed, True
+                return chosen_at + 1, True
         raise UserError(
             f"{self.table.uri}: other jobs changed its files {MAX_CHOICES} times while this one chose from "
             "them; let them end, then run this one again"

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from vbert.storage.secrets import without_secrets
+
 FAILURE = pa.struct([("segment_index", pa.int32()), ("stage", pa.string()), ("reason", pa.string())])
 
 
@@ -171,5 +173,5 @@ def is_id(name: object) -> bool:
 
 
 def video_id_of(uri: str) -> str:
-    """The id of a video that the manifest gives none: a hash of where it lies."""
-    return short_hash(uri)
+    """The id of a video that the manifest gives none: a hash of where it lies, which no signature changes."""
+    return short_hash(without_secrets(uri))

@@ -9,6 +9,8 @@ from vbert.storage.files import open_file
 from vbert.text.sentences import Word
 from vbert.text.transcripts import Sentence, spread, to_sentences
 
+MAX_BYTES = 4 << 30  # HowTo100M's, of 1.2 M videos, are 2 GB
+
 Captions = dict[str, list[Sentence]]
 
 ACCEPTED = (
@@ -27,7 +29,12 @@ def read_caption_file(uri: str) -> Captions:
     """
     try:
         with open_file(uri) as file:
-            content = json.load(file)
+            text = file.read(MAX_BYTES + 1)
+        if len(text) > MAX_BYTES:
+            raise UserError(
+                f"{uri}: larger than {MAX_BYTES >> 30} GiB, which no data set's captions are; split it"
+            )
+        content = json.loads(text)
     except OSError as error:
         raise UserError(f"{uri}: cannot be read ({error.strerror or error}); correct --captions") from error
     except (ValueError, RecursionError) as error:
