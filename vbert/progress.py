@@ -69,6 +69,15 @@ class Progress:
         print(f"{text:<100}" if end == "\r" else text, end=end, file=self._stream, flush=True)
 
 
+def size_text(num_bytes: float) -> str:
+    """`12.3 MB`: bytes as people read them, 1,000 to a kilobyte."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if num_bytes < 1000:
+            return f"{num_bytes:.3g} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:,.1f} TB"
+
+
 def print_summary(title: str, facts: Mapping[str, object]) -> None:
     """A short table at a job's end: what was done, skipped and failed, how fast, where the output is."""
     width = max(len(name) for name in facts)

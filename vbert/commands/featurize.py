@@ -30,6 +30,7 @@ def main(config: FeaturizeConfig) -> int:
         {
             "videos in the corpus": summary.num_listed,
             "unchanged, skipped": summary.num_unchanged,
+            **({"forgotten, left alone": summary.num_forgotten} if summary.num_forgotten else {}),
             "new transcript only": summary.num_new_transcripts,
             "featurized": f"{num_done:,} ({summary.num_partial:,} in part)",
             "failed": summary.num_failed,

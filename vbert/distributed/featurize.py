@@ -12,6 +12,7 @@ import ray
 from tyro.conf import OmitArgPrefixes
 
 from vbert.corpus.changes import CORPUS, CorpusChanges, compare, list_corpus
+from vbert.corpus.forgotten import without_forgotten
 from vbert.distributed.attempts import actor_retries, retries_of, task_retries
 from vbert.distributed.backbone import Prepared, prepare_backbone
 from vbert.distributed.cluster import RewriteOnWorkers, connect, count_cpus, count_gpus, rows_as_they_come
@@ -79,6 +80,7 @@ class FeaturizeSummary:
     num_new_transcripts: int
     num_removed: int  # no longer in the corpus
     num_dropped: int = 0  # of those: their rows are gone, too
+    num_forgotten: int = 0  # in the corpus, and to be left alone
     num_ok: int = 0
     num_partial: int = 0
     num_failed: int = 0
@@ -96,7 +98,8 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
     config = with_absolute_paths(config, "tables")
     config = replace(config, featurizer=with_absolute_paths(config.featurizer, "weights"))
     featurizer = featurizer_id(config.featurizer)
-    corpus = list_corpus(config.corpus, content_hash=config.content_hash)
+    listed = list_corpus(config.corpus, content_hash=config.content_hash)
+    corpus = without_forgotten(listed, config.tables)
     before = listed_before(config.tables, featurizer=featurizer, columns=LEDGER_COLUMNS)
     changes = compare(corpus, before, retry_failed=config.retry_failed)
     going = plan_pruning(before, changes.removed, config.pruning, corpus=config.corpus)
@@ -110,7 +113,8 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
     save_config(config.featurizer, config.tables)
     summary = FeaturizeSummary(
         featurizer=featurizer,
-        num_listed=corpus.num_rows,
+        num_listed=listed.num_rows,
+        num_forgotten=listed.num_rows - corpus.num_rows,
         num_unchanged=changes.num_unchanged,
         num_new_transcripts=changes.transcript_changed.num_rows,
         num_removed=len(changes.removed),

@@ -13,6 +13,7 @@ from vbert.distributed.backbone import Prepared, actor_featurizer
 from vbert.distributed.prometheus import WorkerMetrics
 from vbert.features.featurizer_config import FeaturizerConfig
 from vbert.features.planning import SEGMENTS
+from vbert.features.provenance import provenance_of
 from vbert.features.segment_rows import (
     DECODED,
     Begin,
@@ -80,6 +81,7 @@ class FeaturizeSegments:
         self.metrics = WorkerMetrics()
         self.features = Table(tables, FEATURES)
         self.featurizer = actor_featurizer(config, prepared)
+        self.provenance = provenance_of(self.featurizer)
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Rows of SEGMENTS or DECODED -> rows of OUTCOMES."""
@@ -109,7 +111,7 @@ class FeaturizeSegments:
         written = []
         for name, rows in groups:
             if rows.num_rows:
-                file = self.features.write_file(rows)
+                file = self.features.write_file(rows, provenance=[self.provenance])
                 self.metrics.add_file(file)
                 written.append(_row_of(file, name) | {"began_at": effort.began_at})
         return pa.Table.from_pylist(written, schema=FILE_COLUMNS)

@@ -25,6 +25,10 @@ class Featurizer(Protocol):
 
     spec: ClipSpec
     feature_dim: int
+    device: str
+    """What computes, in a word or two."""
+    packages: tuple[str, ...]
+    """Whose versions may change the last bits."""
 
     def extract(self, clips: Sequence[Clip]) -> np.ndarray:
         """Float32 [num_clips, feature_dim], each value rounded to one that float16 has.
@@ -52,6 +56,9 @@ class FeaturizerGraphs:
 class CpuFeaturizer:
     """A `Featurizer` of graphs. EfficientNet-Lite0 took 15 ms a frame in threes and 30 ms in 24s, out of
     cache: one clip at a time."""
+
+    device = "cpu"
+    packages: tuple[str, ...] = ("openvino",)
 
     def __init__(self, graphs: FeaturizerGraphs, *, num_threads: int) -> None:
         self.spec = graphs.spec

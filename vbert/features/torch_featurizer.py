@@ -43,9 +43,12 @@ class TorchFeaturizer:
     CPU stacks a batch while the device works on the one before.
     """
 
+    packages: tuple[str, ...] = ("torch",)
+
     def __init__(self, config: FeaturizerConfig, *, device: str) -> None:
         self._device = torch.device(device)
         self._is_cuda = self._device.type == "cuda"
+        self.device = torch.cuda.get_device_name(self._device) if self._is_cuda else "cpu"
         self._backbone = config.backbone
         backbone = find_backbone(config.backbone, config.weights)
         wants = backbone.input()

@@ -83,6 +83,18 @@ class Committer:
         self._last += is_made
         return version
 
+    def clear(self) -> int:
+        """Drop all rows of the partition; return the new version."""
+
+        def choose(delta: DeltaTable) -> Change | None:
+            self._refuse_company(delta)
+            old = self.table.paths(partition=self.partition, at=delta)
+            return Change(added=[], removed=old, changes_data=True) if old else None
+
+        version, is_made = self._transact(choose, number=Transaction(self._app_id, self._last + 1))
+        self._last += is_made
+        return version
+
     def compact(self, joined: Sequence[NewFile], *, instead_of: Sequence[str]) -> int | None:
         """Put `joined` files in place of those whose rows they hold; return the new version.
 

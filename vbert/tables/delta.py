@@ -4,7 +4,6 @@ A file that no commit names does not exist for any reader, so a job killed anywh
 last commit left them; what it had written beside them goes with `vacuum`.
 """
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -20,6 +19,7 @@ from deltalake.schema import Schema
 from vbert.errors import UserError
 from vbert.storage.files import MAX_TRIES, arrow_filesystem, filesystem_of, is_passing, patient, writing
 from vbert.tables.parquet_files import (
+    OUR_FILE,
     NewFile,
     Provenance,
     provenance_of,
@@ -31,7 +31,6 @@ from vbert.tables.parquet_files import (
 from vbert.tables.pins import pinned_hours, protected_hours, protected_versions
 from vbert.tables.schemas import TableSchema
 
-OUR_FILE = re.compile(r"[a-z]+=[^/]+/part-[0-9a-f]{32}\.parquet")
 SCHEMA_VERSION = "vbert.schemaVersion"  # a property of each table; without it: 1
 # Old entries of the log go when compaction says so: a pinned version needs its own.
 KEEP_LOG = "delta.enableExpiredLogCleanup"
@@ -139,7 +138,7 @@ class Table:
 
     def _ours(self, delta: DeltaTable) -> DeltaTable:
         """UserError for another's table, and for one that a later release has changed."""
-        version = int(delta.metadata().configuration.get(SCHEMA_VERSION, "1"))
+        version = _schema_version(delta)
         if version > self.layout.version:
             raise UserError(
                 f"{self.uri}: was written by a newer vbert (schema {version}, this one knows up to "
@@ -156,9 +155,17 @@ class Table:
         """The number of the newest commit."""
         return self.open().version()
 
+    def schema_version(self) -> int:
+        """Which of the schema's versions it has, by its last writer."""
+        return _schema_version(self.open())
+
     def partitions(self) -> list[str]:
         """The values of the partition column that have files, sorted."""
-        return sorted({p[self.layout.partition] for p in patient(self.open().partitions)()})
+        return self.partitions_at(self.open())
+
+    def partitions_at(self, delta: DeltaTable) -> list[str]:
+        """The same of what `open` gave."""
+        return sorted({p[self.layout.partition] for p in patient(delta.partitions)()})
 
     def read(
         self,
@@ -201,6 +208,12 @@ class Table:
     def row_groups(self, path: str, *, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The rows of one file, ROWS_PER_GROUP at a time."""
         return row_groups(self.uri, self.layout, path, columns=columns)
+
+    def file_has(self, path: str, video_ids: Collection[str]) -> bool:
+        """Whether a file, of whatever version, holds a row of any of the videos."""
+        wanted = pa.array(sorted(video_ids), pa.string())
+        parts = self.row_groups(path, columns=["video_id"])
+        return any(pc.any(pc.is_in(rows["video_id"], value_set=wanted)).as_py() for rows in parts)
 
     def provenance(self, path: str) -> list[dict[str, str]]:
         """What the rows of one file were made with."""
@@ -306,6 +319,10 @@ class Table:
             filesystem=pyarrow.fs.SubTreeFileSystem(root, filesystem),
         )
         return dataset.filter(ds.field(column) == partition)
+
+
+def _schema_version(delta: DeltaTable) -> int:
+    return int(delta.metadata().configuration.get(SCHEMA_VERSION, "1"))
 
 
 def _lacking(delta: DeltaTable, layout: TableSchema) -> list[str]:

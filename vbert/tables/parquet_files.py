@@ -5,6 +5,7 @@ others.
 """
 
 import json
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from vbert.tables.schemas import TableSchema
 ROWS_PER_GROUP = 64
 VECTORS = "features.list.element.list.element"  # the vectors' column as Parquet names it
 PROVENANCE = b"vbert.provenance"
+OUR_FILE = re.compile(r"[a-z]+=[^/]+/part-[0-9a-f]{32}\.parquet")
 
 Provenance = Mapping[str, str]
 
@@ -102,6 +104,21 @@ def read_rows(table_uri: str, layout: TableSchema, path: str, rows: Sequence[int
         local = wanted - (ends - sizes)[group_of] + starts[np.searchsorted(groups, group_of)]
         found = parquet.read_row_groups(groups.tolist()).take(local)
     return with_columns_of(found, layout.schema, names=_body(layout).names)
+
+
+def stored_files(table_uri: str) -> list[str]:
+    """The Parquet files in a table's folder, from its root, whether a version names them or not."""
+    filesystem, root = filesystem_of(table_uri)
+    filesystem.invalidate_cache()
+    found = [path.removeprefix(root).lstrip("/") for path in filesystem.find(root)]
+    return sorted(path for path in found if OUR_FILE.fullmatch(path))
+
+
+def delete_files(table_uri: str, paths: Iterable[str]) -> None:
+    """Delete files that no version which somebody reads has."""
+    filesystem, root = filesystem_of(table_uri)
+    for path in paths:
+        filesystem.rm_file(f"{root}/{path}")
 
 
 def provenance_of(table_uri: str, path: str) -> list[dict[str, str]]:

@@ -1,0 +1,45 @@
+"""Videos that somebody wants forgotten: a note beside the tables, by which no job takes them up again.
+
+A note is named by a hash of the video's id and says when it was made, and nothing of the video.
+"""
+
+import time
+
+import pyarrow as pa
+
+from vbert.storage.files import filesystem_of, write_json
+from vbert.tables.schemas import short_hash
+
+FOLDER = "forgotten"
+
+
+def note_forgotten(tables: str, video_id: str) -> None:
+    """From now on the video is left out of every corpus that goes into these tables."""
+    write_json(f"{_folder(tables)}/{short_hash(video_id)}.json", {"forgotten_at": time.time()})
+
+
+def num_forgotten(tables: str) -> int:
+    """How many videos these tables are not to have."""
+    return len(_notes(tables))
+
+
+def without_forgotten(corpus: pa.Table, tables: str) -> pa.Table:
+    """The rows of a corpus whose videos have not been forgotten; it has a column video_id."""
+    notes = _notes(tables)
+    if not notes:
+        return corpus
+    kept = [short_hash(video_id) not in notes for video_id in corpus["video_id"].to_pylist()]
+    return corpus.filter(pa.array(kept, pa.bool_()))
+
+
+def _folder(tables: str) -> str:
+    return f"{tables.rstrip('/')}/{FOLDER}"
+
+
+def _notes(tables: str) -> set[str]:
+    filesystem, folder = filesystem_of(_folder(tables))
+    filesystem.invalidate_cache()
+    if not filesystem.isdir(folder):
+        return set()
+    names = [path.rsplit("/", 1)[-1] for path in filesystem.ls(folder, detail=False)]
+    return {name.removesuffix(".json") for name in names if name.endswith(".json")}
