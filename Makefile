@@ -32,9 +32,10 @@ ablations: $(READY)  ## what the demo's model owes to its data and parts: after 
 test: $(READY)  ## every test, with coverage (at least 90 %)
 	$(BIN)/python -m pytest $(PROCESSES) --cov --cov-report=term-missing:skip-covered --cov-fail-under=90
 
-soak: $(READY)  ## the long campaigns, by themselves: 30 deaths, 2,000 hostile inputs; half an hour on 2 cores
-	VBERT_TEST_FAULTS=30 VBERT_TEST_INPUTS=2000 $(BIN)/python -m pytest -p no:tests.time_budget --timeout 7200 \
-		tests/features/test_hostile_inputs.py tests/jobs/test_clusters.py -k "hostile or random or invent"
+soak: $(READY)  ## the long campaigns, by themselves: 30 deaths, 2,000 hostile inputs and interleavings; an hour
+	VBERT_TEST_FAULTS=30 VBERT_TEST_INPUTS=2000 VBERT_TEST_INTERLEAVINGS=2000 $(BIN)/python -m pytest \
+		-p no:tests.time_budget --timeout 7200 tests/tables/test_interleavings.py \
+		tests/features/test_hostile_inputs.py tests/jobs/test_clusters.py -k "hostile or random or invent or order or bucket"
 	$(BIN)/python benchmarks/scale.py
 
 docs: $(READY)  ## the documentation's site, in build/site

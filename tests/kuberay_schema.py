@@ -61,6 +61,9 @@ CLUSTER_SPEC = a_record(
     suspend=BOOLEAN,
     managedBy=STRING,
     gcsFaultToleranceOptions={"type": "object"},
+    authOptions=a_record(
+        [], mode={"enum": ["disabled", "token"]}, secretName=STRING, enableK8sTokenAuth=BOOLEAN
+    ),
 )
 JOB_SPEC = a_record(
     ["entrypoint"],

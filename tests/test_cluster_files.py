@@ -88,6 +88,61 @@ def test_the_daily_run_is_a_cron_job_of_this_cluster():
     assert job["spec"]["concurrencyPolicy"] == "Forbid"
 
 
+def pods() -> dict[str, dict[str, Any]]:
+    """Of every pod that the manifests make, its spec."""
+    cluster = read("raycluster.yaml")["spec"]
+    daily = read("cronjob-featurize.yaml")["spec"]["jobTemplate"]["spec"]
+    workers = {name: group["template"]["spec"] for name, group in groups({"spec": cluster}).items()}
+    head = cluster["headGroupSpec"]["template"]["spec"]
+    return {**workers, "head": head, "daily": daily["template"]["spec"]}
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu", "head", "daily"])
+def test_pods_have_no_rights_that_they_do_not_need(name: str):
+    pod = pods()[name]
+    uid = re.findall(r"useradd .*--uid (\d+)", (CLUSTER / "Dockerfile").read_text())
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert [str(pod["securityContext"]["runAsUser"])] == uid
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in pod["containers"]:
+        assert container["securityContext"]["allowPrivilegeEscalation"] is False
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_every_cluster_wants_a_token():
+    cluster = read("raycluster.yaml")
+    assert cluster["spec"]["authOptions"] == {"mode": "token"}
+    assert tuple(map(int, cluster["spec"]["rayVersion"].split("."))) >= (2, 52, 0), "the first that knows it"
+    (container,) = pods()["daily"]["containers"]
+    environment = {variable["name"]: variable for variable in container["env"]}
+    assert environment["RAY_AUTH_MODE"]["value"] == "token"
+    # KubeRay's secret has the cluster's name.
+    secret = {"name": cluster["metadata"]["name"], "key": "auth_token"}
+    assert environment["RAY_AUTH_TOKEN"]["valueFrom"] == {"secretKeyRef": secret}
+    for name in ("aws.yaml", "gcp.yaml"):
+        config = read(name)
+        for commands in (config["head_start_ray_commands"], config["worker_start_ray_commands"]):
+            assert commands[-1].startswith("export RAY_AUTH_MODE=token; ray start ")
+            assert "dashboard-host" not in commands[-1]
+        assert "/home/ray/.ray/auth_token" in config["file_mounts"]
+
+
+def test_only_those_who_need_to_reach_the_cluster():
+    policy = read("networkpolicy.yaml")
+    kubernetes_validate.validate(policy, KUBERNETES, strict=True)
+    cluster = read("raycluster.yaml")["metadata"]["name"]
+    assert policy["spec"]["podSelector"]["matchLabels"] == {"ray.io/cluster": cluster}
+    each_other, submitting, measuring = policy["spec"]["ingress"]
+    assert each_other == {"from": [{"podSelector": {"matchLabels": {"ray.io/cluster": cluster}}}]}
+    labels = [who["podSelector"]["matchLabels"] for who in submitting["from"]]
+    daily = read("cronjob-featurize.yaml")["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"]
+    assert daily in labels
+    assert submitting["ports"] == [{"port": 8265}]
+    head = read("raycluster.yaml")["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0]
+    ports = {port["name"]: port["containerPort"] for port in head["ports"]}
+    assert (ports["dashboard"], ports["metrics"]) == (8265, measuring["ports"][0]["port"])
+
+
 def test_manifests_select_the_cluster_by_its_name():
     name = read("raycluster.yaml")["metadata"]["name"]
     assert read("rayjob-pretrain.yaml")["spec"]["clusterSelector"] == {"ray.io/cluster": name}

@@ -15,9 +15,11 @@ from typing import Any
 
 import pyarrow as pa
 import ray
+from ray.exceptions import AuthenticationError
 from ray.util.annotations import RayDeprecationWarning
 
 from vbert.distributed.attempts import RETRIES, actor_retries
+from vbert.errors import UserError, one_line
 from vbert.progress import Progress
 from vbert.tables.commits import Rewrite
 from vbert.tables.delta import Table
@@ -44,16 +46,19 @@ def connect(*, training: bool = False) -> None:
     if not ray.is_initialized():
         address = os.environ.get("RAY_ADDRESS") or "local"
         _tell_if_ended_from_outside()
-        with nullcontext() if training else _silent_core():
-            ray.init(
-                address=address,
-                # A process that takes seconds to start; None is as the cluster has it.
-                include_dashboard=False if address == "local" else None,
-                logging_level=logging.ERROR,
-                # What workers print is in Ray's logs; what fails comes as an exception or a row.
-                log_to_driver=training,
-                runtime_env={"worker_process_setup_hook": WORKER_SETUP} if training else None,
-            )
+        try:
+            with nullcontext() if training else _silent_core():
+                ray.init(
+                    address=address,
+                    # A process that takes seconds to start; None is as the cluster has it.
+                    include_dashboard=False if address == "local" else None,
+                    logging_level=logging.ERROR,
+                    # What workers print is in Ray's logs; what fails comes as an exception or a row.
+                    log_to_driver=training,
+                    runtime_env={"worker_process_setup_hook": WORKER_SETUP} if training else None,
+                )
+        except (ConnectionError, AuthenticationError) as error:
+            raise UserError(_not_joined(address, error)) from error
     # Ours is one line of progress with an estimate; Ray Data's bars and plans would drown it.
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -61,6 +66,18 @@ def connect(*, training: bool = False) -> None:
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it raises it need not print, too
     # How often work is done again has no other place in Ray Data yet.
     warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated", RayDeprecationWarning)
+
+
+def _not_joined(address: str, error: Exception) -> str:
+    """One line about a cluster that does not let this job in; Ray says the same of a missing token and of a
+    cluster that is not there."""
+    said = one_line(error).partition(". ")[0]
+    has_token = os.environ.get("RAY_AUTH_MODE") == "token"
+    token = "the right token in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
+    return (
+        f"RAY_ADDRESS {address}: cannot be joined ({said}); is a cluster up there, and does this job have "
+        f"{token if has_token else f'its token (RAY_AUTH_MODE=token and {token})'}?"
+    )
 
 
 @contextmanager
