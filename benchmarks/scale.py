@@ -67,6 +67,7 @@ def sleeping_for(seconds: float) -> type[FeaturizeSegments]:
         ) -> None:
             self.metrics = WorkerMetrics()
             self.features = Table(tables, FEATURES)
+            self.provenance = {"device": "none"}
 
         def work(self, batch: pa.Table, effort: Effort, begin: Begin) -> tuple[pa.Table, pa.Table]:
             rows = batch.cast(SEGMENTS).to_pylist()
