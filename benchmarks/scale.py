@@ -23,7 +23,7 @@ import pyarrow as pa
 import ray
 from ray.cluster_utils import Cluster
 
-from vbert.distributed import featurize as ray_featurize
+from vbert.distributed import featurize_flow
 from vbert.distributed.backbone import Prepared
 from vbert.distributed.featurize import FeaturizeConfig, featurize
 from vbert.distributed.featurize_worker import FeaturizeSegments
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--segments-per-node", type=int, default=32)
     parser.add_argument("--segment-seconds", type=float, default=2.5, help="what a segment takes")
     options = parser.parse_args()
-    vars(ray_featurize)["FeaturizeSegments"] = sleeping_for(options.segment_seconds)
+    vars(featurize_flow)["FeaturizeSegments"] = sleeping_for(options.segment_seconds)
     ideal_seconds = options.segments_per_node * options.segment_seconds
     print(f"{options.segments_per_node} segments a node, {options.segment_seconds} s each: {ideal_seconds} s")
     print("| nodes | segments | seconds | efficiency |")

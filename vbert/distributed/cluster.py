@@ -35,12 +35,13 @@ ENDED_FROM_OUTSIDE = (
 COMMIT_SECONDS = 20.0  # a job that is killed does again what it did in them
 
 
-def connect(*, training: bool = False) -> None:
+def connect(*, training: bool = False, with_data: bool = True) -> None:
     """Join the cluster that `ray job submit` or RAY_ADDRESS names, or start one here that ends with this
     process; twice does no harm. What else runs on this machine is not joined unasked.
 
     For training the lines of the workers are shown, since the first of them tells of the progress; each
-    worker silences others' first, which costs the job the workers that Ray has ready: some seconds.
+    worker silences others' first, which costs the job the workers that Ray has ready: some seconds. Without
+    Ray Data its import is saved.
     """
     os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # it prints every line twice
     if not ray.is_initialized():
@@ -59,7 +60,13 @@ def connect(*, training: bool = False) -> None:
                 )
         except (ConnectionError, AuthenticationError) as error:
             raise UserError(_not_joined(address, error)) from error
-    # Ours is one line of progress with an estimate; Ray Data's bars and plans would drown it.
+    if with_data:
+        _quiet_data()
+
+
+@cache
+def _quiet_data() -> None:
+    """Ours is one line of progress with an estimate; Ray Data's bars and plans would drown it."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -127,14 +134,14 @@ def _count(resource: str) -> int:
     return int(resources.get(resource, 0))
 
 
-def rows_as_they_come(dataset: ray.data.Dataset) -> Iterator[list[dict[str, Any]]]:
+def rows_as_they_come(dataset: "ray.data.Dataset") -> Iterator[list[dict[str, Any]]]:
     """Run `dataset`; the rows of each block as soon as it is done."""
     batches: Iterable[pa.Table] = dataset.iter_batches(batch_size=None, batch_format="pyarrow")
     for batch in batches:
         yield batch.to_pylist()
 
 
-def rows_to_commit(dataset: ray.data.Dataset, progress: Progress) -> Iterator[list[dict[str, Any]]]:
+def rows_to_commit(dataset: "ray.data.Dataset", progress: Progress) -> Iterator[list[dict[str, Any]]]:
     """Run `dataset`, whose rows are files that it wrote; those of each COMMIT_SECONDS together."""
     waiting: list[dict[str, Any]] = []
     last_seconds = time.monotonic()

@@ -13,10 +13,11 @@ from tyro.conf import OmitArgPrefixes
 
 from vbert.corpus.changes import CORPUS, CorpusChanges, compare, list_corpus
 from vbert.corpus.forgotten import without_forgotten
-from vbert.distributed.attempts import actor_retries, retries_of, task_retries
+from vbert.distributed.attempts import task_retries
 from vbert.distributed.backbone import Prepared, prepare_backbone
-from vbert.distributed.cluster import RewriteOnWorkers, connect, count_cpus, count_gpus, rows_as_they_come
-from vbert.distributed.featurize_worker import FeaturizeSegments, decode_in_child, file_of_row
+from vbert.distributed.cluster import RewriteOnWorkers, connect
+from vbert.distributed.featurize_flow import Segments, count_segments, outcomes
+from vbert.distributed.featurize_worker import file_of_row
 from vbert.distributed.prometheus import DriverMetrics
 from vbert.errors import UserError, require_at_least
 from vbert.features.featurizer_config import FeaturizerConfig, featurizer_id, save_config
@@ -24,7 +25,7 @@ from vbert.features.kept_graphs import BackboneGraphs
 from vbert.features.ledger import Ledger, MicroBatch, listed_before
 from vbert.features.planning import check_transcripts, plan_videos
 from vbert.features.pruning import PruneOptions, plan_pruning, returned
-from vbert.features.segment_rows import check_decoder, decoded_bytes
+from vbert.features.segment_rows import check_decoder
 from vbert.progress import Progress
 from vbert.storage.files import with_absolute_paths
 from vbert.tables.pins import pinned
@@ -35,10 +36,6 @@ LEDGER_COLUMNS = [
     *("video_id", "fingerprint", "transcript_uri", "transcript_fingerprint", "status", "gone_since"),
 ]
 VIDEOS_PER_PROBE = 64  # one task: 64 headers, 16 at a time
-# Blocks are what actors take: small enough that four a worker balance, large enough that a file is worth it.
-BLOCKS_PER_WORKER = 4
-MAX_SEGMENTS_PER_FILE = 16
-DECODED_BYTES_PER_FILE = 256 * 2**20  # of frames that wait in a GPU's actor for a file to be whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,10 +132,11 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
     return summary
 
 
-def plan(pending: pa.Table, ledger: Ledger, *, config: FeaturizeConfig) -> ray.data.Dataset:
-    """Join or start the cluster, and probe the videos: rows of SEGMENTS, kept in its object store.
+def plan(pending: pa.Table, ledger: Ledger, *, config: FeaturizeConfig) -> Segments:
+    """Join or start the cluster, and probe the videos: rows of SEGMENTS.
 
-    All CPUs probe; what one task would do, this process does while Ray starts.
+    All CPUs probe, and the rows stay in the cluster's object store; what one task would do, this process does
+    while Ray starts.
     """
     options: dict[str, Any] = {
         "featurizer": ledger.featurizer,
@@ -151,8 +149,8 @@ def plan(pending: pa.Table, ledger: Ledger, *, config: FeaturizeConfig) -> ray.d
     if videos.num_rows <= VIDEOS_PER_PROBE:
         with ThreadPoolExecutor(max_workers=1) as beside:
             probing = beside.submit(plan_videos, videos, done, **options)
-            connect()
-            return ray.data.from_arrow(probing.result())
+            connect(with_data=False)
+            return probing.result()
     connect()
     there = ray.put(done)
 
@@ -164,12 +162,11 @@ def plan(pending: pa.Table, ledger: Ledger, *, config: FeaturizeConfig) -> ray.d
     blocks = [videos.slice(at, VIDEOS_PER_PROBE) for at in range(0, videos.num_rows, VIDEOS_PER_PROBE)]
     planned = ray.data.from_arrow(blocks).map_batches(plan_batch, batch_format="pyarrow", **task_retries())
     planned.set_name("vbert_probe")
-    plan: ray.data.Dataset = planned.materialize()
-    return plan
+    return planned.materialize()
 
 
 def _featurize_and_commit(
-    segments: ray.data.Dataset,
+    segments: Segments,
     ledger: Ledger,
     changes: CorpusChanges,
     summary: FeaturizeSummary,
@@ -177,13 +174,19 @@ def _featurize_and_commit(
     config: FeaturizeConfig,
     prepared: Prepared,
 ) -> None:
-    num_segments = segments.count()
-    outcomes = _outcomes(segments, num_segments=num_segments, config=config, prepared=prepared)
-    progress = Progress("featurize", total=num_segments, unit="segments")
+    progress = Progress("featurize", total=count_segments(segments), unit="segments")
     micro_batch = MicroBatch(ledger, listed=_ids(changes.pending, changes=["changed", "retried"]))
     metrics = DriverMetrics()
     last_commit_seconds = time.monotonic()
-    for rows in rows_as_they_come(outcomes):
+    for rows in outcomes(
+        segments,
+        tables=config.tables,
+        config=config.featurizer,
+        limits=config.limits,
+        prepared=prepared,
+        num_workers=config.num_workers,
+        gpus_per_worker=config.gpus_per_worker,
+    ):
         _collect(rows, micro_batch, summary, metrics)
         progress.advance(sum(row["path"] is None for row in rows), note=f"{summary.num_failed} videos failed")
         if time.monotonic() - last_commit_seconds >= config.commit_seconds:
@@ -194,52 +197,6 @@ def _featurize_and_commit(
         micro_batch.commit()
     summary.working_seconds = time.time() - (summary.working_since or time.time())
     progress.finish()
-
-
-def _outcomes(
-    segments: ray.data.Dataset, *, num_segments: int, config: FeaturizeConfig, prepared: Prepared
-) -> ray.data.Dataset:
-    """Rows of SEGMENTS -> of OUTCOMES.
-
-    Without GPUs a CPU's actor decodes and featurizes, and no frame leaves it. With GPUs the CPUs of all nodes
-    decode ahead of the GPUs' actors; how far ahead is for Ray Data to say, which keeps to the object store's
-    limit.
-    """
-    num_gpus = count_gpus()
-    fitting = int(num_gpus / config.gpus_per_worker) if num_gpus else count_cpus()
-    num_workers = min(config.num_workers or fitting, num_segments)
-    rows_per_block = min(MAX_SEGMENTS_PER_FILE, -(-num_segments // (BLOCKS_PER_WORKER * num_workers)))
-    # Cut into blocks before the actors take every CPU: a task of this pipeline would wait for one for ever.
-    rows = segments.repartition(target_num_rows_per_block=rows_per_block).materialize()
-    if num_gpus:
-        rows_per_block = max(
-            1, min(rows_per_block, DECODED_BYTES_PER_FILE // decoded_bytes(config.featurizer))
-        )
-        rows = rows.map_batches(
-            decode_in_child,
-            fn_kwargs={"config": config.featurizer, "limits": config.limits},
-            batch_format="pyarrow",
-            batch_size=None,
-            num_cpus=1,
-            **task_retries(retries_of(MAX_SEGMENTS_PER_FILE)),
-        )
-    outcomes: ray.data.Dataset = rows.map_batches(
-        FeaturizeSegments,
-        fn_constructor_kwargs={
-            "tables": config.tables,
-            "config": config.featurizer,
-            "limits": config.limits,
-            "prepared": prepared,
-        },
-        batch_format="pyarrow",
-        batch_size=rows_per_block,
-        compute=ray.data.ActorPoolStrategy(size=num_workers),
-        num_cpus=1,
-        num_gpus=config.gpus_per_worker if num_gpus else 0,
-        **actor_retries(retries_of(rows_per_block)),
-    )
-    outcomes.set_name("vbert_featurize")  # the dashboard's, which shows the stages of each
-    return outcomes
 
 
 def _collect(
