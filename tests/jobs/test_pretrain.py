@@ -209,9 +209,9 @@ def test_a_run_that_loses_a_node_and_its_driver_has_the_losses_of_one_that_loses
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    """Two workers on two nodes, of which one dies with what runs there: one goes on. Its driver is killed, the
-    daily jobs come by, and the same command goes on with one. No sequence is lost, none comes twice; all of
-    it in a bucket."""
+    """Two workers on two nodes, of which one dies with what runs there: one goes on. Its driver is killed,
+    the daily jobs come by, and the same command goes on with one. No sequence is lost, none comes twice; all
+    of it in a bucket."""
     # Ray's own are 60: it tries for so long to place two before it hears that the node is gone.
     monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "30")
     output = f"{bucket}/runs/first"

@@ -44,8 +44,8 @@ def outcomes_of_few(
 
 @ray.remote
 class Few:
-    """An actor of what Ray Data would call. Its arguments come in one mapping: of others Ray would fetch those
-    that are references."""
+    """An actor of what Ray Data would call. Its arguments come in one mapping: of others Ray would fetch
+    those that are references."""
 
     def __init__(self, kind: type[Any], arguments: Mapping[str, Any]) -> None:
         self.worker = kind(**arguments)

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vbert.features.planning import VIDEO_COLUMNS
+from vbert.features.planning import NOTE, VIDEO_COLUMNS
 from vbert.tables.commits import Committer, Rewrite
 from vbert.tables.delta import Table
 from vbert.tables.parquet_files import NewFile
@@ -72,9 +72,9 @@ class Ledger:
         return found.append_column("num_clips", counts).select(DONE.names).cast(DONE)
 
     def put_transcripts(self, changed: pa.Table) -> None:
-        """Note new transcripts (video_id, transcript_uri, transcript_fingerprint, reason) of known videos.
+        """Note new transcripts of known videos: video_id, transcript_uri, transcript_fingerprint, reason, notes.
 
-        `reason` is null for a transcript that can be used. Nothing is decoded.
+        `reason` is null for a transcript that can be used whole. Nothing is decoded.
         """
         news = {row["video_id"]: row for row in changed.to_pylist()}
         rows = [_with_transcript(row, news[row["video_id"]]) for row in self.read(video_ids=news).to_pylist()]
@@ -121,7 +121,9 @@ def _with_transcript(row: dict[str, Any], news: dict[str, Any]) -> dict[str, Any
         failures.append({"segment_index": None, "stage": "transcript", "reason": news["reason"]})
     status = row["status"] if row["status"] == "failed" else ("partial" if failures else "ok")
     first = failures[0] if failures else {"stage": None, "reason": None}
+    others = [text for text in row["warnings"] or [] if not text.startswith(NOTE)]
     return row | {
+        "warnings": others + (news.get("notes") or []),
         "transcript_uri": news["transcript_uri"],
         "transcript_fingerprint": news["transcript_fingerprint"],
         "failures": failures,

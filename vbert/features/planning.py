@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from vbert.errors import VideoError
 from vbert.tables.schemas import VIDEOS
-from vbert.text.transcripts import read_transcript
+from vbert.text.transcripts import open_transcript
 from vbert.video.decode_child import DecodeLimits
 from vbert.video.isolation import worker_process
 from vbert.video.media import Segment, VideoProbe, plan_segments
@@ -44,7 +44,8 @@ SEGMENTS = pa.schema(
 )
 TRANSCRIPTS_AT_ONCE = 16  # opening a file in a bucket is waiting, as it is for headers
 PROBE_COLUMNS = ("duration_seconds", "fps", "width", "height", "codec", "pixel_format", "rotation")
-NO_PROBE = dict.fromkeys(PROBE_COLUMNS) | {"warnings": []}
+NO_PROBE = dict.fromkeys(PROBE_COLUMNS)
+NOTE = "transcript: "  # how the ledger's warnings about a transcript begin
 
 
 def plan_videos(
@@ -67,13 +68,13 @@ def plan_videos(
     for row in done.to_pylist():
         done_rows.setdefault(row["video_id"], []).append(row)
     with ThreadPoolExecutor(TRANSCRIPTS_AT_ONCE) as threads:
-        problems = threads.map(_transcript_problem, pending["transcript_uri"].to_pylist())
+        transcripts = threads.map(_look_at_transcript, pending["transcript_uri"].to_pylist())
         probes = worker_process(limits or DecodeLimits()).probe(pending["uri"].to_pylist())
         planned = [
             row
-            for entry, probe, problem in zip(pending.to_pylist(), probes, problems, strict=True)
+            for entry, probe, (problem, notes) in zip(pending.to_pylist(), probes, transcripts, strict=True)
             for row in _plan_video(
-                entry | {"featurizer": featurizer, "transcript_reason": problem},
+                entry | {"featurizer": featurizer, "transcript_reason": problem, "warnings": notes},
                 probe,
                 done_rows.get(entry["video_id"], []),
                 cut,
@@ -91,15 +92,16 @@ def _plan_video(
     video = entry | {"replaces": any(row["fingerprint"] != entry["fingerprint"] for row in done)}
     if isinstance(probe, VideoError):
         failed = {"num_segments": 0, "state": "failed", "stage": probe.stage, "reason": probe.reason}
-        return [video | NO_PROBE | failed]
+        return [NO_PROBE | video | failed]
     segments = cut(probe.duration_seconds)
     finished = {row["segment_index"]: row for row in done if row["fingerprint"] == entry["fingerprint"]}
-    video |= _probe_columns(probe) | {"num_segments": len(segments)}
+    warnings = [*probe.warnings, *entry["warnings"]]
+    video |= _probe_columns(probe) | {"num_segments": len(segments), "warnings": warnings}
     return [video | _segment_columns(segment, finished.get(segment.index)) for segment in segments]
 
 
 def _probe_columns(probe: VideoProbe) -> dict[str, Any]:
-    return {name: getattr(probe, name) for name in PROBE_COLUMNS} | {"warnings": list(probe.warnings)}
+    return {name: getattr(probe, name) for name in PROBE_COLUMNS}
 
 
 def _segment_columns(segment: Segment, finished: dict[str, Any] | None) -> dict[str, Any]:
@@ -119,18 +121,24 @@ def _segment_columns(segment: Segment, finished: dict[str, Any] | None) -> dict[
     }
 
 
-def _transcript_problem(uri: str | None) -> str | None:
-    """Why the transcript cannot be used. It is read here so that the ledger has one writer."""
+def _look_at_transcript(uri: str | None) -> tuple[str | None, list[str]]:
+    """Why it cannot be used, or what of it is lost; and what there is to note. It is read here so that the
+    ledger has one writer."""
+    if uri is None:
+        return None, []
     try:
-        if uri is not None:
-            read_transcript(uri)
+        transcript = open_transcript(uri)
     except VideoError as error:
-        return error.reason
-    return None
+        return error.reason, []
+    return transcript.lost, [f"{NOTE}{note}" for note in transcript.notes]
 
 
 def check_transcripts(changed: pa.Table) -> pa.Table:
-    """Append the column `reason` to rows of `corpus.CORPUS`: why a transcript cannot be used, else null."""
+    """Append to rows of `corpus.CORPUS` the columns `reason` (why a transcript cannot be used, or what of it
+    is lost; else null) and `notes`."""
     with ThreadPoolExecutor(TRANSCRIPTS_AT_ONCE) as threads:
-        reasons = list(threads.map(_transcript_problem, changed["transcript_uri"].to_pylist()))
-    return changed.append_column("reason", pa.array(reasons, pa.string()))
+        looks = list(threads.map(_look_at_transcript, changed["transcript_uri"].to_pylist()))
+    reasons, notes = [reason for reason, _ in looks], [found for _, found in looks]
+    return changed.append_column("reason", pa.array(reasons, pa.string())).append_column(
+        "notes", pa.array(notes, pa.list_(pa.string()))
+    )

@@ -6,8 +6,12 @@ paper used one): such a model's words can be given to `split_sentences` as they 
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import NamedTuple
+
+from sentencex import segment
 
 
 class Word(NamedTuple):
@@ -25,54 +29,66 @@ MAX_PUNCTUATED_WORDS = 60  # beyond, somebody forgot a full stop
 # Text with a full stop for every 50 words is punctuated, if loosely.
 WORDS_A_FULL_STOP = 50
 
-ENDING = re.compile(r"""[.?!\u2026\u3002\uff01\uff1f]["'\u2019\u201d)\]]{0,3}$""")
-# Words whose full stop ends no sentence.
-ABBREVIATIONS = {
-    "mr.",
-    "mrs.",
-    "ms.",
-    "dr.",
-    "prof.",
-    "st.",
-    "vs.",
-    "e.g.",
-    "i.e.",
-    "tbsp.",
-    "tsp.",
-    "oz.",
-    "lb.",
-}
-INITIAL = re.compile(r"^[A-Za-z]\.$")
+# Full stops of many scripts (danda, Arabic, Urdu, Ethiopic, Armenian, Burmese, Khmer, full-width), and what
+# may stand behind one.
+STOPS = ".?!\u2026\u3002\uff01\uff1f\uff61\uff0e\u0964\u0965\u06d4\u061f\u1362\u0589\u104b\u17d4"
+ENDING = re.compile(rf"""([{STOPS}])["'\u2019\u201d\u00bb\u203a)\]\u300d\u300f\uff09]{{0,3}}$""")
+DOTS = ".\u2026"  # which also end abbreviations and pauses
+UNITS = {"tbsp.", "tsp.", "oz.", "lb.", "lbs.", "approx.", "vs."}  # of recipes: sentencex does not know them
+LOWER_CASE_SHARE = 0.8  # of the words behind a full stop: this text has no capital letters
+WORDS_A_BLOCK, OVERLAP = 1000, 50  # sentencex takes a square of a text of quotation marks
 
 
 def split_sentences(words: Sequence[Word]) -> Iterator[tuple[str, Word, Word]]:
     """The text, first and last word of each sentence; `words` are in time order."""
-    punctuated = _is_punctuated(words)
-    sentence: list[Word] = []
-    for index, word in enumerate(words):
-        sentence.append(word)
+    endings = _endings(words)
+    punctuated = len(endings) > 0 and len(endings) * WORDS_A_FULL_STOP >= len(words)
+    first = 0
+    for index in range(len(words)):
+        sentence = words[first : index + 1]
         following = words[index + 1] if index + 1 < len(words) else None
-        ends = _ends_punctuated if punctuated else _ends_unpunctuated
-        if following is None or ends(sentence, following):
+        if following is None or (
+            index in endings or len(sentence) >= MAX_PUNCTUATED_WORDS
+            if punctuated
+            else _ends_unpunctuated(sentence, following)
+        ):
             yield _text(sentence, punctuated=punctuated), sentence[0], sentence[-1]
-            sentence = []
+            first = index + 1
 
 
-def _is_punctuated(words: Sequence[Word]) -> bool:
-    num_endings = sum(ENDING.search(word.text) is not None for word in words)
-    return num_endings > 0 and num_endings * WORDS_A_FULL_STOP >= len(words)
+def _endings(words: Sequence[Word]) -> set[int]:
+    """Which words end a sentence by their full stop, and not an abbreviation."""
+    stops = {index: found[1] for index, word in enumerate(words) if (found := ENDING.search(word.text))}
+    dots = [index for index, stop in stops.items() if stop in DOTS]
+    if not dots:
+        return set(stops)
+    cuts = _cuts(words)
+    candidates = [index for index in dots if index in cuts and words[index].text.lower() not in UNITS]
+    # "etc. and so on", "well... yes": a small letter goes on with the sentence, in text that has large ones.
+    followed = [words[index + 1].text[:1] for index in candidates if index + 1 < len(words)]
+    has_capitals = sum(letter.islower() for letter in followed) < LOWER_CASE_SHARE * len(followed)
+    ended = {
+        index
+        for index in candidates
+        if not (has_capitals and index + 1 < len(words) and words[index + 1].text[:1].islower())
+    }
+    return ended | (set(stops) - set(dots))
 
 
-def _ends_punctuated(sentence: Sequence[Word], following: Word) -> bool:
-    if len(sentence) >= MAX_PUNCTUATED_WORDS:
-        return True
-    last = sentence[-1].text
-    if ENDING.search(last) is None:
-        return False
-    if last.lower() in ABBREVIATIONS or (INITIAL.match(last) and last != "I."):
-        return False
-    # "etc. and so on", "well... yes": a small letter goes on with the sentence, unless ! or ? has ended it.
-    return not following.text[:1].islower() or last.rstrip("\"')]\u2019\u201d")[-1:] in "?!"
+def _cuts(words: Sequence[Word]) -> set[int]:
+    """The words behind which sentencex ends a sentence: it knows the abbreviations of the language."""
+    found: set[int] = set()
+    for first in range(0, len(words), WORDS_A_BLOCK):
+        begin = max(0, first - OVERLAP)
+        block = words[begin : first + WORDS_A_BLOCK + OVERLAP]
+        ends = list(accumulate(len(word.text) + 1 for word in block))  # with the space behind it
+        at = 0
+        for sentence in segment("en", " ".join(word.text for word in block)):
+            at += len(sentence)
+            index = begin + bisect_left(ends, at)
+            if first <= index < first + WORDS_A_BLOCK:
+                found.add(index)
+    return found
 
 
 def _ends_unpunctuated(sentence: Sequence[Word], following: Word) -> bool:

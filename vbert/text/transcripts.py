@@ -5,17 +5,19 @@ begins before 0 begins at 0, one that ends before it begins is dropped, words ar
 into the next.
 """
 
-import html
 import json
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any
 
 from vbert.errors import VideoError
 from vbert.storage.files import open_file
+from vbert.text.cues import Cue, find_cues, plain_text, said_once, timed_pieces
+from vbert.text.encodings import decode_and_say
+from vbert.text.encodings import decode_text as decode_text
 from vbert.text.sentences import Word, split_sentences
 
 MAX_BYTES = 64 << 20  # ten hours of speech with a time for each word are 10 MB
@@ -27,15 +29,14 @@ MAX_SECONDS = 10_000 * 3600  # more than a time with four digits of hours
 # Threads that parse wait for each other anyway, and so no more than one large transcript is in memory.
 PARSING = threading.Lock()
 
-# Bounded repetitions throughout: a hostile file takes time in proportion to its length.
-CLOCK = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
-TIMING = re.compile(rf"\s{{0,9}}(-?){CLOCK}\s{{1,9}}-->\s{{1,9}}(-?){CLOCK}")
+NO_TIMES = "none of its cues has times that can be used"
+UNKNOWN = "neither WebVTT, SRT nor json3: no line with a time, no JSON object"
 PIECE = re.compile(r"[^\s<&]+|[<&]")  # a word, a tag, an entity
-INLINE_TIME = re.compile(rf"<{CLOCK}>")
-TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>|</?>|\{\\[^{}]{0,80}\}")  # <i>, <c.colorE5E5E5>, <v Ann>, {\an8}
-NOT_SPEECH = re.compile(r"\[[^\[\]]{0,80}\]|[♪♫]|>>")  # [Music], [__], >> for another speaker
-ASIDE = re.compile(r"\s*\([^()]{0,80}\)\s*")  # (applause), where it is all there is in a line
-DASH = re.compile(r"^\s*[-–]\s+")  # the second speaker of a cue  # noqa: RUF001
+# Chinese and Japanese have no space after a full stop.
+WIDE_STOPS = "\u3002\uff01\uff1f\uff61\uff0e"
+AFTER_WIDE_STOP = re.compile(
+    rf"""(?<=[{WIDE_STOPS}])(?=[^\s"'\u2019\u201d)\]\u300d\u300f\uff09{WIDE_STOPS}])"""
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,18 +48,26 @@ class Sentence:
     end_seconds: float
 
 
-class Cue(NamedTuple):
-    """Lines of text that are shown together."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Transcript:
+    """What a file says."""
 
-    start_seconds: float
-    end_seconds: float
-    lines: list[str]
+    sentences: list[Sentence]
+    lost: str | None = None
+    """What of it could not be read; None: nothing."""
+    notes: tuple[str, ...] = ()
+    """What was guessed."""
 
 
 def read_transcript(uri: str) -> list[Sentence]:
-    """The sentences of a local file or fsspec URL, in time order; an empty file has none.
+    """The sentences of a local file or fsspec URL, in time order; see `open_transcript`."""
+    return open_transcript(uri).sentences
 
-    Text is UTF-8, or UTF-16 with a byte order mark, or else Windows-1252. Raises VideoError("transcript",
+
+def open_transcript(uri: str) -> Transcript:
+    """A local file or fsspec URL, whatever it is named; an empty one has no sentences.
+
+    Text is UTF-8, or UTF-16 with a byte order mark, or what it looks like. Raises VideoError("transcript",
     reason) for what cannot be read, is larger than 64 MB or MAX_PIECES, or is none of the three formats.
     """
     try:
@@ -69,21 +78,30 @@ def read_transcript(uri: str) -> list[Sentence]:
     if len(content) > MAX_BYTES:
         raise VideoError("transcript", f"larger than {MAX_BYTES >> 20} MB")
     with PARSING:
-        return parse_transcript(decode_text(content))
+        text, notes = decode_and_say(content)
+        sentences, lost = _parse(text)
+    return Transcript(sentences=sentences, lost=lost, notes=tuple(notes))
 
 
 def parse_transcript(text: str) -> list[Sentence]:
     """The sentences of a transcript's text. Raises VideoError("transcript", reason)."""
+    return _parse(text)[0]
+
+
+def _parse(text: str) -> tuple[list[Sentence], str | None]:
     if not text.strip():
-        return []
+        return [], None
     if text.lstrip().startswith("{"):
-        words = parse_json3(text)
-    elif "-->" in text or text.startswith("WEBVTT"):
-        _check_length([text])
-        words = parse_cues(text)
-    else:
-        raise VideoError("transcript", "neither WebVTT, SRT nor json3: no line with a time, no JSON object")
-    return to_sentences(words)
+        return to_sentences(parse_json3(text)), None
+    has_arrow = "-->" in text
+    if not has_arrow and text.lstrip().startswith("WEBVTT"):
+        return [], None
+    _check_length([text])
+    cues, num_bad = find_cues(text.lstrip("\n \ufeff"))
+    if not cues:
+        raise VideoError("transcript", NO_TIMES if has_arrow else UNKNOWN)
+    lost = f"{num_bad:,} of {num_bad + len(cues):,} cues have no times that can be used" if num_bad else None
+    return to_sentences(_words_of(cues)), lost
 
 
 def _check_length(texts: Iterable[str]) -> None:
@@ -100,103 +118,37 @@ def to_sentences(words: Sequence[Word]) -> list[Sentence]:
     ]
 
 
-def decode_text(content: bytes) -> str:
-    """Bytes of an unknown encoding as text with line ends of one kind."""
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        text = content.decode("utf-16", errors="replace")
-    else:
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = content.decode("cp1252", errors="replace")
-    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
-
-
 def parse_cues(text: str) -> list[Word]:
-    """The words of WebVTT or SRT: what stands under a line with two times, up to an empty line.
+    """The words of WebVTT or SRT."""
+    return _words_of(find_cues(text)[0])
 
-    Automatic captions roll: a cue repeats the line before. Such a line is taken once, and a line whose words
-    have times of their own is taken with these.
-    """
-    said: list[Cue] = []
-    shown: list[str] = []
-    shown_until = float("-inf")
-    for cue in _cues(text):
-        plain = [_plain(line) for line in cue.lines]
-        num_repeated = _num_repeated(shown, plain) if cue.start_seconds <= shown_until + 0.05 else 0
-        said.append(cue._replace(lines=cue.lines[num_repeated:]))
-        shown, shown_until = [line for line in plain if line], cue.end_seconds
-    said.sort(key=lambda cue: cue.start_seconds)
-    starts = [cue.start_seconds for cue in said]
+
+def _words_of(cues: Sequence[Cue]) -> list[Word]:
+    """A cue ends where the next one begins: captions stay on screen while the next line is said, and words
+    spread over all of that time would get among the next line's."""
+    said = said_once(cues)
+    followings = _later([cue.start_seconds for cue in said])
     return [
         word
-        for cue, following in zip(said, _nexts(starts), strict=True)
-        for word in _cue_words("\n".join(cue.lines), cue.start_seconds, min(cue.end_seconds, following))
-    ]
-
-
-def _cues(text: str) -> Iterator[Cue]:
-    lines = iter(text.split("\n"))
-    for line in lines:
-        timing = TIMING.match(line)
-        if timing is None:
-            continue
-        start, end = _seconds(*timing.groups()[:5]), _seconds(*timing.groups()[5:])
-        body = []
-        for below in lines:
-            if below == "":
-                break
-            body.append(below)
-        if end >= max(start, 0.0):
-            yield Cue(max(0.0, start), end, body)
-
-
-def _seconds(sign: str, hours: str | None, minutes: str, seconds: str, fraction: str) -> float:
-    value = int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + int(fraction.ljust(3, "0")) / 1000
-    return -value if sign else value
-
-
-def _plain(text: str) -> str:
-    """A line without tags, entities and what is not speech; words are divided by one space."""
-    bare = NOT_SPEECH.sub(" ", html.unescape(TAG.sub("", INLINE_TIME.sub("", text))))
-    bare = " ".join(DASH.sub("", bare).split())
-    return "" if ASIDE.fullmatch(bare) else bare
-
-
-def _num_repeated(shown: Sequence[str], lines: Sequence[str]) -> int:
-    """How many of `lines` were on screen before: its beginning that is the end of `shown`."""
-    for count in range(min(len(shown), len(lines)), 0, -1):
-        if list(lines[:count]) == list(shown[-count:]):
-            return count
-    return 0
-
-
-def _cue_words(text: str, start_seconds: float, end_seconds: float) -> list[Word]:
-    """The words of what stands between two times are spread over the time between.
-
-    `end_seconds` is not after the next cue's start: captions stay on screen while the next line is said, and
-    words spread over all of that time would get among the next line's.
-    """
-    marks = list(INLINE_TIME.finditer(text))
-    times = [start_seconds, *(_seconds("", *mark.groups()) for mark in marks), end_seconds]
-    cuts = [0, *(place for mark in marks for place in mark.span()), len(text)]
-    pieces = [text[start:end] for start, end in zip(cuts[::2], cuts[1::2], strict=True)]
-    return [
-        word
-        for piece, (start, end) in zip(pieces, pairwise(times), strict=True)
-        for word in spread([word for line in piece.split("\n") for word in _plain(line).split()], start, end)
+        for cue, following in zip(said, followings, strict=True)
+        for texts, start, end in timed_pieces(cue, min(cue.end_seconds, following))
+        for word in spread(texts, start, end)
     ]
 
 
 def spread(texts: Sequence[str], start_seconds: float, end_seconds: float) -> list[Word]:
-    """Words that share a time, one after the other: longer ones take longer."""
+    """Words that share a time, one after the other and without a pause: longer ones take longer."""
+    texts = [part for text in texts for part in AFTER_WIDE_STOP.split(text)]
     # One more letter for the space between two words.
     a_letter = max(0.0, end_seconds - start_seconds) / max(1, sum(len(text) + 1 for text in texts) - 1)
     words: list[Word] = []
     at = start_seconds
     for text in texts:
-        words.append(Word(text, at, at + len(text) * a_letter))
-        at += (len(text) + 1) * a_letter
+        until = at + (len(text) + 1) * a_letter
+        words.append(Word(text, at, until))
+        at = until
+    if words:
+        words[-1] = words[-1]._replace(end_seconds=max(start_seconds, end_seconds))
     return words
 
 
@@ -230,7 +182,7 @@ def _event_pieces(event: dict[str, Any]) -> list[tuple[list[str], float, float]]
     start = _from_milliseconds(event["tStartMs"])
     end = start + _from_milliseconds(event.get("dDurationMs", 0))
     segments = [
-        (_plain(str(segment["utf8"])).split(), start + _from_milliseconds(segment.get("tOffsetMs", 0)))
+        (plain_text(str(segment["utf8"])).split(), start + _from_milliseconds(segment.get("tOffsetMs", 0)))
         for segment in event["segs"]
     ]
     return [(texts, at, end) for texts, at in segments if texts]
@@ -251,6 +203,14 @@ def _in_order(words: Sequence[Word]) -> list[Word]:
         Word(word.text, start, max(start, min(word.end_seconds, following)))
         for word, start, following in zip(spoken, starts, _nexts(starts), strict=True)
     ]
+
+
+def _later(starts: Sequence[float]) -> list[float]:
+    """For each of rising starts the next one that is later; infinity for the last."""
+    found = [float("inf")] * len(starts)
+    for at in range(len(starts) - 2, -1, -1):
+        found[at] = starts[at + 1] if starts[at + 1] > starts[at] else found[at + 1]
+    return found
 
 
 def _nexts(starts: Sequence[float]) -> list[float]:
