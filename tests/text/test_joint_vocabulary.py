@@ -51,3 +51,9 @@ def test_a_tokenizer_that_is_not_berts_is_the_users_mistake():
     words = JointVocabulary(tokenizer_json=json, num_word_pieces=1, num_visual_tokens=2)
     with pytest.raises(UserError, match=r"no \[CLS\].*not BERT's"):
         _ = words.cls_id
+
+
+def test_what_looks_like_a_special_token_in_a_text_is_text():
+    ids = vocabulary().encode(["cut [MASK] it [SEP]"])[0].tolist()
+    assert not {vocabulary().mask_id, vocabulary().sep_id} & set(ids)
+    assert vocabulary().describe(ids) == "cut [ mask ] it [ sep ]"

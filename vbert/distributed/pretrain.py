@@ -36,7 +36,7 @@ from vbert.tables.schemas import DOCUMENTS, FEATURES, short_hash
 from vbert.tasks.annotations import listed_videos
 from vbert.training.job import PretrainingJob
 from vbert.training.optimization import OptimizerConfig
-from vbert.vocabulary.tree import load, save
+from vbert.vocabulary.tree import Vocabulary, load, save
 
 PRETRAIN_JOB_OPTIONS = (*JOB_OPTIONS, "vocabulary", "model", "num_steps", "checkpoint_every")
 OPTIONS_THAT_MAY_CHANGE = (*MAY_CHANGE, "vocabulary", "held_out")
@@ -114,8 +114,9 @@ def pretrain(config: PretrainConfig) -> PretrainSummary:
     config = with_absolute_paths(config, "tables", "vocabulary", "output")
     if Path(config.model.bert).is_dir():
         config = replace(config, model=with_absolute_paths(config.model, "bert"))
+    vocabulary = load(config.vocabulary)
     config = _pinned_versions(_same_as_before(config))
-    job, num_training = _plan(config)
+    job, num_training = _plan(config, vocabulary)
     root = config.output.rstrip("/")
     _refuse_other_validation(root, job)
     check_output(root, kind="folder")
@@ -132,7 +133,6 @@ def pretrain(config: PretrainConfig) -> PretrainSummary:
         best, metrics = train(train_worker, job, config)
     model = f"{root}/{MODEL}"
     copy_model(best, model)
-    vocabulary = load(config.vocabulary)
     save(vocabulary, f"{model}/{VOCABULARIES}")
     copy_beside(model, config.tables, f"{FEATURIZERS}/{vocabulary.featurizer}.json")
     return PretrainSummary(
@@ -157,9 +157,8 @@ def train_worker(settings: Mapping[str, bytes]) -> None:
     PretrainingLoop(pickle.loads(settings["job"])).train()  # nosec B301
 
 
-def _plan(config: PretrainConfig) -> tuple[PretrainingJob, int]:
-    """What the workers do, and on how many videos; every mistake of the user's is found here."""
-    vocabulary = load(config.vocabulary)
+def _plan(config: PretrainConfig, vocabulary: Vocabulary) -> tuple[PretrainingJob, int]:
+    """What the workers do, and on how many videos; every other mistake of the user's is found here."""
     continuous = config.visual_input == "features"
     text = joint_vocabulary(config.model.bert, num_visual_tokens=1 if continuous else vocabulary.num_leaves)
     longest = bert_config(config.model.bert).max_position_embeddings

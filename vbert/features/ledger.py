@@ -72,7 +72,7 @@ class Ledger:
         return found.append_column("num_clips", counts).select(DONE.names).cast(DONE)
 
     def put_transcripts(self, changed: pa.Table) -> None:
-        """Note new transcripts of known videos: video_id, transcript_uri, transcript_fingerprint, reason, notes.
+        """Note new transcripts of known videos (video_id, transcript_uri, ..., reason, notes).
 
         `reason` is null for a transcript that can be used whole. Nothing is decoded.
         """

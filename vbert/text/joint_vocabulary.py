@@ -18,6 +18,7 @@ def _open_tokenizer(tokenizer_json: str) -> tokenizers.Tokenizer:
     tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
     tokenizer.no_padding()
     tokenizer.no_truncation()
+    tokenizer.encode_special_tokens = True  # "[MASK]" in somebody's text is that text, and no mask
     return tokenizer
 
 
