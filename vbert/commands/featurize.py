@@ -19,10 +19,9 @@ def main(config: FeaturizeConfig) -> int:
         print(f"... and {len(summary.failures) - FAILURES_SHOWN} more in the table `videos`")
     num_done = summary.num_ok + summary.num_partial
     rate = summary.num_clips / summary.working_seconds if summary.working_seconds else 0.0
-    pruning = config.pruning
     fate = (
-        f"{summary.num_dropped:,} dropped; others after {pruning.prune_after_days:g} days"
-        if pruning.prune
+        f"{summary.num_dropped:,} dropped; others after {config.prune_after_days:g} days"
+        if config.prune
         else "kept; --prune drops them in time"
     )
     print_summary(

@@ -39,7 +39,7 @@ VIDEOS_PER_PROBE = 64  # one task: 64 headers, 16 at a time
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeaturizeConfig:
+class FeaturizeConfig(PruneOptions):
     """Decode and featurize every video that is new or has changed since the last run."""
 
     corpus: str
@@ -48,7 +48,6 @@ class FeaturizeConfig:
     """Folder or bucket URL of the tables; made if it is not there."""
     featurizer: OmitArgPrefixes[FeaturizerConfig] = field(default_factory=FeaturizerConfig)
     limits: OmitArgPrefixes[DecodeLimits] = field(default_factory=DecodeLimits)
-    pruning: OmitArgPrefixes[PruneOptions] = field(default_factory=PruneOptions)
     retry_failed: bool = False
     """Try failed videos and segments again; without it they are tried again when their file changes."""
     content_hash: bool = False
@@ -61,6 +60,7 @@ class FeaturizeConfig:
     """Commit finished segments this often: a killed job loses this much, and what is in the actors."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_at_least(self, 1, "num_workers")
         require_at_least(self, 0, "commit_seconds")
         if not 0 < self.gpus_per_worker <= 1:
@@ -99,7 +99,7 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
     corpus = without_forgotten(listed, config.tables)
     before = listed_before(config.tables, featurizer=featurizer, columns=LEDGER_COLUMNS)
     changes = compare(corpus, before, retry_failed=config.retry_failed)
-    going = plan_pruning(before, changes.removed, config.pruning, corpus=config.corpus)
+    going = plan_pruning(before, changes.removed, config, corpus=config.corpus)
     if changes.pending.num_rows:
         check_decoder(config.featurizer)
         backbone = BackboneGraphs(
