@@ -18,6 +18,7 @@ from fsspec.utils import glob_translate
 
 from vbert.corpus.listing import FileStamp, content_stamps, list_files, stat_files
 from vbert.corpus.manifest import MANIFEST, read_manifest
+from vbert.corpus.sidecars import TRANSCRIPT_EXTENSIONS, best_sidecars
 from vbert.errors import UserError
 from vbert.storage.files import extension_of, local_path
 from vbert.storage.records import READERS
@@ -43,10 +44,6 @@ VIDEO_EXTENSIONS = frozenset({
     "mp4", "m4v", "mkv", "webm", "mov", "avi", "mpg", "mpeg", "ts", "mts", "m2ts", "wmv", "asf", "flv", "f4v",
     "ogv", "ogm", "3gp", "3g2", "vob", "mxf", "divx",
 })  # fmt: skip
-TRANSCRIPT_EXTENSIONS = ("vtt", "srt", "json3")  # the first wins
-
-# The `en` of talk.en.vtt, the `pt-BR` of talk.pt-BR.srt: a language tag as BCP 47 has it.
-LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]+)*")
 WILDCARD = re.compile(r"[*?[]")
 
 
@@ -64,13 +61,14 @@ class CorpusChanges:
     """Videos that need nothing."""
 
 
-def list_corpus(source: str, *, content_hash: bool = False) -> pa.Table:
+def list_corpus(source: str, *, content_hash: bool = False, language: str = "en") -> pa.Table:
     """All videos of `source`, schema CORPUS, sorted by uri.
 
     `source` is a folder (searched to its depths), a glob (`/data/*/*.mp4`, `s3://bucket/x/**/*.mkv`), one
     video, or a manifest (vbert/corpus/manifest.py); each local or an fsspec URL. The transcript of a folder's
-    or glob's video lies beside it: for `talk.mp4` it is `talk.en.vtt`, or else `talk.vtt`, or else that of
-    another language, first by name; .srt and .json3 come after .vtt. A manifest's are those that it names.
+    or glob's video lies beside it: for `talk.mp4` it is that of the `language` (`talk.en.vtt`), or else
+    `talk.vtt`, or else that of another language, first by name (`sidecars`). A manifest's are those that it
+    names.
 
     A fingerprint is the hash of size and modification time, or ETag; with `content_hash`, of the content, for
     which every file is read. UserError for a source that does not exist, cannot be read or has no video.
@@ -86,13 +84,13 @@ def list_corpus(source: str, *, content_hash: bool = False) -> pa.Table:
             )
         case "folder":
             stamps = _list_media(source, max_depth=None)
-            videos = _with_sidecars(stamps, lambda _: True)
+            videos = _with_sidecars(stamps, lambda _: True, language)
         case "glob":
             stamps, is_match = _list_glob(source)
-            videos = _with_sidecars(stamps, is_match)
+            videos = _with_sidecars(stamps, is_match, language)
         case "video":
             stamps, is_match = _list_glob(glob.escape(source))
-            videos = _with_sidecars(stamps, is_match)
+            videos = _with_sidecars(stamps, is_match, language)
     if videos.num_rows == 0:
         kinds = ", ".join(sorted(VIDEO_EXTENSIONS))
         raise UserError(f"{source}: no video there (looked for {kinds}); correct the path")
@@ -176,28 +174,16 @@ def _list_glob(pattern: str) -> tuple[dict[str, FileStamp], Callable[[str], bool
     return stamps, lambda uri: bool(regex.match(local_path(uri) or uri))
 
 
-def _with_sidecars(stamps: dict[str, FileStamp], is_match: Callable[[str], bool]) -> pa.Table:
+def _with_sidecars(stamps: dict[str, FileStamp], is_match: Callable[[str], bool], language: str) -> pa.Table:
     """The listing's videos that match, each with the best transcript beside it; schema MANIFEST."""
     uris = [uri for uri in stamps if extension_of(uri) in VIDEO_EXTENSIONS and is_match(uri)]
-    sidecars = _sidecars([uri for uri in stamps if extension_of(uri) in TRANSCRIPT_EXTENSIONS])
+    sidecars = best_sidecars(
+        [uri for uri in stamps if extension_of(uri) in TRANSCRIPT_EXTENSIONS],
+        language=language,
+        video_extensions=VIDEO_EXTENSIONS,
+    )
     transcript_uris = [sidecars.get(uri.rpartition(".")[0]) for uri in uris]
     return pa.table([[video_id_of(uri) for uri in uris], uris, transcript_uris], schema=MANIFEST)
-
-
-def _sidecars(transcript_uris: list[str]) -> dict[str, str]:
-    """The best transcript for each name, without extension, that a video beside it may have."""
-    best: dict[str, tuple[int, int, str]] = {}
-    for uri in transcript_uris:
-        name, _, extension = uri.rpartition(".")
-        stem, _, language = name.rpartition(".")
-        preference = TRANSCRIPT_EXTENSIONS.index(extension.lower())
-        ranked = [(name, (2, preference, uri))]
-        if LANGUAGE.fullmatch(language):
-            english = re.split("[-_]", language.lower())[0] == "en"
-            ranked.append((stem, (0 if language == "en" else 1 if english else 3, preference, uri)))
-        for key, rank in ranked:
-            best[key] = min(rank, best.get(key, rank))
-    return {key: uri for key, (_, _, uri) in best.items()}
 
 
 def _corpus_table(videos: pa.Table, stamps: dict[str, FileStamp]) -> pa.Table:

@@ -79,11 +79,11 @@ def _not_joined(address: str, error: Exception) -> str:
     """One line about a cluster that does not let this job in; Ray says the same of a missing token and of a
     cluster that is not there."""
     said = one_line(error).partition(". ")[0]
-    has_token = os.environ.get("RAY_AUTH_MODE") == "token"
-    token = "the right token in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
+    is_told = os.environ.get("RAY_AUTH_MODE") == "token"
+    what = "the right token in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
     return (
         f"RAY_ADDRESS {address}: cannot be joined ({said}); is a cluster up there, and does this job have "
-        f"{token if has_token else f'its token (RAY_AUTH_MODE=token and {token})'}?"
+        f"{what if is_told else f'its token (RAY_AUTH_MODE=token and {what})'}?"
     )
 
 

@@ -52,6 +52,8 @@ class FeaturizeConfig(PruneOptions):
     """Try failed videos and segments again; without it they are tried again when their file changes."""
     content_hash: bool = False
     """Tell changed videos by content, not by size and time (or ETag); reads every file on every run."""
+    language: str = "en"
+    """Of the transcript to take where a video in a folder has several: a code or English name of ISO 639."""
     num_workers: int | None = None
     """Featurizing actors; default: one for each CPU of the cluster, or as many as its GPUs take."""
     gpus_per_worker: float = 1.0
@@ -95,7 +97,7 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
     config = with_absolute_paths(config, "tables")
     config = replace(config, featurizer=with_absolute_paths(config.featurizer, "weights"))
     featurizer = featurizer_id(config.featurizer)
-    listed = list_corpus(config.corpus, content_hash=config.content_hash)
+    listed = list_corpus(config.corpus, content_hash=config.content_hash, language=config.language)
     corpus = without_forgotten(listed, config.tables)
     before = listed_before(config.tables, featurizer=featurizer, columns=LEDGER_COLUMNS)
     changes = compare(corpus, before, retry_failed=config.retry_failed)
