@@ -23,9 +23,15 @@ def model() -> VideoBertForPreTraining:
 
 
 @torch.no_grad()
+def ids_of(sentence: str) -> list[int]:
+    """Word pieces, and masks where the sentence has them."""
+    first, *others = [WORDS.encode([part])[0].tolist() for part in sentence.split("[MASK]")]
+    return [*first, *(piece for part in others for piece in [WORDS.mask_id, *part])]
+
+
 def by_hand(network: VideoBertForPreTraining, sentence: str, tokens: list[int]) -> torch.Tensor:
     """Log-probabilities over the word pieces at each position of `[CLS] sentence [>] tokens [SEP]`."""
-    text = WORDS.encode([sentence])[0].tolist()
+    text = ids_of(sentence)
     visual = [WORDS.separator_id, *(WORDS.visual_offset + token for token in tokens)] if tokens else []
     ids = torch.tensor([[WORDS.cls_id, *text, *visual, WORDS.sep_id]])
     types = torch.tensor([[0] * (1 + len(text)) + [1] * (len(visual) + 1)]) * bool(tokens)
@@ -70,7 +76,7 @@ def test_without_video_it_asks_bert_itself():
     network.cls.predictions.load_state_dict(bert.cls.predictions.state_dict(), strict=False)
     scores = ZeroShotClassifier(network, WORDS, CLASSES).scores([np.array([1])], with_video=False)
     text = "now let me show you how to [MASK] the [MASK] ."
-    ids = torch.tensor([[101, *WORDS.encode([text])[0].tolist(), 102]])
+    ids = torch.tensor([[101, *ids_of(text), 102]])
     logits = bert(ids).logits[0, 8].log_softmax(-1)
     cut, peel = (int(WORDS.encode([word])[0][0]) for word in ("cut", "peel"))
     np.testing.assert_allclose(scores["verb"][0], logits[[cut, peel]].detach(), atol=1e-4)
