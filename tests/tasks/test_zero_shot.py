@@ -22,13 +22,13 @@ def model() -> VideoBertForPreTraining:
     return VideoBertForPreTraining(config).eval()
 
 
-@torch.no_grad()
 def ids_of(sentence: str) -> list[int]:
     """Word pieces, and masks where the sentence has them."""
     first, *others = [WORDS.encode([part])[0].tolist() for part in sentence.split("[MASK]")]
     return [*first, *(piece for part in others for piece in [WORDS.mask_id, *part])]
 
 
+@torch.no_grad()
 def by_hand(network: VideoBertForPreTraining, sentence: str, tokens: list[int]) -> torch.Tensor:
     """Log-probabilities over the word pieces at each position of `[CLS] sentence [>] tokens [SEP]`."""
     text = ids_of(sentence)
