@@ -5,7 +5,6 @@ last commit left them; what it had written beside them goes with `vacuum`.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -276,18 +275,29 @@ class Table:
         pinned (`pins`). UserError, and nothing deleted, if one of the files is none that we write: somebody
         may want it.
         """
-        delta = self.open()
-        vacuum = partial(
-            patient(delta.vacuum),
-            retention_hours=max(retention_hours, protected_hours(self.root)),
-            enforce_retention_duration=False,
-            full=True,
-            keep_versions=self._readable(protected_versions(self.root, self.layout.name)) or None,
-        )
-        others = [path for path in vacuum(dry_run=True) if not OUR_FILE.fullmatch(path)]
+        others = [
+            path for path in self._vacuum(retention_hours, dry_run=True) if not OUR_FILE.fullmatch(path)
+        ]
         if others:
             raise UserError(f"{self.uri}: holds {others[0]}, which is not the table's; move it elsewhere")
-        return [path for path in vacuum(dry_run=False) if OUR_FILE.fullmatch(path)]  # others went before
+        found = self._vacuum(retention_hours, dry_run=False)
+        return [path for path in found if OUR_FILE.fullmatch(path)]  # others went before
+
+    def _vacuum(self, retention_hours: int, *, dry_run: bool) -> list[str]:
+        """Delta notes in its log that it deletes: a commit, which another job's may come before."""
+        for attempt in range(1, MAX_TRIES + 1):
+            try:
+                return patient(self.open().vacuum)(
+                    retention_hours=max(retention_hours, protected_hours(self.root)),
+                    dry_run=dry_run,
+                    enforce_retention_duration=False,
+                    full=True,
+                    keep_versions=self._readable(protected_versions(self.root, self.layout.name)) or None,
+                )
+            except CommitFailedError:
+                if attempt == MAX_TRIES:
+                    raise
+        raise AssertionError("unreachable")
 
     def forget_old_log(self) -> None:
         """Delete the log's entries of more than a month ago, unless a pin is older: it needs its own."""
