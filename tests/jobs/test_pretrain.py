@@ -36,6 +36,7 @@ from vbert.storage.files import filesystem_of
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.schemas import DOCUMENTS
+from vbert.tables.vacuum import vacuum
 from vbert.training.checkpoints import load_pretrained
 from vbert.training.metrics_log import read_metrics
 from vbert.training.objective import Tally
@@ -259,7 +260,7 @@ def append_compact_and_vacuum(tables: str, vocabulary: str) -> None:
     (group,) = table.small_files(partition=vocabulary, target_bytes=1 << 20)
     assert committer.compact([table.join_files(group, partition=vocabulary)], instead_of=group) is not None
     make_old(table, hours=30 * 24)
-    assert len(Table(tables, DOCUMENTS).vacuum(retention_hours=1)) == 1, "what no version of the run names"
+    assert len(vacuum(Table(tables, DOCUMENTS), retention_hours=1)) == 1, "what no version of the run names"
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from vbert.errors import UserError
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.schemas import FEATURES, pack_vectors, unpack_vectors
+from vbert.tables.vacuum import vacuum
 
 
 @pytest.fixture
@@ -135,12 +136,12 @@ def test_vacuum_takes_orphans_and_old_versions_but_no_row(table: Table):
     committer.commit([table.write_file(feature_rows("q", segments=1))])
     committer.commit([table.write_file(feature_rows("q", segments=1, fingerprint="b"))], drop=["q"])
     assert len(list(Path(table.uri).rglob("part-*.parquet"))) == 3
-    assert table.vacuum(retention_hours=1) == [], (
+    assert vacuum(table, retention_hours=1) == [], (
         "young files stay: a running job may be about to commit them"
     )
     for path in Path(table.uri).rglob("part-*.parquet"):
         os.utime(path, (time.time() - 7200, time.time() - 7200))
-    assert orphan.path in table.vacuum(retention_hours=1)
+    assert orphan.path in vacuum(table, retention_hours=1)
     assert keys_of(table) == [("q", 0, "b")]
 
 
@@ -209,11 +210,11 @@ def test_vacuum_deletes_no_file_that_is_not_ours(table: Table):
     for path in (video, folder / orphan.path):
         os.utime(path, (0, 0))
     with pytest.raises(UserError, match=r"holds a\.mp4, which is not the table's; move it elsewhere"):
-        table.vacuum(retention_hours=1)
+        vacuum(table, retention_hours=1)
     assert video.exists()
     assert (folder / orphan.path).exists()
     video.unlink()
-    assert table.vacuum(retention_hours=1) == [orphan.path]
+    assert vacuum(table, retention_hours=1) == [orphan.path]
 
 
 def test_another_s_table_is_told_from_ours(tmp_path: Path):

@@ -28,6 +28,7 @@ from vbert.tables import commits, delta
 from vbert.tables.commits import COMMIT_ID, Committer
 from vbert.tables.delta import Table
 from vbert.tables.schemas import FEATURES
+from vbert.tables.vacuum import vacuum
 
 NUM_INTERLEAVINGS = int(os.environ.get("VBERT_TEST_INTERLEAVINGS", "100"))
 PARTITION = "f-1"
@@ -171,7 +172,7 @@ def vacuumer(root: str) -> Callable[[Job], None]:
         table = Table(root, FEATURES)
         for path in Path(table.uri).rglob("part-*.parquet"):
             os.utime(path, (0, 0))
-        table.vacuum(retention_hours=1)
+        vacuum(table, retention_hours=1)
 
     return work
 

@@ -13,6 +13,7 @@ from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.pins import HOUR, READER_HOURS, WRITER_HOURS, pinned, pins, protected_versions
 from vbert.tables.schemas import FEATURES
+from vbert.tables.vacuum import forget_old_log, vacuum
 
 
 @pytest.fixture
@@ -39,9 +40,9 @@ def test_vacuum_leaves_what_a_pinned_version_names(table: Table):
         put(table, "latest")
         make_old(table, hours=24 * 365)
         other = Table(table.root, FEATURES)
-        assert len(other.vacuum(retention_hours=1)) == 1, "the file of the version in between"
+        assert len(vacuum(other, retention_hours=1)) == 1, "the file of the version in between"
         assert fingerprints(other, version) == ["pinned"]
-    assert len(Table(table.root, FEATURES).vacuum(retention_hours=1)) == 1
+    assert len(vacuum(Table(table.root, FEATURES), retention_hours=1)) == 1
     assert keys_of(table) == [("a", 0, "latest")]
 
 
@@ -68,7 +69,7 @@ def test_what_a_long_writer_has_not_committed_yet_is_kept(table: Table, monkeypa
         facts = json.loads(pin.read_text())
         pin.write_text(json.dumps(facts | {"since": facts["since"] - 5 * HOUR}))
         make_old(table, hours=4)
-        assert Table(table.root, FEATURES).vacuum(retention_hours=1) == []
+        assert vacuum(Table(table.root, FEATURES), retention_hours=1) == []
         Committer(table, partition="f-1").commit([waiting])
     assert keys_of(table) == [("a", 0, "a")]
     assert pins(table.root) == [], "it has ended"
@@ -111,10 +112,10 @@ def test_the_log_of_a_pinned_version_is_kept(table: Table, monkeypatch: pytest.M
     monkeypatch.setattr(DeltaTable, "cleanup_metadata", lambda self: cleaned.append(self.table_uri))
     version = put(table, "a")
     with pinned(table.root, "pretrain-1", job="pretrain into out", versions={"features": version}):
-        table.forget_old_log()
+        forget_old_log(table)
         assert len(cleaned) == 1
         pin = Path(table.root, "pins", "pretrain-1.json")
         facts = json.loads(pin.read_text())
         pin.write_text(json.dumps(facts | {"since": facts["since"] - 40 * 24 * HOUR}))
-        table.forget_old_log()
+        forget_old_log(table)
         assert len(cleaned) == 1

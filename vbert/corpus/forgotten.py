@@ -7,7 +7,7 @@ import time
 
 import pyarrow as pa
 
-from vbert.storage.files import filesystem_of, write_json
+from vbert.storage.files import names_in, write_json
 from vbert.tables.schemas import short_hash
 
 FOLDER = "forgotten"
@@ -37,9 +37,4 @@ def _folder(tables: str) -> str:
 
 
 def _notes(tables: str) -> set[str]:
-    filesystem, folder = filesystem_of(_folder(tables))
-    filesystem.invalidate_cache()
-    if not filesystem.isdir(folder):
-        return set()
-    names = [path.rsplit("/", 1)[-1] for path in filesystem.ls(folder, detail=False)]
-    return {name.removesuffix(".json") for name in names if name.endswith(".json")}
+    return {name.removesuffix(".json") for name in names_in(_folder(tables)) if name.endswith(".json")}

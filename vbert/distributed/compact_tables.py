@@ -12,6 +12,7 @@ from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.parquet_files import NewFile
 from vbert.tables.schemas import TABLES
+from vbert.tables.vacuum import forget_old_log, vacuum
 
 MEGABYTE = 1_000_000
 
@@ -67,8 +68,8 @@ def compact_tables(config: CompactConfig) -> CompactSummary:
         summary.num_joined[name] = sum(map(len, joined))
         summary.num_shards[name] = len(joined)
         summary.num_left[name] = sum(len(group) for _, group in groups) - summary.num_joined[name]
-        summary.num_deleted[name] = len(table.vacuum(retention_hours=config.retention_hours))
-        table.forget_old_log()
+        summary.num_deleted[name] = len(vacuum(table, retention_hours=config.retention_hours))
+        forget_old_log(table)
     return summary
 
 

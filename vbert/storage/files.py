@@ -287,6 +287,15 @@ def read_object(uri: str, *, fix: str) -> dict[str, Any]:
     return found
 
 
+def names_in(uri: str) -> list[str]:
+    """The names of what lies in a folder, or under a bucket's URL, sorted; none where there is none."""
+    filesystem, folder = filesystem_of(uri)
+    filesystem.invalidate_cache()  # fsspec keeps listings for the life of the process
+    if not filesystem.isdir(folder):
+        return []
+    return sorted({path.rstrip("/").rsplit("/", 1)[-1] for path in filesystem.ls(folder, detail=False)})
+
+
 def extension_of(name: str) -> str:
     """`mp4` of `talks/One.MP4`, "" where there is none."""
     stem, dot, extension = name.rpartition(".")

@@ -4,8 +4,10 @@ A file that no commit names does not exist for any reader, so a job killed anywh
 last commit left them; what it had written beside them goes with `vacuum`.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, ParamSpec, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,9 +18,16 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.schema import Schema
 
 from vbert.errors import UserError
-from vbert.storage.files import MAX_TRIES, arrow_filesystem, filesystem_of, is_passing, patient, writing
+from vbert.storage.files import (
+    MAX_TRIES,
+    arrow_filesystem,
+    filesystem_of,
+    is_passing,
+    names_in,
+    patient,
+    writing,
+)
 from vbert.tables.parquet_files import (
-    OUR_FILE,
     NewFile,
     Provenance,
     provenance_of,
@@ -27,13 +36,28 @@ from vbert.tables.parquet_files import (
     with_columns_of,
     write_parquet,
 )
-from vbert.tables.pins import pinned_hours, protected_hours, protected_versions
 from vbert.tables.schemas import TableSchema
 
 SCHEMA_VERSION = "vbert.schemaVersion"  # a property of each table; without it: 1
-# Old entries of the log go when compaction says so: a pinned version needs its own.
+# Old entries of the log go when `vacuum` says so: a pinned version needs its own.
 KEEP_LOG = "delta.enableExpiredLogCleanup"
-LOG_HOURS = 29 * 24  # Delta's own logRetentionDuration is 30 days
+
+Asked = ParamSpec("Asked")
+Answer = TypeVar("Answer")
+
+
+def once_alone(function: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
+    """Decorate what opens the table and makes a commit of Delta's own: it is done again, MAX_TRIES times in
+    all, when another job's commit comes before."""
+
+    @functools.wraps(function)
+    def again(*args: Asked.args, **options: Asked.kwargs) -> Answer:
+        for _ in range(1, MAX_TRIES):
+            with suppress(CommitFailedError):
+                return function(*args, **options)
+        return function(*args, **options)
+
+    return again
 
 
 class Table:
@@ -70,34 +94,24 @@ class Table:
     def _properties(self) -> dict[str, str]:
         return {SCHEMA_VERSION: str(self.layout.version), KEEP_LOG: "false"}
 
+    @once_alone
     def _bring_up_to_date(self) -> None:
         """Add the columns of this release; another job may do so at the same time."""
-        for attempt in range(1, MAX_TRIES + 1):
+        delta = self.open()
+        if lacking := _lacking(delta, self.layout):
+            added = pa.schema([self.layout.schema.field(name) for name in lacking])
+            delta.alter.add_columns(Schema.from_arrow(added).fields)
             delta = self.open()
-            lacking = pa.schema([self.layout.schema.field(name) for name in _lacking(delta, self.layout)])
-            is_noted = self._properties().items() <= delta.metadata().configuration.items()
-            try:
-                if lacking.names:
-                    delta.alter.add_columns(Schema.from_arrow(lacking).fields)
-                elif is_noted:
-                    return
-                else:
-                    delta.alter.set_table_properties(self._properties(), raise_if_not_exists=False)
-            except CommitFailedError:
-                if attempt == MAX_TRIES:
-                    raise
+        if not self._properties().items() <= delta.metadata().configuration.items():
+            delta.alter.set_table_properties(self._properties(), raise_if_not_exists=False)
 
     @patient
     def refuse_others(self) -> None:
         """UserError if the folder holds files and no table: upkeep would delete them as no version's."""
-        filesystem, path = filesystem_of(self.uri)
         with writing(self.uri, cannot="make the table"):
-            filesystem.invalidate_cache()
-            if not filesystem.isdir(path) or DeltaTable.is_deltatable(self.uri):
+            if DeltaTable.is_deltatable(self.uri):
                 return
-            files = filesystem.ls(path, detail=False)
-        names = sorted(name.rstrip("/").rsplit("/", 1)[-1] for name in files)
-        others = [name for name in names if name and name != "_delta_log"]
+            others = [name for name in names_in(self.uri) if name and name != "_delta_log"]
         if others:
             raise UserError(
                 f"{self.uri}: holds {others[0]} and no table; give --tables a folder of their own"
@@ -267,53 +281,6 @@ class Table:
             groups[-1].append(action["path"])
             group_bytes += action["size_bytes"]
         return [group for group in groups if len(group) > 1]
-
-    def vacuum(self, *, retention_hours: int) -> list[str]:
-        """Delete files that no version of the last `retention_hours` names; return their paths.
-
-        A running job's uncommitted files are younger than any sensible retention and stay; so does what is
-        pinned (`pins`). UserError, and nothing deleted, if one of the files is none that we write: somebody
-        may want it.
-        """
-        others = [
-            path for path in self._vacuum(retention_hours, dry_run=True) if not OUR_FILE.fullmatch(path)
-        ]
-        if others:
-            raise UserError(f"{self.uri}: holds {others[0]}, which is not the table's; move it elsewhere")
-        found = self._vacuum(retention_hours, dry_run=False)
-        return [path for path in found if OUR_FILE.fullmatch(path)]  # others went before
-
-    def _vacuum(self, retention_hours: int, *, dry_run: bool) -> list[str]:
-        """Delta notes in its log that it deletes: a commit, which another job's may come before."""
-        for attempt in range(1, MAX_TRIES + 1):
-            try:
-                return patient(self.open().vacuum)(
-                    retention_hours=max(retention_hours, protected_hours(self.root)),
-                    dry_run=dry_run,
-                    enforce_retention_duration=False,
-                    full=True,
-                    keep_versions=self._readable(protected_versions(self.root, self.layout.name)) or None,
-                )
-            except CommitFailedError:
-                if attempt == MAX_TRIES:
-                    raise
-        raise AssertionError("unreachable")
-
-    def forget_old_log(self) -> None:
-        """Delete the log's entries of more than a month ago, unless a pin is older: it needs its own."""
-        if pinned_hours(self.root) < LOG_HOURS:
-            patient(self.open().cleanup_metadata)()
-
-    def _readable(self, versions: Iterable[int]) -> list[int]:
-        """Those of them that the log still has, or has at all."""
-        found = []
-        for version in versions:
-            try:
-                self.open(version)
-            except UserError:
-                continue
-            found.append(version)
-        return found
 
     def _actions(self, delta: DeltaTable, partition: str) -> pa.Table:
         """What Delta knows of the files of a partition."""

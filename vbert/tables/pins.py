@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from vbert.storage.files import filesystem_of, write_json
+from vbert.storage.files import filesystem_of, names_in, write_json
 
 FOLDER = "pins"
 RENEWED_SECONDS = 300.0
@@ -38,13 +38,11 @@ class Pin:
 
 
 @contextmanager
-def pinned(
-    root: str, name: str, *, job: str, versions: Mapping[str, int] | None = None, keep: bool = True
-) -> Iterator[None]:
+def pinned(root: str, name: str, *, job: str, versions: Mapping[str, int] | None = None) -> Iterator[None]:
     """Around the work of a job on the tables in `root`.
 
     `name` is the same for a run that goes on, which has its first start's time. With `versions` the pin of a
-    run that ends in an error stays (unless `keep` is False): it may go on.
+    run that ends in an error stays: it may go on.
     """
     uri = f"{root.rstrip('/')}/{FOLDER}/{name}.json"
     before = _read(uri)
@@ -71,7 +69,7 @@ def pinned(
     finally:
         ended.set()
         thread.join()
-        if is_over or not (versions and keep):
+        if is_over or not versions:
             with suppress(Exception):  # it expires
                 filesystem, path = filesystem_of(uri)
                 filesystem.rm_file(path)
@@ -79,12 +77,8 @@ def pinned(
 
 def pins(root: str) -> list[Pin]:
     """Those that have not expired. A file that is none is left out."""
-    filesystem, folder = filesystem_of(f"{root.rstrip('/')}/{FOLDER}")
-    filesystem.invalidate_cache()
-    if not filesystem.isdir(folder):
-        return []
-    paths = [path for path in filesystem.ls(folder, detail=False) if path.endswith(".json")]
-    found = [_read(filesystem.unstrip_protocol(path)) for path in paths]
+    folder = f"{root.rstrip('/')}/{FOLDER}"
+    found = [_read(f"{folder}/{name}") for name in names_in(folder) if name.endswith(".json")]
     now = time.time()
     return [pin for pin in found if pin and now - pin.renewed <= pin.hours * HOUR]
 

@@ -118,11 +118,6 @@ def to_sentences(words: Sequence[Word]) -> list[Sentence]:
     ]
 
 
-def parse_cues(text: str) -> list[Word]:
-    """The words of WebVTT or SRT."""
-    return _words_of(find_cues(text)[0])
-
-
 def _words_of(cues: Sequence[Cue]) -> list[Word]:
     """A cue ends where the next one begins: captions stay on screen while the next line is said, and words
     spread over all of that time would get among the next line's."""

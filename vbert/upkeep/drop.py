@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from vbert.errors import UserError
+from vbert.model.checkpoint_files import FEATURIZERS, VOCABULARIES
 from vbert.storage.files import filesystem_of, with_absolute_paths
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
@@ -16,7 +17,7 @@ TABLES_OF: dict[str, tuple[TableSchema, ...]] = {
     "vocabulary": (DOCUMENTS,),
     "recognizer": (TRANSCRIPTS,),
 }
-BESIDE = {"featurizer": "featurizers/{}.json", "vocabulary": "vocabularies/{}"}
+BESIDE = {"featurizer": f"{FEATURIZERS}/{{}}.json", "vocabulary": f"{VOCABULARIES}/{{}}"}
 
 
 @dataclass(frozen=True, kw_only=True)

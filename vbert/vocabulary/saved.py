@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection
 
-from vbert.storage.files import filesystem_of, write_file
+from vbert.storage.files import filesystem_of, names_in, write_file
 from vbert.vocabulary.tree import FACTS
 
 FOLDER = "vocabularies"
@@ -11,12 +11,8 @@ FOLDER = "vocabularies"
 
 def folders_in(tables: str) -> list[str]:
     """The vocabularies that lie beside tables: their folders, sorted."""
-    filesystem, folder = filesystem_of(f"{tables.rstrip('/')}/{FOLDER}")
-    filesystem.invalidate_cache()
-    if not filesystem.isdir(folder):
-        return []
-    names = {path.rstrip("/").rsplit("/", 1)[-1] for path in filesystem.ls(folder, detail=False)}
-    return [f"{tables.rstrip('/')}/{FOLDER}/{name}" for name in sorted(names)]
+    folder = f"{tables.rstrip('/')}/{FOLDER}"
+    return [f"{folder}/{name}" for name in names_in(folder)]
 
 
 def forget_exemplars(uri: str, video_ids: Collection[str], *, dry_run: bool = False) -> int:
