@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from vbert.tables.clustering import files_to_join, join_files
+from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.schemas import FEATURES, VIDEOS, pack_vectors
 
@@ -37,6 +39,16 @@ def feature_rows(
 def keys_of(table: Table, partition: str = "f-1") -> list[tuple[str, int, str]]:
     rows = table.read(columns=["video_id", "segment_index", "fingerprint"], partition=partition).to_pylist()
     return sorted((row["video_id"], row["segment_index"], row["fingerprint"]) for row in rows)
+
+
+def compact(table: Table, *, partition: str = "f-1", target_bytes: int = 1 << 20) -> list[int | None]:
+    """As compact_tables does; the versions of its commits."""
+    versions = []
+    for group in files_to_join(table, partition=partition, target_bytes=target_bytes):
+        joined = join_files(table, group, partition=partition, target_bytes=target_bytes)
+        paths = [file.path for file in group]
+        versions.append(Committer(table, partition=partition).compact(joined, instead_of=paths))
+    return versions
 
 
 def rows_of(tables: Path | str) -> dict[str, list[dict[str, Any]]]:

@@ -24,7 +24,7 @@ from tests.cooking_tables import cooking_tables
 from tests.job_process import Job, finish, start_job
 from tests.object_store import ObjectStore
 from tests.ray_nodes import cluster_of, workers_of
-from tests.table_rows import make_old
+from tests.table_rows import compact, make_old
 from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_folder, cooking
 from tests.training_here import train_here
 from vbert.distributed.evaluate_zero_shot import ZeroShotConfig, evaluate_zero_shot
@@ -257,8 +257,8 @@ def append_compact_and_vacuum(tables: str, vocabulary: str) -> None:
     committer = Committer(table, partition=vocabulary)
     rows = [cooking(NUM_VIDEOS + number) | {"vocabulary": vocabulary} for number in range(16)]
     committer.commit([table.write_file(pa.Table.from_pylist(rows, schema=DOCUMENTS.schema))])
-    (group,) = table.small_files(partition=vocabulary, target_bytes=1 << 20)
-    assert committer.compact([table.join_files(group, partition=vocabulary)], instead_of=group) is not None
+    (version,) = compact(table, partition=vocabulary)
+    assert version is not None
     make_old(table, hours=30 * 24)
     assert len(vacuum(Table(tables, DOCUMENTS), retention_hours=1)) == 1, "what no version of the run names"
 

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
-from tests.table_rows import feature_rows, keys_of
+from tests.table_rows import compact, feature_rows, keys_of, make_old
 from vbert.errors import UserError
+from vbert.tables.clustering import files_to_join, join_files
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.parquet_files import NewFile
 from vbert.tables.schemas import FEATURES
+from vbert.tables.vacuum import vacuum
 
 A_AND_B = [("a", 0, "a"), ("b", 0, "a")]
 
@@ -35,8 +37,9 @@ def replacement(table: Table) -> list[NewFile]:
 
 
 def joined(table: Table) -> tuple[list[str], list[NewFile]]:
-    (group,) = table.small_files(partition="f-1", target_bytes=1 << 20)
-    return group, [table.join_files(group, partition="f-1")]
+    (group,) = files_to_join(table, partition="f-1", target_bytes=1 << 20)
+    files = join_files(table, group, partition="f-1", target_bytes=1 << 20)
+    return [file.path for file in group], files
 
 
 def test_a_compaction_while_a_writer_rewrites_makes_the_writer_choose_again(table: Table):
@@ -140,3 +143,19 @@ def test_to_remove_what_is_not_there_is_an_error_of_ours(table: Table, monkeypat
     with pytest.raises(AssertionError, match="a file is removed that is not there"):
         Committer(table, partition="f-1").commit([], drop=["a"], rewrite=lambda paths: [None] * len(paths))
     assert keys_of(table) == A_AND_B
+
+
+def test_a_writer_that_sleeps_through_compaction_and_vacuum_chooses_again(table: Table):
+    committer = Committer(table, partition="f-1")
+    old = table.open().version()
+
+    def rewrite(paths: Sequence[str]) -> list[NewFile | None]:
+        other = another(table)
+        if other.version() == old:
+            compact(other)
+            make_old(other, hours=2)
+            assert len(vacuum(other, retention_hours=1)) == 2
+        return [other.rewrite_without(path, ["a"], partition="f-1") for path in paths]
+
+    committer.commit([], drop=["a"], rewrite=rewrite)
+    assert keys_of(table) == [("b", 0, "a")]

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
-from tests.table_rows import DIM, feature_rows, keys_of
+from tests.table_rows import DIM, compact, feature_rows, keys_of
 from vbert.errors import UserError
+from vbert.tables.clustering import files_to_join
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.schemas import FEATURES, pack_vectors, unpack_vectors
@@ -99,8 +100,7 @@ def test_compaction_joins_files_and_keeps_rows_statistics_and_encoding(table: Ta
     for video_id in "pqrst":
         committer.commit([table.write_file(feature_rows(video_id, segments=30))])
     before = keys_of(table)
-    (group,) = table.small_files(partition="f-1", target_bytes=128 << 20)
-    committer.compact([table.join_files(group, partition="f-1")], instead_of=group)
+    compact(table, target_bytes=128 << 20)
     (path,) = DeltaTable(table.uri).file_uris()
     assert keys_of(table) == before
     parquet = pq.ParquetFile(path).metadata
@@ -115,9 +115,10 @@ def test_files_are_joined_up_to_the_target_and_large_ones_left_alone(table: Tabl
     files = [table.write_file(feature_rows(video_id)) for video_id in "pqrst"]
     committer.commit(files)
     two = files[0].size_bytes + files[1].size_bytes
-    groups = table.small_files(partition="f-1", target_bytes=two + 100)
-    assert groups == [[files[0].path, files[1].path], [files[2].path, files[3].path]]
-    assert table.small_files(partition="f-1", target_bytes=files[0].size_bytes) == []
+    groups = files_to_join(table, partition="f-1", target_bytes=two + 100)
+    paths = [[file.path for file in group] for group in groups]
+    assert paths == [[files[0].path, files[1].path], [files[2].path, files[3].path]]
+    assert files_to_join(table, partition="f-1", target_bytes=files[0].size_bytes) == []
 
 
 def test_float16_values_take_about_half_the_bytes_of_random_float32(table: Table):

@@ -22,9 +22,9 @@ from deltalake import DeltaTable
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.table_rows import feature_rows
+from tests.table_rows import compact, feature_rows
 from vbert.errors import UserError
-from vbert.tables import commits, delta
+from vbert.tables import clustering, commits, delta
 from vbert.tables.commits import COMMIT_ID, Committer
 from vbert.tables.delta import Table
 from vbert.tables.schemas import FEATURES
@@ -129,6 +129,7 @@ def waits(effects: dict[str, Effect]) -> Iterator[None]:
             (Table, "open"),
             (Table, "paths_with"),
             (delta, "write_parquet"),
+            (clustering, "write_parquet"),
             (Committer, "_actions"),
         ):
             patches.enter_context(patch.object(owner, name, waiting(getattr(owner, name))))
@@ -157,10 +158,7 @@ def compactor(root: str) -> Callable[[Job], None]:
     """As compact_tables does."""
 
     def work(job: Job) -> None:
-        table = Table(root, FEATURES)
-        for group in table.small_files(partition=PARTITION, target_bytes=1 << 20):
-            joined = table.join_files(group, partition=PARTITION)
-            Committer(table, partition=PARTITION).compact([joined], instead_of=group)
+        compact(Table(root, FEATURES), partition=PARTITION)
 
     return work
 

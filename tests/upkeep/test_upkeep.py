@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from tests.table_rows import DIM, feature_rows, keys_of
+from tests.table_rows import DIM, compact, feature_rows, keys_of
 from tests.tiny import cooking
 from vbert.commands import drop as drop_command
 from vbert.commands import forget as forget_command
@@ -209,8 +209,7 @@ def test_the_inventory_says_what_there_is(tables: str, capsys: pytest.CaptureFix
 
 def test_joined_files_keep_what_all_of_them_were_made_with(tables: str):
     table = Table(tables, FEATURES)
-    (group,) = table.small_files(partition="f-1", target_bytes=1 << 20)
-    Committer(table, partition="f-1").compact([table.join_files(group, partition="f-1")], instead_of=group)
+    compact(table)
     (path,) = table.paths(partition="f-1")
     assert table.provenance(path) == [GPU, CPU]
     put(tables, FEATURES, feature_rows("s"), drop="p", made_with=CPU)

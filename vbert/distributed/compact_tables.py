@@ -1,4 +1,4 @@
-"""Ray runs the upkeep of the tables: small files joined into shards, what no version names deleted."""
+"""Ray runs the upkeep of the tables: files joined into sorted shards, what no version names deleted."""
 
 from dataclasses import dataclass, field
 
@@ -8,9 +8,10 @@ from vbert.distributed.cluster import connect
 from vbert.errors import UserError
 from vbert.progress import Progress
 from vbert.storage.files import with_absolute_paths
+from vbert.tables.clustering import files_to_join, join_files
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
-from vbert.tables.parquet_files import NewFile
+from vbert.tables.parquet_files import NewFile, StoredFile
 from vbert.tables.schemas import TABLES
 from vbert.tables.vacuum import forget_old_log, vacuum
 
@@ -54,47 +55,50 @@ def compact_tables(config: CompactConfig) -> CompactSummary:
     tables = [table for table in (Table(config.tables, layout) for layout in TABLES) if table.exists()]
     if not tables:
         raise UserError(f"{config.tables}: no table there; give the --tables that featurize wrote")
+    target_bytes = config.target_megabytes * MEGABYTE
     summary = CompactSummary()
     for table in tables:
         groups = [
             (partition, group)
             for partition in table.partitions()
-            for group in table.small_files(
-                partition=partition, target_bytes=config.target_megabytes * MEGABYTE
-            )
+            for group in files_to_join(table, partition=partition, target_bytes=target_bytes)
         ]
         name = table.layout.name
-        joined = _join(table, groups) if groups else []
-        summary.num_joined[name] = sum(map(len, joined))
-        summary.num_shards[name] = len(joined)
+        joined = _join(table, groups, target_bytes) if groups else []
+        summary.num_joined[name] = sum(len(group) for group, _ in joined)
+        summary.num_shards[name] = sum(num_shards for _, num_shards in joined)
         summary.num_left[name] = sum(len(group) for _, group in groups) - summary.num_joined[name]
         summary.num_deleted[name] = len(vacuum(table, retention_hours=config.retention_hours))
         forget_old_log(table)
     return summary
 
 
-def _join(table: Table, groups: list[tuple[str, list[str]]]) -> list[list[str]]:
-    """One task and one commit a shard, so that a killed run keeps what it has done. The groups that were
-    joined: without those that another job has changed meanwhile, whose turn it is the next time."""
+def _join(
+    table: Table, groups: list[tuple[str, list[StoredFile]]], target_bytes: int
+) -> list[tuple[list[StoredFile], int]]:
+    """One task and one commit a group, so that a killed run keeps what it has done. The groups that were
+    joined, and into how many shards: without those that another job has changed meanwhile, whose turn it is
+    the next time."""
     connect()
     table.create()  # as this release has it
-    joined = []
+    done = []
 
     @ray.remote(num_cpus=1)
-    def join(group: list[str], partition: str) -> NewFile | None:
+    def join(group: list[StoredFile], partition: str) -> list[NewFile]:
         try:
-            return table.join_files(group, partition=partition)
+            return join_files(table, group, partition=partition, target_bytes=target_bytes)
         except FileNotFoundError:  # deleted by another compaction
-            return None
+            return []
 
     running = {join.remote(group, partition): (partition, group) for partition, group in groups}
-    progress = Progress(f"compact {table.layout.name}", total=len(groups), unit="shards")
+    progress = Progress(f"compact {table.layout.name}", total=len(groups), unit="groups")
     while running:
         (ready,), _ = ray.wait(list(running), num_returns=1)
         partition, group = running.pop(ready)
-        shard: NewFile | None = ray.get(ready)
-        if shard and Committer(table, partition=partition).compact([shard], instead_of=group) is not None:
-            joined.append(group)
+        shards: list[NewFile] = ray.get(ready)
+        paths = [file.path for file in group]
+        if shards and Committer(table, partition=partition).compact(shards, instead_of=paths) is not None:
+            done.append((group, len(shards)))
         progress.advance(1)
     progress.finish()
-    return joined
+    return done

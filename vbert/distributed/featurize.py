@@ -147,7 +147,7 @@ def plan(pending: pa.Table, ledger: Ledger, *, config: FeaturizeConfig) -> Segme
         "limits": config.limits,
     }
     done = ledger.done_segments(pending["video_id"].to_pylist())
-    videos = pending.select(CORPUS.names)
+    videos = pending.select(CORPUS.names).sort_by("video_id")  # and so the files: see tables/selection.py
     if videos.num_rows <= VIDEOS_PER_PROBE:
         with ThreadPoolExecutor(max_workers=1) as beside:
             probing = beside.submit(plan_videos, videos, done, **options)

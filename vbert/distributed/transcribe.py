@@ -127,6 +127,7 @@ def _without(videos: pa.Table, done: pa.Table) -> pa.Table:
 
 def _transcribed(pending: pa.Table, config: TranscribeConfig) -> Iterator[list[dict[str, Any]]]:
     """Rows of FILES, a list a commit."""
+    pending = pending.sort_by("video_id")  # and so the files: see tables/selection.py
     parts = [pending.slice(at, VIDEOS_PER_FILE) for at in range(0, pending.num_rows, VIDEOS_PER_FILE)]
     wants_gpu = config.recognizer.startswith("whisper")
     heard = ray.data.from_arrow(parts).map_batches(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
 import fsspec
+import pyarrow as pa
 import pyarrow.fs
 from fsspec.implementations.local import LocalFileSystem
 
@@ -250,7 +251,16 @@ def arrow_filesystem(uri: str) -> tuple[pyarrow.fs.FileSystem, str]:
     filesystem, path = filesystem_of(uri)
     if isinstance(filesystem, LocalFileSystem):
         return pyarrow.fs.LocalFileSystem(), path
-    return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(filesystem)), path
+    return pyarrow.fs.PyFileSystem(ExactRanges(filesystem)), path
+
+
+class ExactRanges(pyarrow.fs.FSSpecHandler):  # type: ignore[misc]  # has no types
+    """A store whose files are asked for the bytes that Arrow wants: it knows which columns it needs, and what
+    fsspec reads ahead of each is thrown away."""
+
+    def open_input_file(self, path: str) -> pa.PythonFile:
+        """A file to be read here and there."""
+        return pa.PythonFile(self.fs.open(path, mode="rb", cache_type="none"), mode="r")
 
 
 def write_file(uri: str, data: bytes) -> None:

@@ -130,7 +130,12 @@ class Committer:
         for _ in range(MAX_CHOICES):
             delta = self.table.open()
             chosen_at = delta.version()
-            change = choose(delta)
+            try:
+                change = choose(delta)
+            except FileNotFoundError:  # compacted and deleted since then: this job has slept for long
+                if self.table.version() == chosen_at:
+                    raise
+                continue
             if change is None:
                 return chosen_at, False
             actions = self._actions(change, delta, chosen_at)

@@ -6,13 +6,13 @@ last commit left them; what it had written beside them goes with `vacuum`.
 
 import functools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
-import pyarrow.fs
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.schema import Schema
@@ -20,7 +20,6 @@ from deltalake.schema import Schema
 from vbert.errors import UserError
 from vbert.storage.files import (
     MAX_TRIES,
-    arrow_filesystem,
     filesystem_of,
     is_passing,
     names_in,
@@ -28,19 +27,25 @@ from vbert.storage.files import (
     writing,
 )
 from vbert.tables.parquet_files import (
+    VIDEO_ID,
     NewFile,
     Provenance,
+    StoredFile,
     provenance_of,
+    read_file,
     read_rows,
     row_groups,
     with_columns_of,
     write_parquet,
 )
 from vbert.tables.schemas import TableSchema
+from vbert.tables.selection import EVERY_VIDEO, Among, Selection
 
 SCHEMA_VERSION = "vbert.schemaVersion"  # a property of each table; without it: 1
 # Old entries of the log go when `vacuum` says so: a pinned version needs its own.
 KEEP_LOG = "delta.enableExpiredLogCleanup"
+
+FILES_AT_ONCE = 16
 
 Asked = ParamSpec("Asked")
 Answer = TypeVar("Answer")
@@ -68,6 +73,7 @@ class Table:
         self.root = root.rstrip("/")
         self.uri = f"{self.root}/{layout.name}"
         self._newest: DeltaTable | None = None
+        self._stored: tuple[tuple[int, str] | None, list[StoredFile]] = (None, [])  # at a version
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travels to workers without what it has read of the log."""
@@ -189,10 +195,21 @@ class Table:
         version: int | None = None,
     ) -> pa.Table:
         """The rows of a partition, or those of some of its videos, in no particular order."""
-        dataset = self._dataset(self.open(version), partition)
-        there = [name for name in columns if name in dataset.schema.names]
-        found = dataset.to_table(columns=there, filter=_of_videos(video_ids))
-        return with_columns_of(found, self.layout.schema, names=columns)
+        selection = EVERY_VIDEO if video_ids is None else Among(video_ids)
+        parts = self._read_each(
+            self._may_hold(self.open(version), partition, selection), columns=columns, selection=selection
+        )
+        schema = pa.schema([self.layout.schema.field(name) for name in columns])
+        found = (
+            pa.concat_tables(parts)
+            if parts
+            else schema.empty_table().drop_columns(
+                [name for name in columns if name == self.layout.partition]
+            )
+        )
+        if self.layout.partition in columns:
+            found = found.append_column(self.layout.partition, pa.repeat(partition, found.num_rows))
+        return found.select(list(columns))
 
     def read_if_made(self, *, columns: Sequence[str], partition: str) -> pa.Table:
         """The rows of a partition; none where the table has not been made yet."""
@@ -200,33 +217,41 @@ class Table:
             return self.layout.schema.empty_table().select(list(columns))
         return self.read(columns=columns, partition=partition)
 
+    def stored(self, *, partition: str, at: DeltaTable | None = None) -> list[StoredFile]:
+        """The files of a partition, sorted by path; `at` is what `open` gave."""
+        delta = at or self.open()
+        known = (delta.version(), partition)
+        if self._stored[0] != known:
+            actions = pa.table(patient(delta.get_add_actions)(flatten=True))
+            mine = actions.filter(pc.equal(actions[f"partition.{self.layout.partition}"], partition))
+            names = ["path", "size_bytes", "num_records", f"min.{VIDEO_ID}", f"max.{VIDEO_ID}"]
+            columns = [mine.sort_by("path")[name].to_pylist() for name in names]
+            self._stored = known, [StoredFile(*row) for row in zip(*columns, strict=True)]
+        return self._stored[1]
+
     def paths(self, *, partition: str, at: DeltaTable | None = None) -> list[str]:
-        """The files of a partition, from the table's root, sorted; `at` is what `open` gave."""
-        return sorted(self._actions(at or self.open(), partition)["path"].to_pylist())
+        """The files of a partition, from the table's root, sorted."""
+        return [file.path for file in self.stored(partition=partition, at=at)]
 
     def files(self, *, partition: str, version: int | None = None) -> dict[str, int]:
         """The files of a partition at a version, from the table's root, and how many rows each has."""
-        mine = self._actions(self.open(version), partition)
-        return dict(zip(mine["path"].to_pylist(), mine["num_records"].to_pylist(), strict=True))
-
-    def sizes(self, *, partition: str) -> dict[str, int]:
-        """The newest files of a partition, from the table's root, and how many bytes each has."""
-        mine = self._actions(self.open(), partition)
-        return dict(zip(mine["path"].to_pylist(), mine["size_bytes"].to_pylist(), strict=True))
+        found = self.stored(partition=partition, at=self.open(version))
+        return {file.path: file.num_rows for file in found}
 
     def read_rows(self, path: str, rows: Sequence[int]) -> pa.Table:
         """Some rows of one file by their numbers, which rise; only the row groups that hold them are read."""
         return read_rows(self.uri, self.layout, path, rows)
 
-    def row_groups(self, path: str, *, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """The rows of one file, ROWS_PER_GROUP at a time."""
-        return row_groups(self.uri, self.layout, path, columns=columns)
+    def row_groups(
+        self, path: str, *, columns: Sequence[str] | None = None, selection: Selection = EVERY_VIDEO
+    ) -> Iterator[pa.Table]:
+        """The rows of one file that are of the selected videos, a row group at a time."""
+        return row_groups(self.uri, self.layout, path, columns=columns, selection=selection)
 
     def file_has(self, path: str, video_ids: Collection[str]) -> bool:
         """Whether a file, of whatever version, holds a row of any of the videos."""
-        wanted = pa.array(sorted(video_ids), pa.string())
-        parts = self.row_groups(path, columns=["video_id"])
-        return any(pc.any(pc.is_in(rows["video_id"], value_set=wanted)).as_py() for rows in parts)
+        found = self.row_groups(path, columns=[VIDEO_ID], selection=Among(video_ids))
+        return any(rows.num_rows for rows in found)
 
     def provenance(self, path: str) -> list[dict[str, str]]:
         """What the rows of one file were made with."""
@@ -238,11 +263,10 @@ class Table:
         """The files of a partition that hold a row of any of the videos, from the table's root."""
         if not video_ids:
             return []
-        delta = at or self.open()
-        found = self._dataset(delta, partition).to_table(columns=["__filename"], filter=_of_videos(video_ids))
-        names = {name.rsplit("/", 1)[-1] for name in found["__filename"].unique().to_pylist()}
-        paths = self.paths(partition=partition, at=delta)
-        return [path for path in paths if path.rsplit("/", 1)[-1] in names]
+        selection = Among(video_ids)
+        paths = self._may_hold(at or self.open(), partition, selection)
+        found = self._read_each(paths, columns=[VIDEO_ID], selection=selection)
+        return [path for path, rows in zip(paths, found, strict=True) if rows.num_rows]
 
     def write_file(self, rows: pa.Table, *, provenance: Iterable[Provenance] = ()) -> NewFile:
         """Write rows of one partition to a new file, uncommitted. Any worker may call it."""
@@ -251,12 +275,6 @@ class Table:
         whole = with_columns_of(rows, self.layout.schema)
         body = whole.cast(self.layout.schema).sort_by(order).drop_columns([self.layout.partition])
         return write_parquet(self.uri, self.layout, [body], partition=partition, provenance=provenance)
-
-    def join_files(self, paths: Sequence[str], *, partition: str) -> NewFile:
-        """Write the rows of several files, in their order, to one new file, uncommitted."""
-        parts = (rows for path in paths for rows in self.row_groups(path))
-        made_with = [one for path in paths for one in self.provenance(path)]
-        return write_parquet(self.uri, self.layout, parts, partition=partition, provenance=made_with)
 
     def rewrite_without(self, path: str, video_ids: Collection[str], *, partition: str) -> NewFile | None:
         """Write the file's rows of other videos to a new file, uncommitted; None if there are none."""
@@ -267,35 +285,21 @@ class Table:
         made_with = self.provenance(path)
         return write_parquet(self.uri, self.layout, kept, partition=partition, provenance=made_with)
 
-    def small_files(self, *, partition: str, target_bytes: int) -> list[list[str]]:
-        """Groups of files, each to be joined into one of about `target_bytes`; large ones are left alone."""
-        actions = self._actions(self.open(), partition)
-        groups: list[list[str]] = [[]]
-        group_bytes = 0
-        for action in actions.sort_by("min.video_id").select(["path", "size_bytes"]).to_pylist():
-            if action["size_bytes"] >= target_bytes // 2:
-                continue
-            if group_bytes + action["size_bytes"] > target_bytes and groups[-1]:
-                groups.append([])
-                group_bytes = 0
-            groups[-1].append(action["path"])
-            group_bytes += action["size_bytes"]
-        return [group for group in groups if len(group) > 1]
+    def _may_hold(self, delta: DeltaTable, partition: str, selection: Selection) -> list[str]:
+        """The files of a partition that may hold a selected video, by what Delta knows of them."""
+        return [
+            file.path
+            for file in self.stored(partition=partition, at=delta)
+            if selection.may_be_from(file.least_id, file.greatest_id)
+        ]
 
-    def _actions(self, delta: DeltaTable, partition: str) -> pa.Table:
-        """What Delta knows of the files of a partition."""
-        actions = pa.table(patient(delta.get_add_actions)(flatten=True))
-        return actions.filter(pc.equal(actions[f"partition.{self.layout.partition}"], partition))
-
-    @patient
-    def _dataset(self, delta: DeltaTable, partition: str) -> ds.Dataset:
-        column = self.layout.partition
-        filesystem, root = arrow_filesystem(self.uri)
-        dataset = delta.to_pyarrow_dataset(
-            file_pruning_predicate=[(column, "=", partition)],
-            filesystem=pyarrow.fs.SubTreeFileSystem(root, filesystem),
-        )
-        return dataset.filter(ds.field(column) == partition)
+    def _read_each(
+        self, paths: Sequence[str], *, columns: Sequence[str], selection: Selection
+    ) -> list[pa.Table]:
+        """The selected rows of each file: opening a file in a bucket is waiting."""
+        read = partial(read_file, self.uri, self.layout, columns=columns, selection=selection)
+        with ThreadPoolExecutor(FILES_AT_ONCE) as threads:
+            return list(threads.map(patient(read), paths))
 
 
 def _schema_version(delta: DeltaTable) -> int:
@@ -305,9 +309,3 @@ def _schema_version(delta: DeltaTable) -> int:
 def _lacking(delta: DeltaTable, layout: TableSchema) -> list[str]:
     there = {field.name for field in delta.schema().fields}
     return [name for name in layout.schema.names if name not in there]
-
-
-def _of_videos(video_ids: Collection[str] | None) -> ds.Expression | None:
-    if video_ids is None:
-        return None
-    return ds.field("video_id").isin(pa.array(sorted(video_ids), pa.string()))

@@ -18,10 +18,9 @@ import pyarrow.parquet as pq
 
 from vbert.storage.files import arrow_filesystem, filesystem_of, writing
 from vbert.tables.schemas import TableSchema
+from vbert.tables.selection import EVERY_VIDEO, Selection
 
-# A segment of 40 clips x 1,280 float32 is 200 KB: 64 rows make row groups of 13 MB, so that one video is
-# read without the rest of a 512 MB shard.
-ROWS_PER_GROUP = 64
+VIDEO_ID = "video_id"  # of every table, and what its rows are sorted by
 VECTORS = "features.list.element.list.element"  # the vectors' column as Parquet names it
 PROVENANCE = b"vbert.provenance"
 OUR_FILE = re.compile(r"[a-z]+=[^/]+/part-[0-9a-f]{32}\.parquet")
@@ -38,6 +37,17 @@ class NewFile:
     size_bytes: int
     num_rows: int
     stats: str  # Delta's JSON: number of rows, least and greatest key
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file of a table at a version."""
+
+    path: str  # from the table's root
+    size_bytes: int
+    num_rows: int
+    least_id: str  # of its videos
+    greatest_id: str
 
 
 def write_parquet(
@@ -64,7 +74,9 @@ def write_parquet(
                 writer.add_key_value_metadata({PROVENANCE: json.dumps(made_with).encode()})
             for rows in parts:
                 whole = with_columns_of(rows, schema)
-                writer.write_table(whole.select(schema.names).cast(schema), row_group_size=ROWS_PER_GROUP)
+                writer.write_table(
+                    whole.select(schema.names).cast(schema), row_group_size=layout.rows_per_group
+                )
                 keys.append(rows.select(key))
     stats = _stats(pa.concat_tables(keys))
     return NewFile(
@@ -76,18 +88,48 @@ def write_parquet(
     )
 
 
+def read_file(
+    table_uri: str,
+    layout: TableSchema,
+    path: str,
+    *,
+    columns: Sequence[str],
+    selection: Selection = EVERY_VIDEO,
+) -> pa.Table:
+    """The rows of one file that are of the selected videos; only row groups that may hold them are read."""
+    parts = row_groups(table_uri, layout, path, columns=columns, selection=selection)
+    return pa.concat_tables([_body(layout, columns).empty_table(), *parts])
+
+
 def row_groups(
-    table_uri: str, layout: TableSchema, path: str, *, columns: Sequence[str] | None = None
+    table_uri: str,
+    layout: TableSchema,
+    path: str,
+    *,
+    columns: Sequence[str] | None = None,
+    selection: Selection = EVERY_VIDEO,
 ) -> Iterator[pa.Table]:
-    """The rows of one file, ROWS_PER_GROUP at a time; what it was written without is null."""
-    wanted = [name for name in columns or layout.schema.names if name != layout.partition]
+    """The same, a row group at a time; what the file was written without is null."""
+    schema = _body(layout, columns)
     filesystem, root = arrow_filesystem(table_uri)
     with filesystem.open_input_file(f"{root}/{path}") as file:
-        parquet = pq.ParquetFile(file)
-        there = [name for name in wanted if name in parquet.schema_arrow.names]
+        parquet = pq.ParquetFile(file, pre_buffer=True)
+        there = [name for name in {*schema.names, VIDEO_ID} if name in parquet.schema_arrow.names]
         for index in range(parquet.num_row_groups):
+            if not _may_hold(parquet.metadata.row_group(index), selection):
+                continue
             rows = parquet.read_row_group(index, columns=there)
-            yield with_columns_of(rows, layout.schema, names=wanted)
+            if selection is not EVERY_VIDEO:
+                rows = rows.filter(selection.is_in(rows[VIDEO_ID]))
+            yield with_columns_of(rows, schema).cast(schema)
+
+
+def _may_hold(group: pq.RowGroupMetaData, selection: Selection) -> bool:
+    names = [group.column(index).path_in_schema for index in range(group.num_columns)]
+    ids = group.column(names.index(VIDEO_ID)).statistics
+    if ids is None or not ids.has_min_max:
+        return True
+    return selection.may_be_from(ids.min, ids.max)
 
 
 def read_rows(table_uri: str, layout: TableSchema, path: str, rows: Sequence[int]) -> pa.Table:
@@ -95,7 +137,7 @@ def read_rows(table_uri: str, layout: TableSchema, path: str, rows: Sequence[int
     filesystem, root = arrow_filesystem(table_uri)
     wanted = np.asarray(rows, np.int64)
     with filesystem.open_input_file(f"{root}/{path}") as file:
-        parquet = pq.ParquetFile(file)
+        parquet = pq.ParquetFile(file, pre_buffer=True)
         sizes = [parquet.metadata.row_group(index).num_rows for index in range(parquet.num_row_groups)]
         ends = np.cumsum(sizes)
         group_of = np.searchsorted(ends, wanted, side="right")
@@ -103,7 +145,7 @@ def read_rows(table_uri: str, layout: TableSchema, path: str, rows: Sequence[int
         starts = np.cumsum([0, *(sizes[group] for group in groups)])[:-1]  # in what is read
         local = wanted - (ends - sizes)[group_of] + starts[np.searchsorted(groups, group_of)]
         found = parquet.read_row_groups(groups.tolist()).take(local)
-    return with_columns_of(found, layout.schema, names=_body(layout).names)
+    return with_columns_of(found, _body(layout))
 
 
 def stored_files(table_uri: str) -> list[str]:
@@ -130,17 +172,19 @@ def provenance_of(table_uri: str, path: str) -> list[dict[str, str]]:
     return found
 
 
-def with_columns_of(rows: pa.Table, schema: pa.Schema, *, names: Sequence[str] | None = None) -> pa.Table:
-    """`rows` with the columns `names` of a schema, or all of them, in their order: null what it lacks."""
-    for name in names or schema.names:
-        if name not in rows.column_names:
-            rows = rows.append_column(schema.field(name), pa.nulls(rows.num_rows, schema.field(name).type))
-    return rows.select(list(names or schema.names))
+def with_columns_of(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """`rows` with the columns of a schema in their order: null what it lacks."""
+    for field in schema:
+        if field.name not in rows.column_names:
+            rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
+    return rows.select(schema.names)
 
 
-def _body(layout: TableSchema) -> pa.Schema:
-    """The columns that its files hold: all but the partition's."""
-    return pa.schema([field for field in layout.schema if field.name != layout.partition])
+def _body(layout: TableSchema, columns: Sequence[str] | None = None) -> pa.Schema:
+    """The columns that its files hold, or those of them that are wanted: all but the partition's."""
+    return pa.schema(
+        [layout.schema.field(n) for n in columns or layout.schema.names if n != layout.partition]
+    )
 
 
 def _sorted(provenance: Iterable[Provenance]) -> list[dict[str, str]]:

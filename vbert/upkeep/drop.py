@@ -78,9 +78,9 @@ def drop(config: DropConfig) -> DropSummary:
         _refuse_vocabularies(config.tables, name)
     summary = DropSummary()
     for table in there:
-        sizes = table.sizes(partition=name)
-        summary.num_files[table.layout.name] = len(sizes)
-        summary.num_bytes += sum(sizes.values())
+        files = table.stored(partition=name)
+        summary.num_files[table.layout.name] = len(files)
+        summary.num_bytes += sum(file.size_bytes for file in files)
     if config.dry_run:
         return summary
     for pin in pins(config.tables):

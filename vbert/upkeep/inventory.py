@@ -72,20 +72,20 @@ def take_inventory(config: InfoConfig) -> Inventory:
     for table in tables:
         found.versions[table.layout.name] = (table.version(), table.schema_version())
         for partition in table.partitions():
-            sizes, rows = table.sizes(partition=partition), table.files(partition=partition)
+            files = table.stored(partition=partition)
             found.partitions.append(
                 PartitionFacts(
                     table=table.layout.name,
                     partition=partition,
-                    num_rows=sum(rows.values()),
-                    num_files=len(rows),
-                    num_bytes=sum(sizes.values()),
+                    num_rows=sum(file.num_rows for file in files),
+                    num_files=len(files),
+                    num_bytes=sum(file.size_bytes for file in files),
                 )
             )
             if table.layout is VIDEOS:
                 found.statuses[partition], found.reasons[partition] = _ledger(table, partition)
             if table.layout is FEATURES:
-                paths = _evenly(sorted(rows), config.num_files)
+                paths = _evenly([file.path for file in files], config.num_files)
                 with ThreadPoolExecutor(NUM_THREADS) as threads:
                     made_with = list(threads.map(table.provenance, paths))
                 found.provenance[partition] = Counter(
