@@ -40,7 +40,7 @@ class ObjectStore:
         }
 
     def counts(self) -> dict[str, int]:
-        """Bytes sent, and faults by kind, since the start."""
+        """Since the start: bytes sent, in all and of each folder, requests to each folder, faults by kind."""
         with urllib.request.urlopen(self.url + COUNTS) as answer:
             lines = answer.read().decode().splitlines()
         return {name: int(count) for name, count in (line.rsplit(" ", 1) for line in lines)}

@@ -61,6 +61,9 @@ class Proxy:
             body = await answer.read()
             headers = without(answer.headers, HOP_BY_HOP)
         self.counts["bytes"] += len(body)
+        for folder in set(request.path.split("/")[2:-1]):
+            self.counts[f"requests {folder}"] += 1
+            self.counts[f"bytes {folder}"] += len(body)
         if request.method == "HEAD":
             headers["Content-Length"] = answer.headers.get("Content-Length", "0")
         return web.Response(status=answer.status, headers=headers, body=body)

@@ -17,6 +17,7 @@ def main(config: DocumentsConfig) -> int:
             "built": summary.num_built,
             "unchanged, skipped": summary.num_unchanged,
             "dropped": summary.num_dropped,
+            **({"changed meanwhile, run again": summary.num_postponed} if summary.num_postponed else {}),
             "visual tokens": summary.num_tokens,
             "sentences": summary.num_sentences,
             "time": duration_text(summary.seconds),

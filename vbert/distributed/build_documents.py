@@ -1,34 +1,45 @@
-"""Ray Data builds the training shards: features + vocabulary + transcripts -> one document a video."""
+"""Ray builds the training shards: features + vocabulary + transcripts -> one document a video.
+
+features files -> visual tokens, each file read once -> together by video -> sentences -> documents
+"""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
-import torch
 
+from vbert.distributed.assign_tokens import TOKENS, Buckets, tokens_of
 from vbert.distributed.attempts import actor_retries
-from vbert.distributed.cluster import RewriteOnWorkers, connect, count_cpus, file_of, rows_to_commit
-from vbert.documents.assembly import build_document
-from vbert.errors import UserError, VideoError
+from vbert.distributed.cluster import (
+    RewriteOnWorkers,
+    blocks_as_they_come,
+    connect,
+    count_cpus,
+    file_of,
+    in_commits,
+)
+from vbert.distributed.few_actors import outcomes_of_few
+from vbert.distributed.write_documents import Plan, WriteDocuments
+from vbert.errors import UserError
 from vbert.progress import Progress
 from vbert.storage.files import stem_of, with_absolute_paths
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.pins import pinned
-from vbert.tables.schemas import DOCUMENTS, FEATURES, TRANSCRIPTS, VIDEOS, short_hash, unpack_vectors
+from vbert.tables.schemas import DOCUMENTS, TRANSCRIPTS, VIDEOS, short_hash
 from vbert.text.caption_files import read_caption_file
 from vbert.text.speech import recognizer_id
-from vbert.text.transcripts import Sentence, read_transcript
+from vbert.text.transcripts import Sentence
 from vbert.vocabulary.tree import Vocabulary, load
 
-# 32 videos of 5 minutes are 6,400 clips: 33 MB of features in a task, a shard of about 100 KB.
-VIDEOS_PER_FILE = 32
-SENTENCE_COLUMNS = ("sentences", "sentence_start_seconds", "sentence_end_seconds")
+# 1,024 videos of 5 minutes are a shard of 3 MB.
+VIDEOS_PER_FILE = 1024
+MIN_VIDEOS_PER_FILE = 32  # of a small run, whose files are two a CPU
+FEW_CLIPS = 1_000_000  # 12 bytes each: the driver exchanges them itself, sooner than Ray Data has started
 LEDGER_COLUMNS = [
     "video_id",
     "uri",
@@ -36,19 +47,8 @@ LEDGER_COLUMNS = [
     "transcript_uri",
     "transcript_fingerprint",
     "duration_seconds",
+    "num_clips",
 ]
-FILES = pa.schema(
-    [
-        ("path", pa.string()),
-        ("partition", pa.string()),
-        ("size_bytes", pa.int64()),
-        ("num_rows", pa.int64()),
-        ("stats", pa.string()),
-        ("video_ids", pa.list_(pa.string())),
-        ("num_tokens", pa.int64()),
-        ("num_sentences", pa.int64()),
-    ]
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +74,7 @@ class DocumentsSummary:
     num_built: int = 0
     num_unchanged: int = 0
     num_dropped: int = 0  # of videos that are gone, or no longer usable
+    num_postponed: int = 0  # their features were replaced while this ran
     num_tokens: int = 0
     num_sentences: int = 0
     seconds: float = 0.0
@@ -103,12 +104,13 @@ def build_documents(config: DocumentsConfig) -> DocumentsSummary:
     if pending.num_rows:
         name = f"build-documents-{short_hash(vocabulary.id)}"
         with pinned(config.tables, name, job=f"build_documents of {vocabulary.id}"):
-            for rows in _built_files(pending, config, captions):
+            for rows in _built_files(pending, config, vocabulary, captions):
                 stale = known.intersection(video_id for row in rows for video_id in row["video_ids"])
                 committer.commit([file_of(row) for row in rows], drop=stale, rewrite=rewrite(stale))
                 summary.num_built += sum(row["num_rows"] for row in rows)
                 summary.num_tokens += sum(row["num_tokens"] for row in rows)
                 summary.num_sentences += sum(row["num_sentences"] for row in rows)
+        summary.num_postponed = pending.num_rows - summary.num_built
     summary.seconds = time.monotonic() - start_seconds
     return summary
 
@@ -126,10 +128,8 @@ def _usable_videos(
     config: DocumentsConfig, vocabulary: Vocabulary, captions: Mapping[str, list[Sentence]]
 ) -> pa.Table:
     """The ledger's videos that have features, with the fingerprint of the text that they will get."""
-    ledger = Table(config.tables, VIDEOS).read(
-        columns=[*LEDGER_COLUMNS, "num_clips"], partition=vocabulary.featurizer
-    )
-    usable = ledger.filter(pc.greater(ledger["num_clips"], 0)).select(LEDGER_COLUMNS)
+    ledger = Table(config.tables, VIDEOS).read(columns=LEDGER_COLUMNS, partition=vocabulary.featurizer)
+    usable = ledger.filter(pc.greater(ledger["num_clips"], 0))
     if usable.num_rows == 0:
         raise UserError(
             f"{config.tables}: no video with features of {vocabulary.featurizer}, "
@@ -176,99 +176,62 @@ def _without(videos: pa.Table, documents: pa.Table) -> pa.Table:
 
 
 def _built_files(
-    pending: pa.Table, config: DocumentsConfig, captions: Mapping[str, list[Sentence]]
+    pending: pa.Table,
+    config: DocumentsConfig,
+    vocabulary: Vocabulary,
+    captions: Mapping[str, list[Sentence]],
 ) -> Iterator[list[dict[str, Any]]]:
     """Build documents on all CPUs; rows of FILES, a list a commit."""
-    connect()
-    mine = {row["video_id"]: found for row in pending.to_pylist() if (found := _captions_of(row, captions))}
-    videos = [pending.slice(at, VIDEOS_PER_FILE) for at in range(0, pending.num_rows, VIDEOS_PER_FILE)]
-    built = ray.data.from_arrow(videos).map_batches(
-        BuildDocuments,
-        fn_constructor_kwargs={"config": config, "captions": ray.put(mine)},
+    is_few = pc.sum(pending["num_clips"]).as_py() <= FEW_CLIPS
+    connect(with_data=not is_few)
+    videos = pending.sort_by("video_id").combine_chunks()
+    per_file = max(MIN_VIDEOS_PER_FILE, min(VIDEOS_PER_FILE, -(-videos.num_rows // (2 * count_cpus()))))
+    buckets = Buckets(videos["video_id"].to_pylist(), size=per_file)
+    tokens = tokens_of(
+        buckets, tables=config.tables, vocabulary=config.vocabulary, featurizer=vocabulary.featurizer
+    )
+    plan = Plan(
+        tables=config.tables,
+        vocabulary=vocabulary.id,
+        recognizer=config.recognizer,
+        videos=videos,
+        videos_per_bucket=per_file,
+        captions={
+            row["video_id"]: found for row in videos.to_pylist() if (found := _captions_of(row, captions))
+        },
+    )
+    arguments = {"plan": ray.put(plan)}
+    written = (_of_few if is_few else _of_many)(tokens, len(buckets), arguments)
+    return in_commits(written, Progress("build_documents", total=videos.num_rows, unit="videos"))
+
+
+def _of_few(
+    tokens: "list[ray.ObjectRef[pa.Table]]", num_buckets: int, arguments: dict[str, Any]
+) -> Iterator[pa.Table]:
+    """Rows of FILES; the tokens pass through this process."""
+    every = pa.concat_tables([TOKENS.empty_table(), *ray.get(tokens)])
+    return outcomes_of_few(
+        WriteDocuments,
+        [every.filter(pc.equal(every["bucket"], bucket)) for bucket in range(num_buckets)],
+        num_actors=min(count_cpus(), num_buckets),
+        arguments=arguments,
+        options={"num_cpus": 1, **actor_retries()},
+    )
+
+
+def _of_many(
+    tokens: "list[ray.ObjectRef[pa.Table]]", num_buckets: int, arguments: dict[str, Any]
+) -> Iterator[pa.Table]:
+    """The same; Ray Data's hash shuffle brings the tokens of each bucket together."""
+    parts: list[Any] = tokens
+    exchanged = ray.data.from_arrow_refs(parts).repartition(num_buckets, keys=["bucket"]).materialize()
+    written: ray.data.Dataset = exchanged.map_batches(
+        WriteDocuments,
+        fn_constructor_kwargs=arguments,
         batch_format="pyarrow",
-        batch_size=VIDEOS_PER_FILE,
-        compute=ray.data.ActorPoolStrategy(size=min(count_cpus(), len(videos))),
+        batch_size=None,
+        compute=ray.data.ActorPoolStrategy(size=min(count_cpus(), num_buckets)),
         num_cpus=1,
         **actor_retries(),
     )
-    return rows_to_commit(built, Progress("build_documents", total=pending.num_rows, unit="videos"))
-
-
-class BuildDocuments:
-    """An actor: rows of the ledger in, one file of their documents written, its row of FILES out."""
-
-    def __init__(
-        self, *, config: DocumentsConfig, captions: "ray.ObjectRef[dict[str, list[Sentence]]]"
-    ) -> None:
-        torch.set_num_threads(1)
-        self.vocabulary = load(config.vocabulary)
-        self.captions: dict[str, list[Sentence]] = ray.get(captions)
-        self.features = Table(config.tables, FEATURES)
-        self.recognizer = config.recognizer
-        self.transcripts = Table(config.tables, TRANSCRIPTS)
-        self.documents = Table(config.tables, DOCUMENTS)
-
-    def __call__(self, videos: pa.Table) -> pa.Table:
-        """Rows of LEDGER_COLUMNS -> one row of FILES."""
-        segments = self._segments(videos["video_id"].to_pylist())
-        self.spoken = self._spoken(videos["video_id"].to_pylist())
-        rows = [self._document(video, segments[video["video_id"]]) for video in videos.to_pylist()]
-        file = self.documents.write_file(pa.Table.from_pylist(rows, schema=DOCUMENTS.schema))
-        facts = {
-            "video_ids": [row["video_id"] for row in rows],
-            "num_tokens": sum(len(row["visual_tokens"]) for row in rows),
-            "num_sentences": sum(len(row["sentences"]) for row in rows),
-        }
-        return pa.Table.from_pylist([asdict(file) | facts], schema=FILES)
-
-    def _segments(self, video_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-        """The videos' segments, each with its visual tokens."""
-        rows = self.features.read(
-            columns=["video_id", "fingerprint", "clip_seconds", "clip_start_seconds", "features"],
-            partition=self.vocabulary.featurizer,
-            video_ids=video_ids,
-        )
-        tokens = self.vocabulary.assign(unpack_vectors(rows["features"]))
-        segments = rows.drop_columns(["features"]).to_pylist()
-        ends = np.cumsum([len(segment["clip_start_seconds"]) for segment in segments])
-        found: dict[str, list[dict[str, Any]]] = {}
-        for segment, mine in zip(segments, np.split(tokens, ends[:-1]), strict=True):
-            found.setdefault(segment["video_id"], []).append(segment | {"tokens": mine})
-        return found
-
-    def _document(self, video: Mapping[str, Any], segments: list[dict[str, Any]]) -> dict[str, Any]:
-        current = [segment for segment in segments if segment["fingerprint"] == video["fingerprint"]]
-        return build_document(
-            video,
-            current,
-            [segment["tokens"] for segment in current],
-            self._sentences(video),
-            vocabulary=self.vocabulary.id,
-        )
-
-    def _spoken(self, video_ids: Sequence[str]) -> dict[tuple[str, str], list[Sentence]]:
-        """What was recognised in the videos, by id and fingerprint."""
-        if self.recognizer is None:
-            return {}
-        rows = self.transcripts.read(
-            columns=["video_id", "fingerprint", *SENTENCE_COLUMNS],
-            partition=recognizer_id(self.recognizer),
-            video_ids=video_ids,
-        )
-        return {
-            (row["video_id"], row["fingerprint"]): [
-                Sentence(text=text, start_seconds=start, end_seconds=end)
-                for text, start, end in zip(*(row[name] for name in SENTENCE_COLUMNS), strict=True)
-            ]
-            for row in rows.to_pylist()
-        }
-
-    def _sentences(self, video: Mapping[str, Any]) -> list[Sentence]:
-        if video["video_id"] in self.captions:
-            return self.captions[video["video_id"]]
-        if video["transcript_uri"] is None:
-            return self.spoken.get((video["video_id"], video["fingerprint"]), [])
-        try:
-            return read_transcript(video["transcript_uri"])
-        except VideoError:
-            return []  # featurize has put the reason into the ledger
+    return blocks_as_they_come(written)

@@ -134,18 +134,24 @@ def _count(resource: str) -> int:
     return int(resources.get(resource, 0))
 
 
+def blocks_as_they_come(dataset: "ray.data.Dataset") -> Iterator[pa.Table]:
+    """Run `dataset`; each block as soon as it is done."""
+    blocks: Iterable[pa.Table] = dataset.iter_batches(batch_size=None, batch_format="pyarrow")
+    yield from blocks
+
+
 def rows_as_they_come(dataset: "ray.data.Dataset") -> Iterator[list[dict[str, Any]]]:
-    """Run `dataset`; the rows of each block as soon as it is done."""
-    batches: Iterable[pa.Table] = dataset.iter_batches(batch_size=None, batch_format="pyarrow")
-    for batch in batches:
-        yield batch.to_pylist()
+    """The same, as rows."""
+    for block in blocks_as_they_come(dataset):
+        yield block.to_pylist()
 
 
-def rows_to_commit(dataset: "ray.data.Dataset", progress: Progress) -> Iterator[list[dict[str, Any]]]:
-    """Run `dataset`, whose rows are files that it wrote; those of each COMMIT_SECONDS together."""
+def in_commits(written: Iterable[pa.Table], progress: Progress) -> Iterator[list[dict[str, Any]]]:
+    """Of rows that tell of files which were written (`file_of`), those of each COMMIT_SECONDS together."""
     waiting: list[dict[str, Any]] = []
     last_seconds = time.monotonic()
-    for rows in rows_as_they_come(dataset):
+    for block in written:
+        rows = block.to_pylist()
         waiting += rows
         progress.advance(sum(row["num_rows"] for row in rows))
         if time.monotonic() - last_seconds >= COMMIT_SECONDS:

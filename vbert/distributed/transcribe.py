@@ -11,7 +11,14 @@ import ray
 from tyro.conf import OmitArgPrefixes
 
 from vbert.distributed.attempts import Attempts, retries_of
-from vbert.distributed.cluster import RewriteOnWorkers, connect, file_of, model_actors, rows_to_commit
+from vbert.distributed.cluster import (
+    RewriteOnWorkers,
+    blocks_as_they_come,
+    connect,
+    file_of,
+    in_commits,
+    model_actors,
+)
 from vbert.errors import UserError, VideoError, require_at_least
 from vbert.progress import Progress
 from vbert.storage.files import with_absolute_paths
@@ -147,7 +154,8 @@ def _transcribed(pending: pa.Table, config: TranscribeConfig) -> Iterator[list[d
             retries=retries_of(VIDEOS_PER_FILE),
         ),
     )
-    return rows_to_commit(heard, Progress("transcribe", total=pending.num_rows, unit="videos"))
+    progress = Progress("transcribe", total=pending.num_rows, unit="videos")
+    return in_commits(blocks_as_they_come(heard), progress)
 
 
 class Transcribe:

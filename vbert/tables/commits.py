@@ -132,17 +132,11 @@ class Committer:
             chosen_at = delta.version()
             try:
                 change = choose(delta)
-            except FileNotFoundError:  # compacted and deleted since then: this job has slept for long
-                if self.table.version() == chosen_at:
-                    raise
-                continue
-            if change is None:
-                return chosen_at, False
-            actions = self._actions(change, delta, chosen_at)
-            try:
+                if change is None:
+                    return chosen_at, False
                 # The next version after that at which the files were chosen, which `delta` still is.
                 delta.create_write_transaction(
-                    actions,
+                    self._actions(change, delta, chosen_at),
                     mode="append",
                     schema=layout.schema,
                     partition_by=[layout.partition],
@@ -151,7 +145,7 @@ class Committer:
             except (OSError, DeltaError) as error:
                 if (landed := self._landed(commit_id, since=chosen_at)) is not None:
                     return landed, True
-                if isinstance(error, CommitFailedError):
+                if self._is_outdated(error, chosen_at):
                     continue
                 if errno_of(error) in FIXES:  # a full disk does not pass
                     raise refusal(self.table.uri, error, cannot="be committed to") from error
@@ -165,6 +159,13 @@ class Committer:
             f"{self.table.uri}: other jobs changed its files {MAX_CHOICES} times while this one chose from "
             "them; let them end, then run this one again"
         )
+
+    def _is_outdated(self, error: Exception, chosen_at: int) -> bool:
+        """Whether others' commits are the reason: they came before this one, or took away a file that it was
+        to read, which a vacuum deletes while this job sleeps for long."""
+        if isinstance(error, FileNotFoundError):
+            return self.table.version() != chosen_at
+        return isinstance(error, CommitFailedError)
 
     def _actions(self, change: Change, delta: DeltaTable, chosen_at: int) -> list[AddAction | RemoveAction]:
         """As Delta wants them. What would break the table is found here, and not by its next reader."""

@@ -196,9 +196,8 @@ class Table:
     ) -> pa.Table:
         """The rows of a partition, or those of some of its videos, in no particular order."""
         selection = EVERY_VIDEO if video_ids is None else Among(video_ids)
-        parts = self._read_each(
-            self._may_hold(self.open(version), partition, selection), columns=columns, selection=selection
-        )
+        paths = self.paths_that_may_hold(selection, partition=partition, at=self.open(version))
+        parts = self._read_each(paths, columns=columns, selection=selection)
         schema = pa.schema([self.layout.schema.field(name) for name in columns])
         found = (
             pa.concat_tables(parts)
@@ -264,7 +263,7 @@ class Table:
         if not video_ids:
             return []
         selection = Among(video_ids)
-        paths = self._may_hold(at or self.open(), partition, selection)
+        paths = self.paths_that_may_hold(selection, partition=partition, at=at)
         found = self._read_each(paths, columns=[VIDEO_ID], selection=selection)
         return [path for path, rows in zip(paths, found, strict=True) if rows.num_rows]
 
@@ -285,11 +284,13 @@ class Table:
         made_with = self.provenance(path)
         return write_parquet(self.uri, self.layout, kept, partition=partition, provenance=made_with)
 
-    def _may_hold(self, delta: DeltaTable, partition: str, selection: Selection) -> list[str]:
+    def paths_that_may_hold(
+        self, selection: Selection, *, partition: str, at: DeltaTable | None = None
+    ) -> list[str]:
         """The files of a partition that may hold a selected video, by what Delta knows of them."""
         return [
             file.path
-            for file in self.stored(partition=partition, at=delta)
+            for file in self.stored(partition=partition, at=at)
             if selection.may_be_from(file.least_id, file.greatest_id)
         ]
 

@@ -1,0 +1,102 @@
+"""Features files -> visual tokens, on all CPUs: each file is read once, whichever videos are in it.
+
+A vector of 5 KB becomes a token of 4 bytes where it is read; only tokens travel to where the video's document
+is written.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+import torch
+
+from vbert.distributed.attempts import actor_retries
+from vbert.distributed.cluster import count_cpus
+from vbert.distributed.few_actors import outcome_refs
+from vbert.progress import Progress
+from vbert.tables.delta import Table
+from vbert.tables.schemas import FEATURES, unpack_vectors
+from vbert.tables.selection import Among
+from vbert.vocabulary.tree import load
+
+COLUMNS = ["video_id", "fingerprint", "clip_seconds", "clip_start_seconds", "features"]
+# One row a segment.
+TOKENS = pa.schema(
+    [
+        ("bucket", pa.int32()),
+        *(FEATURES.schema.field(name) for name in COLUMNS[:-1]),
+        ("tokens", pa.list_(pa.int32())),
+    ]
+)
+FILES_PER_TASK = 16
+BLOCKS_PER_WORKER = 4
+
+
+class Buckets:
+    """Videos in the order of their ids, cut into parts of about the same number."""
+
+    def __init__(self, video_ids: Sequence[str], *, size: int) -> None:
+        """`video_ids` are sorted."""
+        self.selection = Among(video_ids)
+        self._firsts = list(video_ids[::size])
+
+    def __len__(self) -> int:
+        return len(self._firsts)
+
+    def of(self, video_id: str) -> int:
+        """The number of the bucket that a video is in."""
+        return bisect_right(self._firsts, video_id) - 1
+
+
+def tokens_of(
+    buckets: Buckets, *, tables: str, vocabulary: str, featurizer: str
+) -> "list[ray.ObjectRef[pa.Table]]":
+    """Where the rows of TOKENS of all these videos lie, those of some files together."""
+    features = Table(tables, FEATURES)
+    paths = features.paths_that_may_hold(buckets.selection, partition=featurizer)
+    num_workers = max(1, min(count_cpus(), len(paths)))
+    per_task = max(1, min(FILES_PER_TASK, len(paths) // (BLOCKS_PER_WORKER * num_workers)))
+    progress = Progress("assign tokens", total=len(paths), unit="files")
+    found = []
+    for ref in outcome_refs(
+        AssignTokens,
+        [pa.table({"path": paths[at : at + per_task]}) for at in range(0, len(paths), per_task)],
+        num_actors=num_workers,
+        arguments={"tables": tables, "vocabulary": vocabulary, "buckets": ray.put(buckets)},
+        options={"num_cpus": 1, **actor_retries()},
+    ):
+        found.append(ref)
+        progress.advance(per_task)
+    progress.finish()
+    return found
+
+
+class AssignTokens:
+    """An actor: paths of features files in, rows of TOKENS out."""
+
+    def __init__(self, *, tables: str, vocabulary: str, buckets: "ray.ObjectRef[Buckets]") -> None:
+        torch.set_num_threads(1)
+        self.features = Table(tables, FEATURES)
+        self.vocabulary = load(vocabulary)
+        self.buckets: Buckets = ray.get(buckets)
+
+    def __call__(self, files: pa.Table) -> Iterator[pa.Table]:
+        """A row group at a time: 13 MB of vectors."""
+        yield TOKENS.empty_table()
+        for path in files["path"].to_pylist():
+            for rows in self.features.row_groups(path, columns=COLUMNS, selection=self.buckets.selection):
+                yield self._tokens(rows)
+
+    def _tokens(self, rows: pa.Table) -> pa.Table:
+        every = self.vocabulary.assign(unpack_vectors(rows["features"]))
+        counts = pc.list_value_length(rows["clip_start_seconds"]).to_numpy()
+        offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
+        columns = {
+            "bucket": [self.buckets.of(video_id) for video_id in rows["video_id"].to_pylist()],
+            "tokens": pa.ListArray.from_arrays(offsets, pa.array(every, pa.int32())),
+        }
+        here = {name: rows[name] for name in COLUMNS[:-1]}
+        return pa.table(columns | here).select(TOKENS.names).cast(TOKENS)
