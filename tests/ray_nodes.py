@@ -1,12 +1,20 @@
 """Ray clusters of several nodes on this machine, by Ray's own means (`ray.cluster_utils`)."""
 
+import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
+from ray._private.services import get_node_ip_address
 from ray.cluster_utils import Cluster
+
+from tests.object_store import free_port, wait_for
 
 # Each head takes ports of its own: several clusters are up at once.
 QUIET: Mapping[str, Any] = {
@@ -27,6 +35,57 @@ def cluster_of(*nodes: Mapping[str, Any], head: Mapping[str, Any] = QUIET) -> It
         yield cluster
     finally:
         cluster.shutdown()
+
+
+@contextmanager
+def autoscaling_cluster(folder: Path, **node_types: Mapping[str, int]) -> Iterator[str]:
+    """The address of a cluster whose head does no work, and whose nodes Ray's autoscaler starts when they are
+    asked for, at most one of each type, and takes away when they have been idle for some seconds: Ray's own
+    fake provider, all on this machine. (`ray.cluster_utils.AutoscalingCluster` ends every cluster here.)"""
+    port = free_port()
+    head: dict[str, Any] = {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0}
+    types = {
+        name: {"resources": dict(resources), "node_config": {}, "min_workers": 0, "max_workers": 1}
+        for name, resources in node_types.items()
+    }
+    commands = ["initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray"]
+    config = {
+        "cluster_name": "fake",
+        "max_workers": len(types),
+        "idle_timeout_minutes": 0.1,
+        "upscaling_speed": 1.0,
+        "provider": {
+            "type": "fake_multinode",
+            "disable_node_updaters": True,
+            "disable_launch_config_check": True,
+            "gcs_address": f"{get_node_ip_address()}:{port}",
+        },
+        **{name: {} for name in ("auth", "docker", "file_mounts")},
+        **{f"{name}_commands": [] for name in commands},
+        **{name: [] for name in ("cluster_synced_files", "rsync_exclude", "rsync_filter")},
+        "file_mounts_sync_continuously": False,
+        "head_node_type": "ray.head.default",
+        "available_node_types": {"ray.head.default": head, **types},
+    }
+    (folder / "autoscaler.json").write_text(json.dumps(config))
+    options = [f"--port={port}", "--num-cpus=0", "--num-gpus=0", "--include-dashboard=false"]
+    options += ["--dashboard-agent-listen-port=0", f"--object-store-memory={200 * 2**20}"]
+    settings = {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_AUTH_MODE": "disabled"}
+    command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block", *options]
+    head_process = psutil.Popen(
+        [*command, f"--autoscaling-config={folder / 'autoscaler.json'}"],
+        env={**os.environ, **settings},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(port)
+        yield f"{get_node_ip_address()}:{port}"
+    finally:
+        for process in [*head_process.children(recursive=True), head_process]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        head_process.wait()
 
 
 def workers_of(cluster: Cluster, title: str) -> list[psutil.Process]:

@@ -125,7 +125,7 @@ PRETRAIN = (*TABLES, "--vocabulary", "{folder}/none", "--output", "{folder}/run"
             ["--corpus", "{folder}/videos", *TABLES, "--clip-seconds", "0"],
             "clip_seconds must be",
         ),
-        ("featurize", ["--corpus", "{folder}/videos", *TABLES, "--num-workers", "0"], "got 0"),
+        ("featurize", ["--corpus", "{folder}/videos", *TABLES, "--num-workers", "0"], "must be at least 1"),
         ("featurize", ["--corpus", "{folder}/videos", *TABLES, "--commit-seconds", "-1"], "got -1.0"),
         ("featurize", ["--corpus", "{folder}/videos", *TABLES, "--frames-per-clip", "0"], "got 0"),
         (

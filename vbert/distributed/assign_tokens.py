@@ -14,8 +14,8 @@ import ray
 import torch
 
 from vbert.distributed.attempts import actor_retries
-from vbert.distributed.cluster import count_cpus
 from vbert.distributed.few_actors import outcome_refs
+from vbert.distributed.resources import count_cpus
 from vbert.progress import Progress
 from vbert.tables.delta import Table
 from vbert.tables.schemas import FEATURES, unpack_vectors

@@ -4,7 +4,7 @@ from typing import TypeAlias, cast
 
 import ray
 
-from vbert.distributed.cluster import count_gpus
+from vbert.distributed.resources import count_gpus
 from vbert.features.featurizer import CpuFeaturizer, Featurizer, FeaturizerGraphs
 from vbert.features.featurizer_config import FeaturizerConfig
 from vbert.features.kept_graphs import BackboneGraphs
@@ -13,9 +13,9 @@ from vbert.features.kept_graphs import BackboneGraphs
 Prepared: TypeAlias = "ray.ObjectRef[FeaturizerGraphs] | None"
 
 
-def prepare_backbone(backbone: BackboneGraphs) -> Prepared:
-    """What `actor_featurizer` needs of the driver."""
-    if count_gpus():
+def prepare_backbone(backbone: BackboneGraphs, *, gpus: str) -> Prepared:
+    """What `actor_featurizer` needs of the driver; `gpus` is what `--gpus` says."""
+    if count_gpus(gpus):
         backbone.close()
         return None
     graphs = backbone.get()

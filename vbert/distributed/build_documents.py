@@ -18,11 +18,11 @@ from vbert.distributed.cluster import (
     RewriteOnWorkers,
     blocks_as_they_come,
     connect,
-    count_cpus,
     file_of,
     in_commits,
 )
 from vbert.distributed.few_actors import outcomes_of_few
+from vbert.distributed.resources import count_cpus
 from vbert.distributed.write_documents import Plan, WriteDocuments
 from vbert.errors import UserError
 from vbert.progress import Progress

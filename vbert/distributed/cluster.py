@@ -19,6 +19,7 @@ from ray.exceptions import AuthenticationError
 from ray.util.annotations import RayDeprecationWarning
 
 from vbert.distributed.attempts import RETRIES, actor_retries
+from vbert.distributed.resources import AUTO, count_cpus, count_gpus
 from vbert.errors import UserError, one_line
 from vbert.progress import Progress
 from vbert.tables.commits import Rewrite
@@ -119,21 +120,6 @@ def _tell_if_ended_from_outside() -> None:
     atexit.register(word.communicate, b"ended by itself\n")
 
 
-def count_gpus() -> int:
-    """How many GPUs the cluster has; its driver may have none of them."""
-    return _count("GPU")
-
-
-def count_cpus() -> int:
-    """How many single-core workers the cluster takes."""
-    return max(1, _count("CPU"))
-
-
-def _count(resource: str) -> int:
-    resources: dict[str, float] = ray.cluster_resources()
-    return int(resources.get(resource, 0))
-
-
 def blocks_as_they_come(dataset: "ray.data.Dataset") -> Iterator[pa.Table]:
     """Run `dataset`; each block as soon as it is done."""
     blocks: Iterable[pa.Table] = dataset.iter_batches(batch_size=None, batch_format="pyarrow")
@@ -167,24 +153,33 @@ def file_of(row: Mapping[str, Any]) -> NewFile:
 
 
 def model_actors(
-    size: int | None = None,
+    sizes: tuple[int, int] | None = None,
     *,
     at_most: int | None = None,
     cpus_a_model: int = 2,
-    wants_gpu: bool = True,
+    gpus: str = AUTO,
     retries: int = RETRIES,
 ) -> dict[str, Any]:
     """Arguments of `map_batches` for actors that hold a model each: one a GPU, if the cluster has any, else
-    one for some of its CPUs; or `size` of them. `at_most` is how many have something to do, `retries` how
-    often that is done again when its actor dies."""
-    on_gpu = wants_gpu and count_gpus() > 0
-    size = size or (count_gpus() if on_gpu else max(1, count_cpus() // cpus_a_model))
+    one for some of its CPUs; or, with `sizes`, from so many to so many of them. `at_most` is how many have
+    something to do, `gpus` what `--gpus` says, `retries` how often work is done again when its actor dies."""
+    num_gpus = count_gpus(gpus)
+    fitting = num_gpus or max(1, count_cpus() // cpus_a_model)
+    least, most = sizes or (fitting, fitting)
+    most = min(most, at_most or most)
     return {
-        "compute": ray.data.ActorPoolStrategy(size=min(size, at_most or size)),
+        "compute": actor_pool(min(least, most), most),
         "num_cpus": 1,
-        "num_gpus": int(on_gpu),
+        "num_gpus": int(num_gpus > 0),
         **actor_retries(retries),
     }
+
+
+def actor_pool(least: int, most: int) -> "ray.data.ActorPoolStrategy":
+    """A pool of so many actors; Ray Data lets one with room grow and shrink with its work."""
+    if least == most:
+        return ray.data.ActorPoolStrategy(size=most)
+    return ray.data.ActorPoolStrategy(min_size=least, max_size=most)
 
 
 class RewriteOnWorkers:

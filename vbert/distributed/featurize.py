@@ -4,11 +4,12 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
+import tyro
 from tyro.conf import OmitArgPrefixes
 
 from vbert.corpus.changes import CORPUS, CorpusChanges, compare, list_corpus
@@ -19,6 +20,7 @@ from vbert.distributed.cluster import RewriteOnWorkers, connect
 from vbert.distributed.featurize_flow import Segments, count_segments, outcomes
 from vbert.distributed.featurize_worker import file_of_row
 from vbert.distributed.prometheus import DriverMetrics
+from vbert.distributed.resources import AUTO, actor_range, check_gpus, require_gpu, waiting_told
 from vbert.errors import UserError, require_at_least
 from vbert.features.featurizer_config import FeaturizerConfig, featurizer_id, save_config
 from vbert.features.kept_graphs import BackboneGraphs
@@ -54,8 +56,12 @@ class FeaturizeConfig(PruneOptions):
     """Tell changed videos by content, not by size and time (or ETag); reads every file on every run."""
     language: str = "en"
     """Of the transcript to take where a video in a folder has several: a code or English name of ISO 639."""
-    num_workers: int | None = None
-    """Featurizing actors; default: one for each CPU of the cluster, or as many as its GPUs take."""
+    gpus: str = AUTO
+    """auto: the GPUs that the cluster has, else its CPUs; a number: so many, for which the job waits until
+    the cluster has started them; none: CPUs."""
+    num_actors: Annotated[str | None, tyro.conf.arg(aliases=["--num-workers"])] = None
+    """Featurizing actors, as 8, or the least and the most, as 1:64; default: one for each CPU of the cluster,
+    or as many as its GPUs take."""
     gpus_per_worker: float = 1.0
     """Of each actor on a cluster with GPUs; with 0.5 two share one."""
     commit_seconds: float = 20.0
@@ -63,7 +69,8 @@ class FeaturizeConfig(PruneOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_at_least(self, 1, "num_workers")
+        check_gpus(self.gpus)
+        actor_range(self.num_actors, "--num-actors")
         require_at_least(self, 0, "commit_seconds")
         if not 0 < self.gpus_per_worker <= 1:
             raise UserError(f"--gpus-per-worker must be above 0 and at most 1, got {self.gpus_per_worker}")
@@ -126,9 +133,13 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
     summary.num_dropped = len(going.drop)
     if changes.pending.num_rows:
         name = f"featurize-{short_hash(featurizer)}"
-        with pinned(config.tables, name, job=f"featurize of {featurizer}"):
+        with (
+            pinned(config.tables, name, job=f"featurize of {featurizer}"),
+            waiting_told("featurize", gpus=config.gpus),
+        ):
             segments = plan(changes.pending, ledger, config=config)
-            prepared = prepare_backbone(backbone)
+            require_gpu(config.gpus)
+            prepared = prepare_backbone(backbone, gpus=config.gpus)
             _featurize_and_commit(segments, ledger, changes, summary, config=config, prepared=prepared)
     summary.seconds = time.monotonic() - start_seconds
     return summary
@@ -186,7 +197,8 @@ def _featurize_and_commit(
         config=config.featurizer,
         limits=config.limits,
         prepared=prepared,
-        num_workers=config.num_workers,
+        gpus=config.gpus,
+        num_actors=actor_range(config.num_actors, "--num-actors"),
         gpus_per_worker=config.gpus_per_worker,
     ):
         _collect(rows, micro_batch, summary, metrics)

@@ -8,9 +8,10 @@ import ray
 
 from vbert.distributed.attempts import actor_retries, retries_of, task_retries
 from vbert.distributed.backbone import Prepared
-from vbert.distributed.cluster import connect, count_cpus, count_gpus, rows_as_they_come
+from vbert.distributed.cluster import actor_pool, connect, rows_as_they_come
 from vbert.distributed.featurize_worker import FeaturizeSegments, decode_in_child
 from vbert.distributed.few_actors import outcomes_of_few
+from vbert.distributed.resources import count_cpus, count_gpus
 from vbert.features.featurizer_config import FeaturizerConfig
 from vbert.features.segment_rows import decoded_bytes
 from vbert.video.decode_child import DecodeLimits
@@ -40,19 +41,20 @@ def outcomes(
     config: FeaturizerConfig,
     limits: DecodeLimits,
     prepared: Prepared,
-    num_workers: int | None,
+    gpus: str,
+    num_actors: tuple[int, int] | None,
     gpus_per_worker: float,
 ) -> Iterator[list[dict[str, Any]]]:
     """Rows of SEGMENTS -> rows of OUTCOMES, those of a block together, as they come.
 
     Without GPUs a CPU's actor decodes and featurizes, and no frame leaves it. With GPUs the CPUs of all nodes
     decode ahead of the GPUs' actors; how far ahead is for Ray Data to say, which keeps to the object store's
-    limit.
+    limit. `num_actors` is the least and the most.
     """
-    num_gpus, num_segments = count_gpus(), count_segments(segments)
+    num_gpus, num_segments = count_gpus(gpus), count_segments(segments)
     fitting = int(num_gpus / gpus_per_worker) if num_gpus else count_cpus()
-    num_workers = min(num_workers or fitting, num_segments)
-    rows_per_block = min(MAX_SEGMENTS_PER_FILE, -(-num_segments // (BLOCKS_PER_WORKER * num_workers)))
+    least, most = (min(size, num_segments) for size in num_actors or (fitting, fitting))
+    rows_per_block = min(MAX_SEGMENTS_PER_FILE, -(-num_segments // (BLOCKS_PER_WORKER * most)))
     arguments = {"tables": tables, "config": config, "limits": limits, "prepared": prepared}
     if isinstance(segments, pa.Table):
         if not num_gpus and num_segments <= FEW_SEGMENTS:
@@ -60,7 +62,7 @@ def outcomes(
             options = {"num_cpus": 1, **actor_retries(retries_of(rows_per_block))}
             return _rows_of(
                 outcomes_of_few(
-                    FeaturizeSegments, blocks, num_actors=num_workers, arguments=arguments, options=options
+                    FeaturizeSegments, blocks, num_actors=most, arguments=arguments, options=options
                 )
             )
         connect()
@@ -82,7 +84,7 @@ def outcomes(
         fn_constructor_kwargs=arguments,
         batch_format="pyarrow",
         batch_size=rows_per_block,
-        compute=ray.data.ActorPoolStrategy(size=num_workers),
+        compute=actor_pool(least, most),
         num_cpus=1,
         num_gpus=gpus_per_worker if num_gpus else 0,
         **actor_retries(retries_of(rows_per_block)),

@@ -15,7 +15,8 @@ import ray
 import torch
 from tyro.conf import OmitArgPrefixes
 
-from vbert.distributed.cluster import connect, count_cpus
+from vbert.distributed.cluster import connect
+from vbert.distributed.resources import count_cpus
 from vbert.errors import UserError
 from vbert.storage.files import check_output, with_absolute_paths
 from vbert.tables.delta import Table

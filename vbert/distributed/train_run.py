@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import ray.train
 from ray.train.torch import TorchTrainer
 
-from vbert.distributed.cluster import count_gpus
+from vbert.distributed.resources import AUTO, check_gpus, count_gpus, require_gpu, waiting_told
 from vbert.errors import UserError, require_at_least
 from vbert.model.checkpoint_files import OPTIMIZER, read_progress
 from vbert.storage.files import absolute_uri, arrow_filesystem, filesystem_of, read_object, write_file
@@ -37,7 +37,16 @@ JOB_OPTIONS = (
     "log_every",
 )
 MAY_CHANGE = (
-    *("tables", "output", "num_workers", "min_workers", "strategy", "compile", "gradient_checkpointing"),
+    *(
+        "tables",
+        "output",
+        "gpus",
+        "num_workers",
+        "min_workers",
+        "strategy",
+        "compile",
+        "gradient_checkpointing",
+    ),
     *("keep_checkpoints", "log_every", "max_failures"),
 )
 
@@ -51,8 +60,11 @@ class TrainingOptions:
     data_streams: int = 8
     """Micro-batches of a global batch, and so the most workers. The data's order and the losses hang on it,
     and not on the number of workers."""
+    gpus: str = AUTO
+    """auto: the GPUs that the cluster has, one a worker, else CPUs; a number: so many, for which the job
+    waits until the cluster has started them; none: CPUs."""
     num_workers: int | None = None
-    """Training processes; default: one a GPU of the cluster, or one."""
+    """Training processes; default: one a GPU, or one."""
     min_workers: int | None = None
     """Go on with as few as this many when machines are lost, and take more when they come back."""
     strategy: Strategy = "ddp"
@@ -75,6 +87,7 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         require_at_least(self, 1, "data_streams", "keep_checkpoints", "log_every")
         require_at_least(self, 0, "max_failures")
+        check_gpus(self.gpus)
         for name in ("num_workers", "min_workers"):
             count = getattr(self, name)
             if count is not None and not 1 <= count <= self.data_streams:
@@ -89,12 +102,15 @@ def train(
 ) -> tuple[ray.train.Checkpoint, dict[str, float]]:
     """Run `worker` on the cluster to the job's last step; the checkpoint of the least validation loss, and
     its metrics."""
-    result = TorchTrainer(
+    trainer = TorchTrainer(
         worker,
         train_loop_config={"job": pickle.dumps(job)},  # opened by workers alone
         scaling_config=_scaling_config(options),
         run_config=_run_config(options),
-    ).fit()
+    )
+    with waiting_told("training", gpus=options.gpus):
+        require_gpu(options.gpus)
+        result = trainer.fit()
     if result.error is not None:
         raise result.error
     _refuse_diverged(options.output)
@@ -121,7 +137,7 @@ def _refuse_diverged(output: str) -> None:
 
 def _scaling_config(options: TrainingOptions) -> ray.train.ScalingConfig:
     """A GPU for each worker where there are any; else a worker uses all cores that its neighbours leave."""
-    num_gpus = count_gpus()
+    num_gpus = count_gpus(options.gpus)
     most = options.num_workers or min(max(1, num_gpus), options.data_streams)
     elastic: Any = (options.min_workers, most)
     return ray.train.ScalingConfig(

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
+import tyro
 from tyro.conf import OmitArgPrefixes
 
 from vbert.distributed.attempts import Attempts, retries_of
@@ -19,7 +20,8 @@ from vbert.distributed.cluster import (
     in_commits,
     model_actors,
 )
-from vbert.errors import UserError, VideoError, require_at_least
+from vbert.distributed.resources import AUTO, NONE, actor_range, check_gpus, require_gpu, waiting_told
+from vbert.errors import UserError, VideoError
 from vbert.progress import Progress
 from vbert.storage.files import with_absolute_paths
 from vbert.tables.commits import Committer
@@ -59,12 +61,17 @@ class TranscribeConfig:
     """whisper:<name on the hub or folder>, or pocketsphinx (US English; its small model comes along)."""
     every_video: bool = False
     """Also videos that have a transcript."""
-    num_workers: int | None = None
-    """Recognising actors; default: one a GPU of the cluster, or one a CPU."""
+    gpus: str = AUTO
+    """Of Whisper. auto: the GPUs that the cluster has, else its CPUs; a number: so many, for which the job
+    waits until the cluster has started them; none: CPUs."""
+    num_actors: Annotated[str | None, tyro.conf.arg(aliases=["--num-workers"])] = None
+    """Recognising actors, as 8, or the least and the most, as 1:64; default: one a GPU of the cluster, or one
+    a CPU."""
     limits: OmitArgPrefixes[DecodeLimits] = field(default_factory=DecodeLimits)
 
     def __post_init__(self) -> None:
-        require_at_least(self, 1, "num_workers")
+        check_gpus(self.gpus)
+        actor_range(self.num_actors, "--num-actors")
 
 
 @dataclass(kw_only=True)
@@ -101,7 +108,12 @@ def transcribe(config: TranscribeConfig) -> TranscribeSummary:
         rewrite = RewriteOnWorkers(config.tables, TRANSCRIPTS, partition=identity)
         committer = Committer(table, partition=identity)
         known = set(here["video_id"].to_pylist())
-        with pinned(config.tables, f"transcribe-{short_hash(identity)}", job=f"transcribe with {identity}"):
+        name = f"transcribe-{short_hash(identity)}"
+        with (
+            pinned(config.tables, name, job=f"transcribe with {identity}"),
+            waiting_told("transcribe", gpus=config.gpus),
+        ):
+            require_gpu(config.gpus)
             for rows in _transcribed(pending, config):
                 stale = known.intersection(video_id for row in rows for video_id in row["video_ids"])
                 committer.commit([file_of(row) for row in rows], drop=stale, rewrite=rewrite(stale))
@@ -147,10 +159,10 @@ def _transcribed(pending: pa.Table, config: TranscribeConfig) -> Iterator[list[d
         batch_format="pyarrow",
         batch_size=None,
         **model_actors(
-            config.num_workers,
+            actor_range(config.num_actors, "--num-actors"),
             at_most=len(parts),
             cpus_a_model=1,
-            wants_gpu=wants_gpu,
+            gpus=config.gpus if wants_gpu else NONE,
             retries=retries_of(VIDEOS_PER_FILE),
         ),
     )
