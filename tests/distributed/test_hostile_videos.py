@@ -11,7 +11,7 @@ import pytest
 from tests.distributed.test_attempts import Paper
 from tests.hostile_modules import write_hostile_modules
 from tests.videos import Video, write_video
-from vbert.distributed.report import frames_in_child
+from vbert.distributed.report import FramesInChild
 from vbert.distributed.transcribe import LEDGER_COLUMNS, Transcribe
 from vbert.tables.delta import Table
 from vbert.tables.schemas import TRANSCRIPTS
@@ -62,5 +62,5 @@ def test_a_video_that_ends_who_listens_to_it_is_a_row_of_transcripts(
 
 def test_a_video_that_ends_who_draws_it_is_not_in_the_report(uris: dict[str, str]):
     rows = [{"video_id": name, "uri": uri, "times": [0.0]} for name, uri in uris.items()]
-    found = frames_in_child(pa.Table.from_pylist(rows), limits=LIMITS).to_pylist()
+    found = FramesInChild(limits=LIMITS)(pa.Table.from_pylist(rows)).to_pylist()
     assert [row["video_id"] for row in found] == ["good"]

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 import ray
 import torch
 
+from vbert.distributed.actors import outcome_refs
 from vbert.distributed.attempts import actor_retries
-from vbert.distributed.few_actors import outcome_refs
 from vbert.distributed.resources import count_cpus
 from vbert.progress import Progress
 from vbert.tables.delta import Table

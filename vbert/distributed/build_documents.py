@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
+from vbert.distributed.actors import outcomes
 from vbert.distributed.assign_tokens import TOKENS, Buckets, tokens_of
 from vbert.distributed.attempts import actor_retries
 from vbert.distributed.cluster import (
@@ -21,7 +22,6 @@ from vbert.distributed.cluster import (
     file_of,
     in_commits,
 )
-from vbert.distributed.few_actors import outcomes_of_few
 from vbert.distributed.resources import count_cpus
 from vbert.distributed.write_documents import Plan, WriteDocuments
 from vbert.errors import UserError
@@ -210,7 +210,7 @@ def _of_few(
 ) -> Iterator[pa.Table]:
     """Rows of FILES; the tokens pass through this process."""
     every = pa.concat_tables([TOKENS.empty_table(), *ray.get(tokens)])
-    return outcomes_of_few(
+    return outcomes(
         WriteDocuments,
         [every.filter(pc.equal(every["bucket"], bucket)) for bucket in range(num_buckets)],
         num_actors=min(count_cpus(), num_buckets),

@@ -18,8 +18,6 @@ import ray
 from ray.exceptions import AuthenticationError
 from ray.util.annotations import RayDeprecationWarning
 
-from vbert.distributed.attempts import RETRIES, actor_retries
-from vbert.distributed.resources import AUTO, count_cpus, count_gpus
 from vbert.errors import UserError, one_line
 from vbert.progress import Progress
 from vbert.tables.commits import Rewrite
@@ -150,29 +148,6 @@ def in_commits(written: Iterable[pa.Table], progress: Progress) -> Iterator[list
 def file_of(row: Mapping[str, Any]) -> NewFile:
     """What a row of such a dataset says of the file itself."""
     return NewFile(**{part.name: row[part.name] for part in fields(NewFile)})
-
-
-def model_actors(
-    sizes: tuple[int, int] | None = None,
-    *,
-    at_most: int | None = None,
-    cpus_a_model: int = 2,
-    gpus: str = AUTO,
-    retries: int = RETRIES,
-) -> dict[str, Any]:
-    """Arguments of `map_batches` for actors that hold a model each: one a GPU, if the cluster has any, else
-    one for some of its CPUs; or, with `sizes`, from so many to so many of them. `at_most` is how many have
-    something to do, `gpus` what `--gpus` says, `retries` how often work is done again when its actor dies."""
-    num_gpus = count_gpus(gpus)
-    fitting = num_gpus or max(1, count_cpus() // cpus_a_model)
-    least, most = sizes or (fitting, fitting)
-    most = min(most, at_most or most)
-    return {
-        "compute": actor_pool(min(least, most), most),
-        "num_cpus": 1,
-        "num_gpus": int(num_gpus > 0),
-        **actor_retries(retries),
-    }
 
 
 def actor_pool(least: int, most: int) -> "ray.data.ActorPoolStrategy":

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import pyarrow as pa
-import ray
 
-from vbert.distributed.cluster import connect, model_actors, rows_as_they_come
+from vbert.distributed.actors import blocks_of, outcomes_of_models
+from vbert.distributed.cluster import connect
 from vbert.distributed.examples import Videos
 from vbert.errors import UserError, require_at_least
 from vbert.model.checkpoint_files import CONFIG, read_json, visual_vocabulary_of
@@ -106,23 +106,15 @@ def _places(
     model: str, seen: Sequence[Sequence[int]], followed: Sequence[int], frequency: np.ndarray
 ) -> dict[str, np.ndarray]:
     """By method, the place of the token that followed int64 [n], computed on all GPUs or CPUs."""
-    connect()
+    connect(with_data=False)
     rows = [
         {"number": number, "seen": list(tokens), "followed": after}
         for number, (tokens, after) in enumerate(zip(seen, followed, strict=True))
     ]
-    num_tasks = -(-len(rows) // CLIPS_A_TASK)
-    ranked = ray.data.from_items(rows, override_num_blocks=num_tasks).map_batches(
-        RankNext,
-        fn_constructor_kwargs={"model": model, "frequency": frequency},
-        batch_format="pyarrow",
-        batch_size=None,
-        **model_actors(at_most=num_tasks),
-    )
-    found = sorted(
-        (row for block in rows_as_they_come(ranked) for row in block), key=lambda row: row["number"]
-    )
-    return {method: np.array([row[method] for row in found]) for method in METHODS}
+    blocks = blocks_of(rows, size=CLIPS_A_TASK)
+    arguments = {"model": model, "frequency": frequency}
+    ranked = pa.concat_tables(outcomes_of_models(RankNext, blocks, arguments=arguments)).sort_by("number")
+    return {method: ranked[method].to_numpy() for method in METHODS}
 
 
 class RankNext:

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import ray
 
-from vbert.distributed.cluster import connect, model_actors, rows_as_they_come
+from vbert.distributed.actors import blocks_of, outcomes_of_models
+from vbert.distributed.cluster import connect
 from vbert.distributed.examples import Accounting, Videos, annotations_of, examples_of
 from vbert.errors import UserError, require_at_least
 from vbert.model.checkpoint_files import check_model, visual_vocabulary_of
@@ -88,11 +89,11 @@ def evaluate_retrieval(config: RetrievalConfig) -> RetrievalSummary:
     embedders = _embedders(config)
     if config.output:
         check_output(config.output, kind="file")
-    connect()
+    connect(with_data=False)
     rows = [
         row
-        for block in rows_as_they_come(examples_of(annotations, videos))
-        for row in block
+        for block in examples_of(annotations, videos)
+        for row in block.to_pylist()
         if row["captions"] and row["visual_tokens"]
     ]
     if len(rows) < 2:
@@ -187,20 +188,14 @@ def _aligned(model: str, rows: Sequence[Row], wanted: np.ndarray) -> np.ndarray:
         {"text": at, "caption": row["captions"][0], "videos": np.flatnonzero(wanted[at]).tolist()}
         for at, row in enumerate(rows)
     ]
-    num_tasks = -(-len(rows) // TEXTS_A_TASK)
-    scored = ray.data.from_items(asked, override_num_blocks=num_tasks).map_batches(
-        Align,
-        fn_constructor_kwargs={"model": model, "shown": there},
-        batch_format="pyarrow",
-        batch_size=None,
-        **model_actors(at_most=num_tasks),
-    )
+    blocks = blocks_of(asked, size=TEXTS_A_TASK)
+    scored = outcomes_of_models(Align, blocks, arguments={"model": model, "shown": there})
     found = np.zeros(wanted.shape, np.float32)
     progress = Progress("evaluate_retrieval", total=len(rows), unit="texts")
-    for block in rows_as_they_come(scored):
-        for row in block:
+    for block in scored:
+        for row in block.to_pylist():
             found[row["text"], row["videos"]] = row["scores"]
-        progress.advance(len(block))
+        progress.advance(block.num_rows)
     progress.finish()
     return found
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import ray
 
-from vbert.distributed.cluster import connect, model_actors, rows_as_they_come
+from vbert.distributed.actors import blocks_of, outcomes_of_models
+from vbert.distributed.cluster import connect
 from vbert.distributed.examples import Videos
 from vbert.errors import UserError
 from vbert.model.checkpoint_files import visual_vocabulary_of
@@ -138,7 +138,7 @@ Shown = Sequence[tuple[Mapping[str, Any], np.ndarray]]
 
 def _ranks(config: ZeroShotConfig, classes: Classes, shown: Shown) -> dict[tuple[str, str], np.ndarray]:
     """Place of the true word by method and kind, computed on all GPUs or CPUs."""
-    connect()
+    connect(with_data=False)
     rows = [
         {
             "number": number,
@@ -148,22 +148,11 @@ def _ranks(config: ZeroShotConfig, classes: Classes, shown: Shown) -> dict[tuple
         }
         for number, (clip, tokens) in enumerate(shown)
     ]
-    num_tasks = -(-len(rows) // CLIPS_A_TASK)
-    ranked = ray.data.from_items(rows, override_num_blocks=num_tasks).map_batches(
-        RankClips,
-        fn_constructor_kwargs={"config": config, "classes": classes},
-        batch_format="pyarrow",
-        batch_size=CLIPS_A_TASK,
-        **model_actors(at_most=num_tasks, cpus_a_model=1),
-    )
-    found = sorted(
-        (row for block in rows_as_they_come(ranked) for row in block), key=lambda row: int(row["number"])
-    )
-    return {
-        (method, kind): np.array([row[f"{method} {kind}"] for row in found])
-        for method in METHODS[:2]
-        for kind in KINDS
-    }
+    blocks = blocks_of(rows, size=CLIPS_A_TASK)
+    arguments = {"config": config, "classes": classes}
+    found = outcomes_of_models(RankClips, blocks, arguments=arguments, cpus_a_model=1)
+    ranked = pa.concat_tables(found).sort_by("number")
+    return {(method, kind): ranked[f"{method} {kind}"].to_numpy() for method in METHODS[:2] for kind in KINDS}
 
 
 class RankClips:

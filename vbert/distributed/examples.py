@@ -1,17 +1,20 @@
-"""Ray Data joins annotations with the documents of their videos: the examples of a task."""
+"""Annotations and the documents of their videos, joined on all CPUs: the examples of a task."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import ray
+import pyarrow.parquet as pq
 
-from vbert.distributed.attempts import task_retries
+from vbert.distributed.actors import outcomes
+from vbert.distributed.attempts import actor_retries
 from vbert.distributed.cluster import connect
+from vbert.distributed.resources import count_cpus
 from vbert.errors import UserError
+from vbert.storage.files import filesystem_of
 from vbert.tables.delta import Table
 from vbert.tables.schemas import DOCUMENTS
 from vbert.tasks.annotations import ANNOTATIONS, match_some, require_any
@@ -82,24 +85,76 @@ def every_video(videos: Videos) -> pa.Table:
     return pa.Table.from_pylist([{"video_id": name, "split": "test"} for name in ids], schema=ANNOTATIONS)
 
 
-def examples_of(
-    annotations: pa.Table, videos: Videos, *, window_seconds: float | None = None
-) -> ray.data.Dataset:
-    """Rows of EXAMPLES, a block about ANNOTATIONS_A_TASK of them, all of a video's in one block.
+def examples_of(annotations: pa.Table, videos: Videos) -> Iterator[pa.Table]:
+    """Rows of EXAMPLES, those of about ANNOTATIONS_A_TASK together, as they come."""
+    return _on_cpus(JoinDocuments, annotations, {"videos": videos, "window_seconds": None})
+
+
+def write_examples(annotations: pa.Table, videos: Videos, folder: str) -> None:
+    """The same into Parquet files of a folder, from where they are made."""
+    for _ in _on_cpus(WriteExamples, annotations, {"videos": videos, "folder": folder}):
+        pass
+
+
+def _on_cpus(kind: type[Any], annotations: pa.Table, arguments: Mapping[str, Any]) -> Iterator[pa.Table]:
+    connect(with_data=False)
+    blocks = numbered_blocks(annotations)
+    return outcomes(
+        kind,
+        blocks,
+        num_actors=min(count_cpus(), len(blocks)),
+        arguments=arguments,
+        options={"num_cpus": 1, **actor_retries()},
+    )
+
+
+def numbered_blocks(annotations: pa.Table) -> list[pa.Table]:
+    """Annotations with their number, in the order of their videos, all of a video's in one block."""
+    in_order = annotations.sort_by("video_id")
+    return cut_between_videos(in_order.add_column(0, "number", pa.array(np.arange(in_order.num_rows))))
+
+
+class JoinDocuments:
+    """An actor: annotations with their number in, rows of EXAMPLES out.
 
     With `window_seconds` an annotation without times becomes one a window.
     """
-    connect()
-    in_order = annotations.sort_by("video_id")
-    numbered = in_order.add_column(0, "number", pa.array(np.arange(in_order.num_rows)))
-    join: Any = join_documents
-    return ray.data.from_arrow(cut_between_videos(numbered)).map_batches(
-        join,
-        fn_kwargs={"videos": videos, "window_seconds": window_seconds},
-        batch_format="pyarrow",
-        batch_size=None,
-        **task_retries(),
-    )
+
+    def __init__(self, *, videos: Videos, window_seconds: float | None) -> None:
+        self.videos = videos
+        self.window_seconds = window_seconds
+
+    def __call__(self, annotations: pa.Table) -> pa.Table:
+        """All annotations of some videos."""
+        ids = sorted(set(annotations["video_id"].to_pylist()))
+        rows = self.videos.read(DOCUMENT_COLUMNS, video_ids=ids)
+        documents: Mapping[str, dict[str, Any]] = {row["video_id"]: row for row in rows.to_pylist()}
+        examples = []
+        for row in annotations.to_pylist():
+            document = documents[row["video_id"]]
+            mine = [row]
+            if self.window_seconds is not None and row["start_seconds"] is None:
+                mine = windows_of(row, document, window_seconds=self.window_seconds)
+            examples += [example_of(one, document) for one in mine]
+        return pa.Table.from_pylist(examples, schema=EXAMPLES)
+
+
+class WriteExamples(JoinDocuments):
+    """An actor: the same, written to a file of a folder; nothing out."""
+
+    def __init__(self, *, videos: Videos, folder: str) -> None:
+        super().__init__(videos=videos, window_seconds=None)
+        self.folder = folder
+
+    def __call__(self, annotations: pa.Table) -> pa.Table:
+        """A file is named by its first annotation: done again, it is written again."""
+        examples = super().__call__(annotations)
+        filesystem, folder = filesystem_of(self.folder)
+        filesystem.makedirs(folder, exist_ok=True)
+        name = f"{folder}/{annotations['number'][0].as_py():09}.parquet"
+        with filesystem.open(name, "wb") as file:
+            pq.write_table(examples, file, compression="zstd")
+        return examples.slice(0, 0)
 
 
 def cut_between_videos(annotations: pa.Table) -> list[pa.Table]:
@@ -114,17 +169,3 @@ def cut_between_videos(annotations: pa.Table) -> list[pa.Table]:
             cuts.append(begin)
     ends = [*cuts[1:], len(ids)]
     return [annotations.slice(first, last - first) for first, last in zip(cuts, ends, strict=True)]
-
-
-def join_documents(annotations: pa.Table, *, videos: Videos, window_seconds: float | None) -> pa.Table:
-    """Annotations with their number -> rows of EXAMPLES."""
-    rows = videos.read(DOCUMENT_COLUMNS, video_ids=sorted(set(annotations["video_id"].to_pylist())))
-    documents: Mapping[str, dict[str, Any]] = {row["video_id"]: row for row in rows.to_pylist()}
-    examples = []
-    for row in annotations.to_pylist():
-        document = documents[row["video_id"]]
-        mine = [row]
-        if window_seconds is not None and row["start_seconds"] is None:
-            mine = windows_of(row, document, window_seconds=window_seconds)
-        examples += [example_of(one, document) for one in mine]
-    return pa.Table.from_pylist(examples, schema=EXAMPLES)

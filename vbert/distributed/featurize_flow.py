@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, Union
 import pyarrow as pa
 import ray
 
+from vbert.distributed.actors import outcomes as outcomes_of_blocks
 from vbert.distributed.attempts import actor_retries, retries_of, task_retries
 from vbert.distributed.backbone import Prepared
 from vbert.distributed.cluster import actor_pool, connect, rows_as_they_come
 from vbert.distributed.featurize_worker import FeaturizeSegments, decode_in_child
-from vbert.distributed.few_actors import outcomes_of_few
 from vbert.distributed.resources import count_cpus, count_gpus
 from vbert.features.featurizer_config import FeaturizerConfig
 from vbert.features.segment_rows import decoded_bytes
@@ -61,7 +61,7 @@ def outcomes(
             blocks = [segments.slice(at, rows_per_block) for at in range(0, num_segments, rows_per_block)]
             options = {"num_cpus": 1, **actor_retries(retries_of(rows_per_block))}
             return _rows_of(
-                outcomes_of_few(
+                outcomes_of_blocks(
                     FeaturizeSegments, blocks, num_actors=most, arguments=arguments, options=options
                 )
             )

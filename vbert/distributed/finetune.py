@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from vbert.distributed.cluster import connect
-from vbert.distributed.examples import Accounting, Videos, annotations_of, examples_of
+from vbert.distributed.examples import Accounting, Videos, annotations_of, write_examples
 from vbert.distributed.train_run import (
     FINETUNE_OPTIONS,
     JOB_OPTIONS,
@@ -183,7 +183,7 @@ def _examples(config: FinetuneConfig) -> Accounting:
     if filesystem.exists(folder):
         filesystem.rm(folder, recursive=True)
     with writing(examples):
-        examples_of(annotations, videos).write_parquet(absolute_uri(examples))
+        write_examples(annotations, videos, absolute_uri(examples))
     read = {"documents": videos.version}  # the run reads its examples from now on, and no table
     write_json(
         f"{root}/{FINETUNE_OPTIONS}", {"options": now, "versions": read, "accounting": asdict(accounting)}

@@ -86,7 +86,7 @@ def _choose(wanted: str | None, features: Table) -> str:
 
 def draw_sample(features: Table, *, featurizer: str, size: int, seed: int) -> Sample:
     """The `size` clips of the lowest priorities (`sampling`), or all: the same for any number of workers."""
-    connect()
+    connect(with_data=False)
     paths = features.paths(partition=featurizer)
     shares = [share.tolist() for share in np.array_split(np.array(paths), min(len(paths), 4 * count_cpus()))]
 

@@ -8,15 +8,24 @@ from functools import partial
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from vbert.distributed.cluster import connect, model_actors, rows_as_they_come
-from vbert.distributed.examples import Accounting, Videos, annotations_of, every_video, examples_of
+from vbert.distributed.actors import outcomes_of_models
+from vbert.distributed.cluster import connect
+from vbert.distributed.examples import (
+    Accounting,
+    JoinDocuments,
+    Videos,
+    annotations_of,
+    every_video,
+    numbered_blocks,
+)
 from vbert.errors import UserError, require_at_least
 from vbert.model.checkpoint_files import check_model
 from vbert.progress import Progress
 from vbert.storage.files import check_output, filesystem_of, with_absolute_paths, write_json
 from vbert.tasks.base import Task, readable
-from vbert.tasks.examples import EXAMPLES, Row
+from vbert.tasks.examples import Row
 from vbert.tasks.margins import Comparison, Metrics, compare
 from vbert.tasks.registry import TunedModel, only_pretrained, open_task
 
@@ -145,34 +154,34 @@ def _answered(
     annotations: pa.Table, videos: Videos, task: Task, config: PredictConfig
 ) -> Iterator[tuple[Row | None, Row, bool]]:
     """Answers, what they are about, and whether the right one is known, as they come from the actors."""
-    connect()
-    window_seconds = config.window_seconds or task.window_seconds
-    answered = examples_of(annotations, videos, window_seconds=window_seconds).map_batches(
-        Answer,
-        fn_constructor_kwargs={"model": config.model, "batch_size": config.batch_size},
-        batch_format="pyarrow",
-        batch_size=None,
-        **model_actors(),
-    )
+    connect(with_data=False)
+    arguments = {
+        "videos": videos,
+        "window_seconds": config.window_seconds or task.window_seconds,
+        "model": config.model,
+        "batch_size": config.batch_size,
+    }
     progress = Progress("predict", total=annotations.num_rows, unit="annotations")
-    for rows in rows_as_they_come(answered):
-        for row in rows:
+    for block in outcomes_of_models(Answer, numbered_blocks(annotations), arguments=arguments):
+        for row in block.to_pylist():
             yield json.loads(row["answer"]), json.loads(row["row"]), row["is_known"]
-        progress.advance(sum(row["num_annotations"] for row in rows))
+        progress.advance(pc.sum(block["num_annotations"]).as_py())
     progress.finish()
 
 
 class Answer:
-    """An actor: rows of EXAMPLES in; answers, what they are about and whether it is known out, as JSON."""
+    """An actor: annotations with their number in; answers, what they are about and whether it is known out,
+    as JSON."""
 
-    def __init__(self, *, model: str, batch_size: int) -> None:
+    def __init__(self, *, videos: Videos, window_seconds: float | None, model: str, batch_size: int) -> None:
+        self.join = JoinDocuments(videos=videos, window_seconds=window_seconds)
         self.batch_size = batch_size
         self.model = TunedModel(model)
         self.task = self.model.task
 
-    def __call__(self, examples: pa.Table) -> pa.Table:
-        """All examples of some videos."""
-        rows = examples.select(EXAMPLES.names).to_pylist()
+    def __call__(self, annotations: pa.Table) -> pa.Table:
+        """All annotations of some videos."""
+        rows = self.join(annotations).to_pylist()
         shown = [row for row in rows if row["visual_tokens"]]
         found = [
             {"answer": "null", "row": json.dumps(row), "is_known": False, "num_annotations": 1}

@@ -12,8 +12,10 @@ import pyarrow.compute as pc
 import ray
 from tyro.conf import OmitArgPrefixes
 
-from vbert.distributed.attempts import Attempts, retries_of, task_retries
-from vbert.distributed.cluster import connect, rows_as_they_come
+from vbert.distributed.actors import outcomes
+from vbert.distributed.attempts import Attempts, actor_retries, retries_of
+from vbert.distributed.cluster import connect
+from vbert.distributed.resources import count_cpus
 from vbert.documents.sequences import random_generator
 from vbert.errors import UserError, VideoError, require_at_least
 from vbert.model.checkpoint_files import check_pretrained
@@ -109,7 +111,7 @@ def report(config: ReportConfig) -> ReportSummary:
     videos = Table(config.tables, VIDEOS).read(columns=LEDGER_COLUMNS, partition=vocabulary.featurizer)
     ledger = videos.to_pylist()
     check_output(config.output, kind="file")
-    connect()
+    connect(with_data=False)
     counts = count_tokens(table, vocabulary)
     order = np.argsort(-counts, kind="stable").tolist()
     shown = documents[: config.num_videos]
@@ -211,24 +213,22 @@ def decode_frames(
         for video_id, mine in times.items()
         if video_id in uris
     ]
-    decode: Any = frames_in_child
     tables = [pa.Table.from_pylist([row]) for row in rows]
     progress = Progress("report", total=len(rows), unit="videos")
     images: list[str] = []
     numbers: dict[Place | None, int] = {}
     if not tables:
         return images, numbers
-    decoded = ray.data.from_arrow(tables).map_batches(
-        decode,
-        fn_kwargs={"limits": limits},
-        batch_format="pyarrow",
-        batch_size=None,
-        **task_retries(retries_of(1)),
-    )
     found = []
-    for block in rows_as_they_come(decoded):
-        found += block
-        progress.advance(len({row["video_id"] for row in block}))
+    for block in outcomes(
+        FramesInChild,
+        tables,
+        num_actors=min(count_cpus(), len(tables)),
+        arguments={"limits": limits},
+        options={"num_cpus": 1, **actor_retries(retries_of(1))},
+    ):
+        found += block.to_pylist()
+        progress.advance(1)
     progress.finish()
     for row in sorted(found, key=lambda row: (row["video_id"], row["seconds"])):
         numbers[row["video_id"], row["seconds"]] = len(images)
@@ -236,24 +236,32 @@ def decode_frames(
     return images, numbers
 
 
-def frames_in_child(videos: pa.Table, *, limits: DecodeLimits) -> pa.Table:
-    """Rows of video_id, uri, times -> a row a frame that there is."""
-    schema = pa.schema([("video_id", pa.string()), ("seconds", pa.float64()), ("jpeg", pa.binary())])
-    found = []
-    attempts = Attempts("decode", videos["video_id"][0].as_py())
-    for row in videos.to_pylist():
-        try:
-            attempts.begin(row["video_id"])
-            middles = [seconds + 0.5 for seconds in row["times"]]
-            pictures = worker_process(limits).thumbnails(row["uri"], middles, width=WIDTH)
-        except VideoError:
-            continue  # the ledger of the next featurize run will tell
-        pairs = zip(row["times"], pictures, strict=True)
-        found += [
-            {"video_id": row["video_id"], "seconds": seconds, "jpeg": jpeg} for seconds, jpeg in pairs if jpeg
-        ]
-    attempts.end()
-    return pa.Table.from_pylist(found, schema=schema)
+class FramesInChild:
+    """An actor: rows of video_id, uri, times in, a row a frame that there is out."""
+
+    def __init__(self, *, limits: DecodeLimits) -> None:
+        self.process = worker_process(limits)
+
+    def __call__(self, videos: pa.Table) -> pa.Table:
+        """A video that is gone or broken has none: the ledger of the next featurize run will tell."""
+        schema = pa.schema([("video_id", pa.string()), ("seconds", pa.float64()), ("jpeg", pa.binary())])
+        found = []
+        attempts = Attempts("decode", videos["video_id"][0].as_py())
+        for row in videos.to_pylist():
+            try:
+                attempts.begin(row["video_id"])
+                middles = [seconds + 0.5 for seconds in row["times"]]
+                pictures = self.process.thumbnails(row["uri"], middles, width=WIDTH)
+            except VideoError:
+                continue
+            pairs = zip(row["times"], pictures, strict=True)
+            found += [
+                {"video_id": row["video_id"], "seconds": seconds, "jpeg": jpeg}
+                for seconds, jpeg in pairs
+                if jpeg
+            ]
+        attempts.end()
+        return pa.Table.from_pylist(found, schema=schema)
 
 
 def _time_line(document: Mapping[str, Any], numbers: Mapping[Place | None, int]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Ray Data writes down what is said in videos that have no transcript."""
+"""Ray writes down what is said in videos that have no transcript."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,21 +7,19 @@ from typing import Annotated, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import ray
 import tyro
 from tyro.conf import OmitArgPrefixes
 
+from vbert.distributed.actors import outcomes_of_models
 from vbert.distributed.attempts import Attempts, retries_of
 from vbert.distributed.cluster import (
     RewriteOnWorkers,
-    blocks_as_they_come,
     connect,
     file_of,
     in_commits,
-    model_actors,
 )
-from vbert.distributed.resources import AUTO, NONE, actor_range, check_gpus, require_gpu, waiting_told
-from vbert.errors import UserError, VideoError
+from vbert.distributed.resources import AUTO, NONE, check_gpus, require_gpu, waiting_told
+from vbert.errors import UserError, VideoError, require_at_least
 from vbert.progress import Progress
 from vbert.storage.files import with_absolute_paths
 from vbert.tables.commits import Committer
@@ -64,14 +62,13 @@ class TranscribeConfig:
     gpus: str = AUTO
     """Of Whisper. auto: the GPUs that the cluster has, else its CPUs; a number: so many, for which the job
     waits until the cluster has started them; none: CPUs."""
-    num_actors: Annotated[str | None, tyro.conf.arg(aliases=["--num-workers"])] = None
-    """Recognising actors, as 8, or the least and the most, as 1:64; default: one a GPU of the cluster, or one
-    a CPU."""
+    num_actors: Annotated[int | None, tyro.conf.arg(aliases=["--num-workers"])] = None
+    """Recognising actors; default: one a GPU of the cluster, or one a CPU."""
     limits: OmitArgPrefixes[DecodeLimits] = field(default_factory=DecodeLimits)
 
     def __post_init__(self) -> None:
         check_gpus(self.gpus)
-        actor_range(self.num_actors, "--num-actors")
+        require_at_least(self, 1, "num_actors")
 
 
 @dataclass(kw_only=True)
@@ -104,7 +101,7 @@ def transcribe(config: TranscribeConfig) -> TranscribeSummary:
         make_recognizer(config.recognizer)
     table.create()
     if pending.num_rows:
-        connect()
+        connect(with_data=False)
         rewrite = RewriteOnWorkers(config.tables, TRANSCRIPTS, partition=identity)
         committer = Committer(table, partition=identity)
         known = set(here["video_id"].to_pylist())
@@ -148,26 +145,16 @@ def _transcribed(pending: pa.Table, config: TranscribeConfig) -> Iterator[list[d
     """Rows of FILES, a list a commit."""
     pending = pending.sort_by("video_id")  # and so the files: see tables/selection.py
     parts = [pending.slice(at, VIDEOS_PER_FILE) for at in range(0, pending.num_rows, VIDEOS_PER_FILE)]
-    wants_gpu = config.recognizer.startswith("whisper")
-    heard = ray.data.from_arrow(parts).map_batches(
+    heard = outcomes_of_models(
         Transcribe,
-        fn_constructor_kwargs={
-            "tables": config.tables,
-            "recognizer": config.recognizer,
-            "limits": config.limits,
-        },
-        batch_format="pyarrow",
-        batch_size=None,
-        **model_actors(
-            actor_range(config.num_actors, "--num-actors"),
-            at_most=len(parts),
-            cpus_a_model=1,
-            gpus=config.gpus if wants_gpu else NONE,
-            retries=retries_of(VIDEOS_PER_FILE),
-        ),
+        parts,
+        arguments={"tables": config.tables, "recognizer": config.recognizer, "limits": config.limits},
+        num_actors=config.num_actors,
+        cpus_a_model=1,
+        gpus=config.gpus if config.recognizer.startswith("whisper") else NONE,
+        retries=retries_of(VIDEOS_PER_FILE),
     )
-    progress = Progress("transcribe", total=pending.num_rows, unit="videos")
-    return in_commits(blocks_as_they_come(heard), progress)
+    return in_commits(heard, Progress("transcribe", total=pending.num_rows, unit="videos"))
 
 
 class Transcribe:
