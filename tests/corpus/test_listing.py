@@ -112,6 +112,23 @@ def test_a_store_is_listed_by_url_without_hidden_files(memory_store):
     assert list_files("memory://nothing-there", extensions={"mp4"}) == {}
 
 
+def test_folders_of_a_store_are_listed_side_by_side_and_each_once(
+    memory_store, monkeypatch: pytest.MonkeyPatch
+):
+    names = [
+        f"{year}/{day:02}/{number}.mp4" for year in ("a", "b") for day in range(40) for number in range(2)
+    ]
+    for name in [*names, "top.mp4", "a/between.mp4", ".hidden/x.mp4"]:
+        memory_store.pipe(f"/bucket/{name}", b"abc")
+    asked: list[str] = []
+    monkeypatch.setattr(type(memory_store), "find", recorded(type(memory_store).find, asked))
+    expected = {f"memory://bucket/{name}" for name in [*names, "top.mp4", "a/between.mp4"]}
+    assert set(list_files("memory://bucket", extensions={"mp4"})) == expected
+    assert len(asked) == len(set(asked)) == 80, "a listing of each day's folder"
+    for depth, num_files in ((1, 1), (2, 2), (3, 162)):
+        assert len(list_files("memory://bucket", extensions={"mp4"}, max_depth=depth)) == num_files
+
+
 def test_a_rewritten_object_has_another_fingerprint(memory_store):
     memory_store.pipe("/bucket/a.mp4", b"abc")
     before = list_files("memory://bucket", extensions={"mp4"})
@@ -218,9 +235,9 @@ class HostStore:
     def invalidate_cache(self) -> None:
         pass
 
-    def find(self, path: str, *, maxdepth: int | None, detail: bool) -> dict[str, dict[str, object]]:
-        assert (maxdepth, detail) == (None, True)
-        return {"/videos/a.mp4": {"name": "/videos/a.mp4", "size": 7}}
+    def ls(self, path: str, *, detail: bool) -> list[dict[str, object]]:
+        assert detail
+        return [{"name": "/videos/a.mp4", "size": 7, "type": "file"}]
 
     def unstrip_protocol(self, path: str) -> str:
         return "abfs://" + path

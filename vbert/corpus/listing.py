@@ -5,7 +5,7 @@ import hashlib
 import heapq
 import os
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -164,10 +164,38 @@ def _list_store(url: str, extensions: frozenset[str], max_depth: int | None) -> 
     store, root = filesystem_of(url)
     store.invalidate_cache()  # fsspec keeps listings for the life of the process
     url_of = _url_maker(store, url, root)
+    stamps = {}
+    for infos in _list_prefixes(store, root, max_depth):
+        for path, info in infos.items():
+            if extension_of(path) in extensions and "/." not in path.removeprefix(root):
+                stamps[url_of(path)] = _store_stamp(info)
+    return stamps
+
+
+def _list_prefixes(store: Any, root: str, max_depth: int | None) -> Iterator[dict[str, dict[str, Any]]]:
+    """What lies under `root`, by path, a part at a time.
+
+    A listing gives 1,000 names for one request and then waits for the next, so prefixes are listed side by
+    side: those of the first level of folders that has enough of them, or whose folders have none.
+    """
+    prefixes, depth = [root], max_depth
+    with ThreadPoolExecutor(NUM_THREADS) as threads:
+        while 0 < len(prefixes) < NUM_THREADS and depth != 1:
+            below: list[str] = []
+            for infos in threads.map(lambda prefix: _list_folder(store, prefix), prefixes):
+                below += [path for path, info in infos.items() if info["type"] == "directory"]
+                yield {path: info for path, info in infos.items() if info["type"] != "directory"}
+            prefixes, depth = below, depth and depth - 1
+        yield from threads.map(lambda prefix: store.find(prefix, maxdepth=depth, detail=True), prefixes)
+
+
+def _list_folder(store: Any, folder: str) -> dict[str, dict[str, Any]]:
+    try:
+        infos = store.ls(folder, detail=True)
+    except FileNotFoundError:  # stores know no folders
+        return {}
     return {
-        url_of(path): _store_stamp(info)
-        for path, info in store.find(root, maxdepth=max_depth, detail=True).items()
-        if extension_of(path) in extensions and "/." not in path.removeprefix(root)
+        info["name"].rstrip("/"): info for info in infos if info["name"].rstrip("/") != folder.rstrip("/")
     }
 
 
