@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from vbert.errors import UserError
-from vbert.text.caption_files import read_caption_file
+from vbert.text.caption_files import captions_of, read_caption_file
 
 # The shapes are the data sets' own, the words are not.
 HOWTO100M = {
@@ -121,3 +122,36 @@ def test_a_missing_file_or_one_that_is_not_json_is_one_line(tmp_path: Path):
     (tmp_path / "text.json").write_text("WEBVTT")
     with pytest.raises(UserError, match="not JSON"):
         read_caption_file(str(tmp_path / "text.json"))
+
+
+def of_activitynet(**sentences: str) -> dict[str, Any]:
+    return {
+        name: {"duration": 10, "timestamps": [[0, 4.0]] if text else [], "sentences": [text] if text else []}
+        for name, text in sentences.items()
+    }
+
+
+def test_captions_find_their_videos_by_id_file_name_and_that_without_v_(tmp_path: Path):
+    uris = ["/a/pancake.mp4", "/a/v_bikes.mkv", "/a/plain.mp4", "/a/v_plain.mp4", "/a/mute.mp4", "/a/x.mp4"]
+    videos = pa.table({"video_id": ["i0", "i1", "i2", "i3", "i4", "x2"], "uri": uris})
+    said = of_activitynet(
+        i0="By id.", pancake="By name.", bikes="Without.", plain="Plain.", v_plain="Exact.", mute="", v_x="X."
+    )
+    captions, num_ambiguous = captions_of(videos, write(tmp_path, said))
+    found = {name: sentences[0].text for name, sentences in captions.items()}
+    assert found == {"i0": "By id.", "i1": "Without.", "i2": "Plain.", "i3": "Exact.", "x2": "X."}
+    assert num_ambiguous == 0
+
+
+def test_a_name_of_several_videos_is_none_of_them_and_counted(tmp_path: Path):
+    videos = pa.table({"video_id": ["i0", "i1", "i2"], "uri": ["/a/talk.mp4", "/b/talk.mp4", "/c/x.mp4"]})
+    captions, num_ambiguous = captions_of(videos, write(tmp_path, of_activitynet(talk="Whose?", x="X.")))
+    assert (list(captions), num_ambiguous) == (["i2"], 1)
+
+
+def test_captions_of_other_videos_are_an_error(tmp_path: Path):
+    videos = pa.table({"video_id": ["i0"], "uri": ["/a/talk.mp4"]})
+    with pytest.raises(
+        UserError, match=r"none of its 1 videos \(such as v_zzz\) is among those with features"
+    ):
+        captions_of(videos, write(tmp_path, of_activitynet(v_zzz="Nobody.")))

@@ -17,6 +17,7 @@ def main(config: DocumentsConfig) -> int:
             "built": summary.num_built,
             "unchanged, skipped": summary.num_unchanged,
             "dropped": summary.num_dropped,
+            **({"captions' names of several videos, left out": n} if (n := summary.num_ambiguous) else {}),
             **({"changed meanwhile, run again": summary.num_postponed} if summary.num_postponed else {}),
             "visual tokens": summary.num_tokens,
             "sentences": summary.num_sentences,

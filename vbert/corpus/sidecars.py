@@ -6,7 +6,10 @@ from functools import lru_cache
 
 from vbert.errors import UserError
 
-TRANSCRIPT_EXTENSIONS = ("vtt", "srt", "json3")  # the first wins
+# The first wins.
+TRANSCRIPT_EXTENSIONS = (
+    *("vtt", "srt", "json3", "srv3", "srv2", "srv1", "ttml", "dfxp", "sbv", "ass", "ssa", "json"),
+)
 # The `en` of talk.en.vtt, the `pt-BR` of talk.pt-BR.srt: a language tag as BCP 47 has it.
 TAG = re.compile(r"([A-Za-z]{2,3})([-_][A-Za-z0-9]+)*")
 # What else people and downloaders put between a video's name and the extension.

@@ -26,14 +26,13 @@ from vbert.distributed.resources import count_cpus
 from vbert.distributed.write_documents import Plan, WriteDocuments
 from vbert.errors import UserError
 from vbert.progress import Progress
-from vbert.storage.files import stem_of, with_absolute_paths
+from vbert.storage.files import with_absolute_paths
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.pins import pinned
 from vbert.tables.schemas import DOCUMENTS, TRANSCRIPTS, VIDEOS, short_hash
-from vbert.text.caption_files import read_caption_file
+from vbert.text.caption_files import Captions, captions_of
 from vbert.text.speech import recognizer_id
-from vbert.text.transcripts import Sentence
 from vbert.vocabulary.tree import Vocabulary, load
 
 # 1,024 videos of 5 minutes are a shard of 3 MB.
@@ -60,8 +59,9 @@ class DocumentsConfig:
     vocabulary: str
     """Folder of the visual vocabulary, as fit_vocabulary printed it."""
     captions: str | None = None
-    """One file with the captions of many videos (HowTo100M, YouCook2, ActivityNet Captions), matched by video
-    id or file name; it goes before the transcripts beside the videos."""
+    """One file with the captions of many videos (HowTo100M, YouCook2, ActivityNet Captions), by video id,
+    else file name, else that with or without `v_`; it goes before the transcripts beside the videos, but for
+    those of which it says nothing."""
     recognizer: str | None = None
     """What transcribe was given: its sentences go to videos that have no captions and no transcript."""
 
@@ -75,6 +75,7 @@ class DocumentsSummary:
     num_unchanged: int = 0
     num_dropped: int = 0  # of videos that are gone, or no longer usable
     num_postponed: int = 0  # their features were replaced while this ran
+    num_ambiguous: int = 0  # names in the file of captions that mean several videos, and so none
     num_tokens: int = 0
     num_sentences: int = 0
     seconds: float = 0.0
@@ -85,8 +86,9 @@ def build_documents(config: DocumentsConfig) -> DocumentsSummary:
     start_seconds = time.monotonic()
     config = with_absolute_paths(config, "tables", "vocabulary")
     vocabulary = load(config.vocabulary)
-    captions = _captions(config.captions)
-    videos = _usable_videos(config, vocabulary, captions)
+    videos = _usable_videos(config, vocabulary)
+    captions, num_ambiguous = captions_of(videos, config.captions) if config.captions else ({}, 0)
+    videos = _with_text_fingerprints(videos, captions, _spoken_fingerprints(config))
     documents = Table(config.tables, DOCUMENTS)
     documents.create()
     here = documents.read(
@@ -98,6 +100,7 @@ def build_documents(config: DocumentsConfig) -> DocumentsSummary:
     summary = DocumentsSummary(
         vocabulary=vocabulary.id, num_unchanged=videos.num_rows - pending.num_rows, num_dropped=len(gone)
     )
+    summary.num_ambiguous = num_ambiguous
     rewrite = RewriteOnWorkers(config.tables, DOCUMENTS, partition=vocabulary.id)
     committer = Committer(documents, partition=vocabulary.id)
     committer.commit([], drop=gone, rewrite=rewrite(gone))
@@ -115,19 +118,8 @@ def build_documents(config: DocumentsConfig) -> DocumentsSummary:
     return summary
 
 
-def _captions(path: str | None) -> dict[str, list[Sentence]]:
-    return read_caption_file(path) if path else {}
-
-
-def _captions_of(video: Mapping[str, Any], captions: Mapping[str, list[Sentence]]) -> list[Sentence] | None:
-    """By video id, else by the file's name without its extension; None if the file has none."""
-    return captions.get(video["video_id"], captions.get(stem_of(video["uri"])))
-
-
-def _usable_videos(
-    config: DocumentsConfig, vocabulary: Vocabulary, captions: Mapping[str, list[Sentence]]
-) -> pa.Table:
-    """The ledger's videos that have features, with the fingerprint of the text that they will get."""
+def _usable_videos(config: DocumentsConfig, vocabulary: Vocabulary) -> pa.Table:
+    """The ledger's videos that have features."""
     ledger = Table(config.tables, VIDEOS).read(columns=LEDGER_COLUMNS, partition=vocabulary.featurizer)
     usable = ledger.filter(pc.greater(ledger["num_clips"], 0))
     if usable.num_rows == 0:
@@ -135,20 +127,25 @@ def _usable_videos(
             f"{config.tables}: no video with features of {vocabulary.featurizer}, "
             "which the vocabulary was fitted on; run featurize with the same options first"
         )
-    spoken = _spoken_fingerprints(config)
+    return usable
+
+
+def _with_text_fingerprints(
+    videos: pa.Table, captions: Captions, spoken: Mapping[tuple[str, str], str]
+) -> pa.Table:
+    """The same with the fingerprint of the text that they will get."""
     if not captions and not spoken:
-        return usable
+        return videos
     fingerprints: list[str | None] = []
-    for row in usable.to_pylist():
-        found = _captions_of(row, captions)
-        if found is not None:
-            fingerprints.append(short_hash(repr(found)))
+    for row in videos.to_pylist():
+        if row["video_id"] in captions:
+            fingerprints.append(short_hash(repr(captions[row["video_id"]])))
         elif row["transcript_uri"] is None:
             fingerprints.append(spoken.get((row["video_id"], row["fingerprint"])))
         else:
             fingerprints.append(row["transcript_fingerprint"])
-    at = usable.schema.get_field_index("transcript_fingerprint")
-    return usable.set_column(at, "transcript_fingerprint", pa.array(fingerprints, pa.string()))
+    at = videos.schema.get_field_index("transcript_fingerprint")
+    return videos.set_column(at, "transcript_fingerprint", pa.array(fingerprints, pa.string()))
 
 
 def _spoken_fingerprints(config: DocumentsConfig) -> dict[tuple[str, str], str]:
@@ -179,7 +176,7 @@ def _built_files(
     pending: pa.Table,
     config: DocumentsConfig,
     vocabulary: Vocabulary,
-    captions: Mapping[str, list[Sentence]],
+    captions: Captions,
 ) -> Iterator[list[dict[str, Any]]]:
     """Build documents on all CPUs; rows of FILES, a list a commit."""
     is_few = pc.sum(pending["num_clips"]).as_py() <= FEW_CLIPS
@@ -196,9 +193,7 @@ def _built_files(
         recognizer=config.recognizer,
         videos=videos,
         videos_per_bucket=per_file,
-        captions={
-            row["video_id"]: found for row in videos.to_pylist() if (found := _captions_of(row, captions))
-        },
+        captions={name: captions[name] for name in videos["video_id"].to_pylist() if name in captions},
     )
     arguments = {"plan": ray.put(plan)}
     written = (_of_few if is_few else _of_many)(tokens, len(buckets), arguments)

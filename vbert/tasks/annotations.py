@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vbert.corpus.names import names_of
 from vbert.documents.sequences import random_generator
 from vbert.errors import UserError
-from vbert.storage.files import stem_of
 from vbert.storage.records import read_records, require
 
 ANNOTATIONS = pa.schema(
@@ -97,17 +97,8 @@ class Matched:
 
 
 def match_videos(annotations: pa.Table, documents: pa.Table) -> Matched:
-    """Find annotated videos among documents (columns video_id and uri).
-
-    A video is found by its id, else by its file's name without extension, with or without YouTube's usual
-    `v_` before it: v_QOlSCBRmfWY.mp4 is QOlSCBRmfWY.
-    """
-    known: dict[str, str] = {}
-    for row in documents.to_pylist():
-        stem = stem_of(row["uri"])
-        for name in (stem, stem.removeprefix("v_"), f"v_{stem}"):
-            known.setdefault(name, row["video_id"])
-    known |= {video_id: video_id for video_id in documents["video_id"].to_pylist()}
+    """Find annotated videos among documents (columns video_id and uri), as `names_of` has their names."""
+    known = names_of(documents).ids
     ids = [known.get(video_id) for video_id in annotations["video_id"].to_pylist()]
     place = annotations.column_names.index("video_id")
     named = annotations.set_column(place, "video_id", pa.array(ids, pa.string()))

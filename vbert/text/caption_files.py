@@ -4,10 +4,14 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import pyarrow as pa
+
+from vbert.corpus.names import names_of
 from vbert.errors import UserError
-from vbert.storage.files import open_file
+from vbert.storage.files import open_file, stem_of
 from vbert.text.sentences import Word
-from vbert.text.transcripts import Sentence, spread, to_sentences
+from vbert.text.transcripts import Sentence, to_sentences
+from vbert.text.words import spread
 
 MAX_BYTES = 4 << 30  # HowTo100M's, of 1.2 M videos, are 2 GB
 
@@ -45,6 +49,27 @@ def read_caption_file(uri: str) -> Captions:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         message = f"{type(error).__name__} {error}"
         raise UserError(f"{uri}: a video's entry is broken ({message}); accepted are {ACCEPTED}") from error
+
+
+def captions_of(videos: pa.Table, uri: str) -> tuple[Captions, int]:
+    """The captions that a file has of some videos (columns video_id and uri), by id, and how many of its
+    names mean several of them (`names_of`).
+
+    A video of which it says nothing is none of them. UserError as `read_caption_file`, and for a file that
+    has none of the videos.
+    """
+    every, names = read_caption_file(uri), names_of(videos)
+    if not names.ids.keys() & every.keys():
+        raise UserError(
+            f"{uri}: none of its {len(every):,} videos (such as {next(iter(every))}) is among those with "
+            "features; are its names their ids, or names of their files?"
+        )
+    mine = {names.ids[name]: found for name, found in every.items() if found and name in names.ids}
+    for row in videos.to_pylist():  # the file may have it by several names: the id, then the file's own
+        for name in (stem_of(row["uri"]), row["video_id"]):
+            if every.get(name) and names.ids.get(name) == row["video_id"]:
+                mine[row["video_id"]] = every[name]
+    return mine, len(names.ambiguous & every.keys())
 
 
 def _reader(uri: str, content: Any) -> tuple[Callable[[Any], list[Sentence]], Mapping[str, Any]]:

@@ -50,7 +50,7 @@ def find_cues(text: str) -> tuple[list[Cue], int]:
     for (at, (start, end)), until in zip(timings, ends, strict=True):
         body = _body(lines[at + 1 : until], is_last=until == len(lines), is_webvtt=is_webvtt)
         if end >= max(start, 0.0):
-            cues.append(_cue(max(0.0, start), end, body))
+            cues.append(cue_of(max(0.0, start), end, body))
         else:
             num_bad += end >= 0 and bool(body)
     return cues, num_bad
@@ -94,7 +94,8 @@ def _without_end(lines: list[str]) -> list[str]:
     return lines
 
 
-def _cue(start_seconds: float, end_seconds: float, body: Sequence[str]) -> Cue:
+def cue_of(start_seconds: float, end_seconds: float, body: Sequence[str]) -> Cue:
+    """Lines as they are written -> a cue."""
     text = HARD_BREAK.sub("\n", HARD_SPACE.sub(" ", "\n".join(body)))
     lines = BRACKETS.sub(lambda found: " " + "\n" * found[0].count("\n"), text).split("\n")
     plain = [plain_text(line) for line in lines]
