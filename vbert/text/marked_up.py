@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from typing import Any
-from xml.etree.ElementTree import Element  # nosec B405 (as a type: defusedxml parses)
+from xml.etree.ElementTree import Element  # nosec B405
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
