@@ -131,3 +131,17 @@ def test_a_column_that_a_task_needs_must_have_something():
     require_any(annotations, "a.csv", ["labels", "captions"])
     with pytest.raises(UserError, match=r"a.csv: no annotation has `question`"):
         require_any(annotations.slice(1), "a.csv", ["labels", "question"])
+
+
+@pytest.mark.parametrize("extension", ["csv", "jsonl", "parquet"])
+def test_a_column_by_another_name_is_refused_with_ours(tmp_path: Path, extension: str):
+    path = tmp_path / f"own.{extension}"
+    table = pa.table({"video_id": ["a", "a"], "start": [10, 30], "end": [20, 40], "labels": ["cut", "fry"]})
+    if extension == "csv":
+        path.write_text("video_id,start,end,labels\na,10,20,cut\na,30,40,fry\n")
+    elif extension == "jsonl":
+        path.write_text("\n".join(json.dumps(row) for row in table.to_pylist()))
+    else:
+        pyarrow.parquet.write_table(table, path)
+    with pytest.raises(UserError, match="has a column `start` and no `start_seconds`, as a list of"):
+        read_annotations(str(path))

@@ -1,5 +1,7 @@
 """Small tables that users write: some columns of a .parquet, .csv or .jsonl file."""
 
+import csv
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -28,6 +30,20 @@ def read_records(source: str, columns: Columns, *, kind: str) -> pa.Table:
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:  # KeyError: a column comes twice
         reason = " ".join(str(error).split())
         raise UserError(f"{source}: cannot be read as a .{extension} {kind} ({reason})") from error
+
+
+def refuse_mistaken(source: str, mistaken: Mapping[str, str], *, kind: str) -> None:
+    """UserError for a column by another name than ours (`mistaken`: that -> ours) where ours is not: it would
+    be left alone. What else is wrong with the file, `read_records` says."""
+    try:
+        with open_file(source) as file:
+            names = NAMES[source.rpartition(".")[2].lower()](file)
+    except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError):
+        return
+    for name in names:
+        ours = mistaken.get(name.strip().lower())
+        if ours is not None and ours not in names:
+            raise UserError(f"{source}: has a column `{name}` and no `{ours}`, as a {kind} has it; rename it")
 
 
 def require(rows: pa.Table, source: str, *names: str) -> pa.Table:
@@ -74,6 +90,11 @@ def _read_parquet(file: Any, columns: Columns) -> pa.Table:
     return rows.select(list(columns)).cast(pa.schema(columns))
 
 
+NAMES: dict[str, Callable[[Any], list[str]]] = {
+    "parquet": lambda file: list(pyarrow.parquet.ParquetFile(file).schema_arrow.names),
+    "csv": lambda file: next(csv.reader([file.readline().decode("utf-8-sig")])),
+    "jsonl": lambda file: list(json.loads(file.readline())),
+}
 READERS: dict[str, Callable[[Any, Columns], pa.Table]] = {
     "parquet": _read_parquet,
     "csv": _read_csv,

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from vbert.corpus.names import names_of
 from vbert.documents.sequences import random_generator
 from vbert.errors import UserError
-from vbert.storage.records import read_records, require
+from vbert.storage.records import read_records, refuse_mistaken, require
 
 ANNOTATIONS = pa.schema(
     [
@@ -34,12 +34,25 @@ SPLITS = ("train", "validation", "test")
 SHARES = (0.8, 0.1, 0.1)  # of the videos, where a file has no splits
 
 
+# What others call our columns.
+MISTAKEN = {
+    **dict.fromkeys(("video", "id", "name", "video_name", "youtube_id", "vid"), "video_id"),
+    **dict.fromkeys(("start", "begin", "start_time", "time_start", "t_start", "from"), "start_seconds"),
+    **dict.fromkeys(("end", "stop", "end_time", "time_end", "t_end", "to"), "end_seconds"),
+    **dict.fromkeys(("label", "class", "category", "action", "activity"), "labels"),
+    **dict.fromkeys(("caption", "sentence", "description", "text"), "captions"),
+    **dict.fromkeys(("subset", "fold", "set"), "split"),
+    **dict.fromkeys(("choices", "candidates"), "options"),
+}
+
+
 def read_records_of_ones_own(source: str) -> pa.Table:
     """A .csv, .jsonl or .parquet file with columns of ANNOTATIONS; those that it lacks are null.
 
     In a .csv a list is JSON, `["cut", "onion"]`, or one text. Without a `split`, videos are dealt out by a
     hash of their id, 80, 10 and 10 %. UserError for what cannot be right, with the row.
     """
+    refuse_mistaken(source, MISTAKEN, kind="list of annotations")
     columns = {field.name: field.type for field in ANNOTATIONS}
     if source.lower().endswith(".csv"):
         columns |= dict.fromkeys(LISTS, pa.string())
