@@ -50,6 +50,7 @@ PROMISE_TOLERANCE_SECONDS = 1.0
 
 # The share of a file behind the last packet that is read that is more than an index or a trailer.
 LARGEST_UNREAD_SHARE = 0.25
+BROKEN_OFF = "the file breaks off in the middle of a frame"
 
 # A float that somebody typed or divided stands for the simple fraction next to it: 0.1 for 1/10,
 # 1.0666666666666667 for 16/15.
@@ -155,7 +156,9 @@ def _measured_by_index(
     if last + one_frame > seconds + PROMISE_TOLERANCE_SECONDS + one_frame:
         seconds = last + one_frame
     gap = longest_without_keyframe(stream, end_seconds=seconds)
-    return replace(probe, duration_seconds=seconds, seek_gap_seconds=gap)
+    final = entries[len(entries) - 1]
+    lost = BROKEN_OFF if 0 < container.size < final.pos + final.size else None
+    return replace(probe, duration_seconds=seconds, seek_gap_seconds=gap, lost=lost)
 
 
 def _measured_by_seek(
@@ -187,6 +190,8 @@ def _measured(probe: VideoProbe, times: PacketTimes, promised: float, *, size_by
     end = max(times.end_seconds, times.others_end_seconds)
     if promised > end + PROMISE_TOLERANCE_SECONDS:
         lost = f"the file ends at {end:.1f} s, and its header promises {promised:.1f} s"
+    elif times.is_broken_off:
+        lost = BROKEN_OFF
     unread = size_bytes - times.end_bytes
     if times.end_bytes and unread > LARGEST_UNREAD_SHARE * size_bytes:
         lost = f"{unread / size_bytes:.0%} of the file lie behind the end of the stream (joined files?)"

@@ -132,6 +132,8 @@ class PacketTimes:
     """How often the clock was set anew."""
     others_end_seconds: float
     """The same of the other streams that are read."""
+    is_broken_off: bool
+    """The last packet is cut short."""
     end_bytes: int
     """Where in the file the last packet ends; 0 where the container does not say."""
 
@@ -151,8 +153,12 @@ def read_packet_times(container: InputContainer, stream: VideoStream) -> PacketT
     times: list[_Times] = []
     end_bytes = 0
     others_end = Fraction(0)
+    is_broken_off = False
+    may_jump = container.format.flags & CLOCK_MAY_JUMP_FLAG  # then packets are flagged for other reasons
     for packet in _packets(container):
         end_bytes = max(end_bytes, packet.size + packet.pos if packet.pos else 0)
+        if packet.size:
+            is_broken_off = packet.is_corrupt and not may_jump
         if packet.stream_index != stream.index:
             if packet.pts is not None and packet.time_base:
                 others_end = max(others_end, (packet.pts + (packet.duration or 0)) * packet.time_base)
@@ -189,6 +195,7 @@ def read_packet_times(container: InputContainer, stream: VideoStream) -> PacketT
         num_wrong=num_wrong,
         num_new_clocks=num_new,
         others_end_seconds=float(others_end - presentation_start(container)),
+        is_broken_off=is_broken_off,
         end_bytes=end_bytes,
     )
 
