@@ -30,7 +30,7 @@ from vbert.video.opening import (
     stored_seconds,
     time_base,
 )
-from vbert.video.timeline import JITTER_SECONDS, Clock, Stamped
+from vbert.video.timeline import JITTER_SECONDS, Clock, Stamped, is_index_doubtful, read_packet_times
 
 Item = TypeVar("Item")
 
@@ -45,9 +45,15 @@ def decode_with_pyav(uri: str, segment: Segment, spec: ClipSpec, *, skip_loop_fi
     Raises VideoError("decode", reason) if no clip can be had.
     """
     try:
-        for seconds_back in SECONDS_BACK if segment.first_clip > 0 and not segment.is_pass else (None,):
+        is_pass = segment.is_pass or segment.first_clip == 0
+        for seconds_back in SECONDS_BACK:
+            if is_pass and seconds_back is not None:
+                continue
             with open_video(uri) as container:
                 decoder = StreamDecoder(container, skip_loop_filter=skip_loop_filter)
+                if seconds_back == 0 and decoder.starts_again():
+                    is_pass = True
+                    continue
                 grid = FrameGrid(
                     spec,
                     time_base=time_base(decoder.stream),
@@ -140,6 +146,12 @@ class StreamDecoder:
         except FFmpegError:
             return
         yield from self._timed_frames(first_ticks=None)
+
+    def starts_again(self) -> bool:
+        """Whether the clock does, in a file whose index may be wrong then. All packets are read."""
+        if not is_index_doubtful(self.container):
+            return False
+        return read_packet_times(self.container, self.stream).num_new_clocks > 0
 
     def forget_damage(self) -> None:
         """From a sound keyframe on, nothing depends on what came before."""

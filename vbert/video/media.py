@@ -27,7 +27,7 @@ from vbert.video.opening import (
     stored_seconds,
     time_base,
 )
-from vbert.video.timeline import PacketTimes, longest_without_keyframe, read_packet_times
+from vbert.video.timeline import PacketTimes, is_index_doubtful, longest_without_keyframe, read_packet_times
 
 # Formats whose header can ask for a rotation. PyAV shows it on decoded frames only.
 FORMATS_WITH_ROTATION = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
@@ -111,7 +111,7 @@ def probe_video(uri: str) -> VideoProbe:
             promised = _promised_seconds(container)
             is_credible = 0 < probe.duration_seconds <= _credible_seconds(container.size)
             measured = None
-            if is_credible and is_seekable(container):
+            if is_credible and is_seekable(container) and not is_index_doubtful(container):
                 measured = _measured_by_index(container, stream, probe)
                 measured = measured or _measured_by_seek(container, stream, probe, promised)
         if measured is not None:

@@ -137,9 +137,9 @@ def _prominence(container: InputContainer, stream: VideoStream) -> tuple[bool, b
 
 def _is_still(container: InputContainer, stream: VideoStream) -> bool:
     """Whether the stream is one frame by its header."""
-    seconds = stored_seconds(container, stream)
+    tag = _parse_clock(stream.metadata.get("DURATION", ""))  # Matroska: FFmpeg stretches `stream.duration`
     rate = average_rate(container, stream)
-    return stream.frames == 1 or (seconds is not None and rate is not None and 0 < seconds * rate < 2)
+    return stream.frames == 1 or (tag is not None and rate is not None and 0 < tag * rate < 2)
 
 
 def is_seekable(container: InputContainer) -> bool:

@@ -208,6 +208,16 @@ def _packets(container: InputContainer) -> Iterator["Packet[Any]"]:
             raise
 
 
+# FFmpeg reads as much of a file when it opens it (`probesize`), and mixes what it sees into its index: where
+# the file is joined from several, places of a later part take those of the first.
+SEEN_WHEN_OPENED_BYTES = 5_000_000
+
+
+def is_index_doubtful(container: InputContainer) -> bool:
+    """Whether the index of a Matroska file may hold places of a second file behind the first."""
+    return container.format.name == "matroska,webm" and 0 < container.size <= 2 * SEEN_WHEN_OPENED_BYTES
+
+
 def longest_without_keyframe(stream: VideoStream, *, end_seconds: float) -> float:
     """The longest stretch in seconds, by the container's index, that has no keyframe to seek to."""
     ticks = [entry.timestamp for entry in stream.index_entries if entry.is_keyframe]
