@@ -173,7 +173,7 @@ def test_a_video_without_keyframes_is_decoded_in_one_pass(tmp_path: Path, featur
     write_video(tmp_path / "a.mkv", Video(num_frames=105, fps=Fraction(10), gop=999))
     planned = plan(list_corpus(str(tmp_path)))
     (row,) = planned.to_pylist()
-    assert (row["num_segments"], row["num_segments_here"], len(row["rest_of_pass"])) == (4, 4, 3)
+    assert (row["num_segments"], row["num_segments_here"], len(row["decoded_with"])) == (4, 4, 3)
     segments, features = featurize_segments(planned, featurizer, config=CONFIG)
     assert [(row["segment_index"], row["num_clips"]) for row in segments.to_pylist()] == [
         (0, 2),

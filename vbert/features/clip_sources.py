@@ -23,7 +23,7 @@ def sources(
     rows = unfolded(folded)
     if folded["state"] != "pending":
         return [(row, None) for row in rows]
-    if folded["rest_of_pass"] is None:
+    if folded["decoded_with"] is None:
         return [(row, partial(clips_of_segment, row["uri"], _segment(row), config, process)) for row in rows]
     one_pass = OnePass(rows, config, process)
     return [(row, partial(one_pass.clips, _segment(row))) for row in rows]

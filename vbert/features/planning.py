@@ -29,9 +29,9 @@ PASS_SEGMENT = pa.struct(
 SEGMENTS = pa.schema(
     [VIDEOS.schema.field(name) for name in VIDEO_COLUMNS]
     + [
-        ("num_segments_here", pa.int32()),  # that this row stands for: itself, and those of `rest_of_pass`
+        ("num_segments_here", pa.int32()),  # that this row stands for: itself, and those of `decoded_with`
         # Further segments that are decoded in one pass with this one; null: it can be decoded by itself.
-        ("rest_of_pass", pa.list_(PASS_SEGMENT)),
+        ("decoded_with", pa.list_(PASS_SEGMENT)),
         ("lost", pa.string()),  # what of the video cannot be had, although the file promises it
         ("replaces", pa.bool_()),  # rows of an older state of this video are in the features table
         (
@@ -132,13 +132,13 @@ def _in_one_pass(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     first, *rest = pending
     names = PASS_SEGMENT.names
     others = [{name: row[name] for name in names} for row in rest]
-    return [*done, first | {"rest_of_pass": others, "num_segments_here": len(pending)}]
+    return [*done, first | {"decoded_with": others, "num_segments_here": len(pending)}]
 
 
 def unfolded(row: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows, one a segment, that a row of SEGMENTS stands for."""
-    others = row["rest_of_pass"] or []
-    alone = {"rest_of_pass": None, "num_segments_here": 1}
+    others = row["decoded_with"] or []
+    alone = {"decoded_with": None, "num_segments_here": 1}
     return [row | alone, *(row | other | alone for other in others)]
 
 
