@@ -69,3 +69,16 @@ def test_a_videos_error_survives_pickling_and_stays_one_line():
 
     error = pickle.loads(pickle.dumps(VideoError("decode", "two\nlines")))
     assert (error.stage, error.reason, str(error)) == ("decode", "two lines", "decode: two lines")
+
+
+def test_ctrl_c_is_one_line_and_status_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def interrupted(_: Config) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.argv", ["job"])
+    with pytest.raises(SystemExit) as stop:
+        run_job(Config, interrupted)
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "interrupted: the same command goes on from what is committed\n"

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import tyro
 
-from vbert.errors import USER_ERROR, UserError
+from vbert.errors import INTERRUPTED, USER_ERROR, UserError
 from vbert.storage.files import FIXES, refusal
 
 Config = TypeVar("Config")
@@ -25,6 +25,9 @@ def run_job(config_type: type[Config], job: Callable[[Config], int]) -> None:
     """
     try:
         status = job(_options(config_type))
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from what is committed", file=sys.stderr)
+        status = INTERRUPTED
     except Exception as error:
         mistake = _mistake(error)
         if mistake is None:

@@ -4,6 +4,7 @@
 OK = 0
 SOME_FAILED = 1  # the job went to its end; the ledger says which videos failed
 USER_ERROR = 2  # nothing was changed, or a disk filled up: tables are as their last commit left them
+INTERRUPTED = 130  # by Ctrl-C, as shells have it: 128 and the signal's number
 
 
 class UserError(Exception):

@@ -167,3 +167,21 @@ def test_clips_that_travel_to_another_node_give_the_same_features(
     assert apart[1].num_rows == 3
     size = decoded[0]["frames"][0].as_buffer().size
     assert size == decoded_bytes(config) * (2 if decoder == "decord" else 1)  # RGB is twice yuv420p
+
+
+def test_a_video_without_keyframes_is_decoded_in_one_pass(tmp_path: Path, featurizer: Featurizer):
+    write_video(tmp_path / "a.mkv", Video(num_frames=105, fps=Fraction(10), gop=999))
+    planned = plan(list_corpus(str(tmp_path)))
+    (row,) = planned.to_pylist()
+    assert (row["num_segments"], row["num_segments_here"], len(row["decoded_with"])) == (4, 4, 3)
+    segments, features = featurize_segments(planned, featurizer, config=CONFIG)
+    assert [(row["segment_index"], row["num_clips"]) for row in segments.to_pylist()] == [
+        (0, 2),
+        (1, 2),
+        (2, 2),
+        (3, 1),
+    ]
+    assert features["clip_start_seconds"].to_pylist() == [[0.0, 1.5], [3.0, 4.5], [6.0, 7.5], [9.0]]
+    assert ledger_row(segments.to_pylist())["status"] == "ok"
+    decoded = pa.concat_tables(decode_segments(planned, config=CONFIG))
+    assert decoded["clip_index"].to_pylist() == [[0, 1], [2, 3], [4, 5], [6]]

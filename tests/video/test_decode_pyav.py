@@ -11,8 +11,8 @@ import pytest
 
 from tests.videos import Video, ffmpeg, read_number, read_numbers, write_video
 from vbert.video.decode import decode_clips
-from vbert.video.decode_pyav import _turns
 from vbert.video.frame_grid import Clip, ClipSpec, Color
+from vbert.video.frame_scaler import _turns
 from vbert.video.media import Segment, plan_segments, probe_video
 
 SPEC = ClipSpec(clip_seconds=0.5, frames_per_clip=7, size=33, crop_share=1.0)
@@ -141,9 +141,9 @@ def test_frames_that_an_edit_list_hides_are_not_shown(tmp_path: Path):
     assert numbers_of(clips) == [20 + number for number in expected]
 
 
-def test_of_several_video_streams_the_first_is_taken(tmp_path: Path):
-    write_video(tmp_path / "small.mp4", Video())
-    ffmpeg("-f", "lavfi", "-i", "testsrc=size=640x480:duration=2", tmp_path / "large.mp4")
+def test_of_several_video_streams_the_largest_is_taken(tmp_path: Path):
+    write_video(tmp_path / "large.mp4", Video())
+    ffmpeg("-f", "lavfi", "-i", "testsrc=size=48x32:duration=2", tmp_path / "small.mp4")
     path = tmp_path / "both.mp4"
     ffmpeg(
         "-i",

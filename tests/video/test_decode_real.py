@@ -77,7 +77,7 @@ def frames_by_ffmpeg(path: Path, spec: ClipSpec) -> tuple[list[Fraction], Fracti
     x, y, width, height = crop_box(probe.width, probe.height, crop_share=spec.crop_share)
     scale = f"scale={spec.size}:{spec.size}:flags={spec.interpolation}"
     chain = f"crop={width}:{height}:{x}:{y},{scale},format=yuv420p,showinfo"
-    command = [FFMPEG, "-nostdin", "-i", path, "-map", "0:v:0", "-vf", chain, "-fps_mode", "passthrough"]
+    command = [FFMPEG, "-nostdin", "-i", path, "-an", "-vf", chain, "-fps_mode", "passthrough"]
     result = subprocess.run([*command, "-f", "rawvideo", "-"], check=True, capture_output=True)
     log = result.stderr.decode("utf-8", "replace")
     (tick,) = map(Fraction, re.findall(r"config in time_base: (\d+/\d+)", log))

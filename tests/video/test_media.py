@@ -15,16 +15,9 @@ import pytest
 from tests.videos import Video, ffmpeg, write_video
 from vbert.corpus.changes import VIDEO_EXTENSIONS, list_corpus
 from vbert.errors import UserError, VideoError
-from vbert.video.media import (
-    Segment,
-    open_video,
-    pixel_aspect,
-    plan_segments,
-    presentation_start,
-    probe_video,
-    read_frame_times,
-    select_video_stream,
-)
+from vbert.video.frame_times import read_frame_times
+from vbert.video.media import Segment, plan_segments, probe_video
+from vbert.video.opening import open_video, pixel_aspect, presentation_start, select_video_stream
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +99,7 @@ def test_a_playlist_cannot_make_us_fetch_a_url(tmp_path: Path, web_server: tuple
     ("content", "reason"),
     [
         (None, "No such file or directory"),
-        (b"", "Invalid data found"),
+        (b"", "empty file"),
         (b"not a video at all\n" * 100, "Invalid data found"),
         (b"\x00\x00\x00\x20ftypisom\x00\x00\x02\x00isomiso2avc1mp41", "Invalid data found"),
     ],

@@ -1,9 +1,10 @@
 """How segments get to the workers that featurize them, and what became of them back to the driver."""
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Union, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import ray
 
 from vbert.distributed.actors import outcomes as outcomes_of_blocks
@@ -31,7 +32,9 @@ Segments = Union[pa.Table, "ray.data.Dataset"]
 
 def count_segments(segments: Segments) -> int:
     """How many there are."""
-    return int(segments.num_rows if isinstance(segments, pa.Table) else segments.count())
+    if isinstance(segments, pa.Table):
+        return int(pc.sum(segments["num_segments_here"]).as_py() or 0)
+    return int(cast("int | None", segments.sum("num_segments_here")) or 0)
 
 
 def outcomes(
@@ -58,7 +61,9 @@ def outcomes(
     arguments = {"tables": tables, "config": config, "limits": limits, "prepared": prepared}
     if isinstance(segments, pa.Table):
         if not num_gpus and num_segments <= FEW_SEGMENTS:
-            blocks = [segments.slice(at, rows_per_block) for at in range(0, num_segments, rows_per_block)]
+            blocks = [
+                segments.slice(at, rows_per_block) for at in range(0, segments.num_rows, rows_per_block)
+            ]
             options = {"num_cpus": 1, **actor_retries(retries_of(rows_per_block))}
             return _rows_of(
                 outcomes_of_blocks(

@@ -152,6 +152,7 @@ def ledger_row(segments: Sequence[dict[str, Any]]) -> dict[str, Any]:
                 "reason": f"{num_dropped} clips dropped: corrupt frames",
             }
         )
+    failures += _missing(ordered)
     if video["transcript_reason"] is not None:
         failures.append({"segment_index": None, "stage": "transcript", "reason": video["transcript_reason"]})
     first = failures[0] if failures else {"stage": None, "reason": None}
@@ -164,6 +165,19 @@ def ledger_row(segments: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "num_dropped_clips": num_dropped,
         "failures": failures,
     }
+
+
+def _missing(segments: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Failures for what the file promises and does not have."""
+    if (lost := segments[0].get("lost")) is not None:
+        return [{"segment_index": None, "stage": "probe", "reason": lost}]
+    done = [row for row in segments if row["state"] == "done"]
+    planned = sum(row.get("num_planned_clips") or 0 for row in done)
+    num_missing = planned - sum((row["num_clips"] or 0) + (row["num_dropped_clips"] or 0) for row in done)
+    if num_missing <= 0:
+        return []
+    reason = f"the stream ends {num_missing} clips before the header's duration"
+    return [{"segment_index": None, "stage": "decode", "reason": reason}]
 
 
 def _status(num_clips: int, failures: Sequence[dict[str, Any]]) -> str:

@@ -23,9 +23,16 @@ VIDEO_COLUMNS = [
     for name in VIDEOS.schema.names
     if name not in {"status", "stage", "reason", "num_clips", "num_dropped_clips", "failures"}
 ]
+PASS_SEGMENT = pa.struct(
+    [(name, pa.int32()) for name in ("segment_index", "first_clip", "num_planned_clips")]
+)
 SEGMENTS = pa.schema(
     [VIDEOS.schema.field(name) for name in VIDEO_COLUMNS]
     + [
+        ("num_segments_here", pa.int32()),  # that this row stands for: itself, and those of `decoded_with`
+        # Further segments that are decoded in one pass with this one; null: it can be decoded by itself.
+        ("decoded_with", pa.list_(PASS_SEGMENT)),
+        ("lost", pa.string()),  # what of the video cannot be had, although the file promises it
         ("replaces", pa.bool_()),  # rows of an older state of this video are in the features table
         (
             "transcript_reason",
@@ -44,6 +51,7 @@ SEGMENTS = pa.schema(
 )
 TRANSCRIPTS_AT_ONCE = 16  # opening a file in a bucket is waiting, as it is for headers
 PROBE_COLUMNS = ("duration_seconds", "fps", "width", "height", "codec", "pixel_format", "rotation")
+LONGEST_SEEK_IN_SEGMENTS = 2  # with keyframes farther apart, one pass costs less than seeks
 NO_PROBE = dict.fromkeys(PROBE_COLUMNS)
 NOTE = "transcript: "  # how the ledger's warnings about a transcript begin
 
@@ -78,6 +86,7 @@ def plan_videos(
                 probe,
                 done_rows.get(entry["video_id"], []),
                 cut,
+                longest_seek_seconds=LONGEST_SEEK_IN_SEGMENTS * segment_seconds,
             )
         ]
     return pa.Table.from_pylist(planned, schema=SEGMENTS)
@@ -88,16 +97,49 @@ def _plan_video(
     probe: VideoProbe | VideoError,
     done: list[dict[str, Any]],
     cut: Callable[[float], list[Segment]],
+    *,
+    longest_seek_seconds: float,
 ) -> list[dict[str, Any]]:
     video = entry | {"replaces": any(row["fingerprint"] != entry["fingerprint"] for row in done)}
     if isinstance(probe, VideoError):
-        failed = {"num_segments": 0, "state": "failed", "stage": probe.stage, "reason": probe.reason}
+        failed = {
+            "num_segments": 0,
+            "num_segments_here": 1,
+            "state": "failed",
+            "stage": probe.stage,
+            "reason": probe.reason,
+        }
         return [NO_PROBE | video | failed]
     segments = cut(probe.duration_seconds)
     finished = {row["segment_index"]: row for row in done if row["fingerprint"] == entry["fingerprint"]}
     warnings = [*probe.warnings, *entry["warnings"]]
-    video |= _probe_columns(probe) | {"num_segments": len(segments), "warnings": warnings}
-    return [video | _segment_columns(segment, finished.get(segment.index)) for segment in segments]
+    video |= _probe_columns(probe) | {
+        "num_segments": len(segments),
+        "num_segments_here": 1,
+        "lost": probe.lost,
+        "warnings": warnings,
+    }
+    rows = [video | _segment_columns(segment, finished.get(segment.index)) for segment in segments]
+    return _in_one_pass(rows) if probe.seek_gap_seconds > longest_seek_seconds else rows
+
+
+def _in_one_pass(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same, but one row stands for all that is pending: `unfolded` gives them back."""
+    pending = [row for row in rows if row["state"] == "pending"]
+    done = [row for row in rows if row["state"] != "pending"]
+    if not pending:
+        return done
+    first, *rest = pending
+    names = PASS_SEGMENT.names
+    others = [{name: row[name] for name in names} for row in rest]
+    return [*done, first | {"decoded_with": others, "num_segments_here": len(pending)}]
+
+
+def unfolded(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows, one a segment, that a row of SEGMENTS stands for."""
+    others = row["decoded_with"] or []
+    alone = {"decoded_with": None, "num_segments_here": 1}
+    return [row | alone, *(row | other | alone for other in others)]
 
 
 def _probe_columns(probe: VideoProbe) -> dict[str, Any]:

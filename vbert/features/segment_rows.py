@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vbert.errors import VideoError
+from vbert.features.clip_sources import Source, clips_of_segment, sources
 from vbert.features.featurizer import Featurizer
 from vbert.features.featurizer_config import FeaturizerConfig, clip_spec
 from vbert.features.planning import SEGMENTS
@@ -91,10 +92,9 @@ def featurize_segments(
     each row, and raises VideoError for one that is not to be worked on.
     """
     effort = effort or Effort()
-    rows = segments.to_pylist()
-    decoded = (
-        (row, _decode(row, config, effort, process, begin)) for row in rows if row["state"] == "pending"
-    )
+    found = [each for row in segments.to_pylist() for each in sources(row, config, process)]
+    rows = [row for row, _ in found]
+    decoded = ((row, _decode(row, source, config, effort, process, begin)) for row, source in found if source)
     features = _features_of(decoded, featurizer, config, effort)  # sets the rows' states as it goes
     return pa.Table.from_pylist(rows, schema=SEGMENTS), features
 
@@ -110,10 +110,11 @@ def decode_segments(
 
     `process` and `begin` are as for `featurize_segments`.
     """
-    for row in segments.to_pylist():
-        effort = Effort()
-        clips = _decode(row, config, effort, process, begin) if row["state"] == "pending" else []
-        yield pa.Table.from_pylist([row | _packed(clips) | asdict(effort)], schema=DECODED)
+    for folded in segments.to_pylist():
+        for row, source in sources(folded, config, process):
+            effort = Effort()
+            clips = _decode(row, source, config, effort, process, begin) if source else []
+            yield pa.Table.from_pylist([row | _packed(clips) | asdict(effort)], schema=DECODED)
 
 
 def featurize_decoded(
@@ -144,6 +145,7 @@ def decoded_bytes(config: FeaturizerConfig) -> int:
 
 def _decode(
     row: dict[str, Any],
+    source: Source,
     config: FeaturizerConfig,
     effort: Effort,
     process: DecoderProcess | None,
@@ -153,7 +155,7 @@ def _decode(
     try:
         begin(row)
         with effort.decoding(process.cpu_seconds if process else time.thread_time):
-            clips, num_dropped = _clips_of(row, config, process)
+            clips, num_dropped = _clips_of(source, config)
     except VideoError as error:
         row |= _failed(error)
         return []
@@ -224,13 +226,8 @@ def _features_of(
     return feature_table(rows, vectors)
 
 
-def _clips_of(
-    row: dict[str, Any], config: FeaturizerConfig, process: DecoderProcess | None
-) -> tuple[list[Clip], int]:
-    segment = Segment(
-        index=row["segment_index"], first_clip=row["first_clip"], num_clips=row["num_planned_clips"]
-    )
-    clips, num_dropped = usable_clips(row["uri"], segment, config, process=process)
+def _clips_of(source: Source, config: FeaturizerConfig) -> tuple[list[Clip], int]:
+    clips, num_dropped = _sorted_out(source(), config)
     if not clips:
         raise VideoError("decode", f"all {num_dropped} clips have {_too_corrupt(config)}")
     return clips, num_dropped
@@ -246,16 +243,13 @@ def usable_clips(
 ) -> tuple[list[Clip], int]:
     """The clips of a segment that are not too corrupt, and how many are. Raises VideoError("decode",
     reason)."""
-    decode = process.decode_clips if process else decode_clips
+    return _sorted_out(clips_of_segment(uri, segment, config, process), config)
+
+
+def _sorted_out(decoded: Iterable[Clip], config: FeaturizerConfig) -> tuple[list[Clip], int]:
     clips: list[Clip] = []
     num_dropped = 0
-    for clip in decode(
-        uri,
-        segment,
-        clip_spec(config),
-        decoder=config.decoder,
-        skip_loop_filter=config.skip_loop_filter,
-    ):
+    for clip in decoded:
         if usable(clip, config.max_corrupt_share):
             clips.append(clip)
         else:

@@ -8,7 +8,8 @@ from av import AudioResampler, FFmpegError
 from av.stream import Discard
 
 from vbert.errors import VideoError
-from vbert.video.media import MAX_HOURS, open_video, presentation_start, reason_of
+from vbert.video.media import MAX_HOURS
+from vbert.video.opening import open_video, presentation_start, reason_of
 
 RATE = 16_000  # what speech recognisers are trained on
 WINDOW_SECONDS = 28.0  # Whisper hears 30 s

@@ -24,9 +24,10 @@ def decode_clips(
     """The clips of `segment` that the video really covers, in order, one in memory at a time.
 
     pyav, the default, hands out yuv420p in the stream's own colour; the others RGB. All three choose the same
-    frames and the same part of the picture. Only pyav counts damage: the others refuse a frame that does not
-    decode, and may not notice one that decodes badly. `skip_loop_filter` (pyav only) leaves out the codec's
-    deblocking: it is faster, and the pixels differ a little.
+    frames and the same part of the picture; the others refuse a video of which they would give wrong frames
+    after a seek (MPEG-TS, MPEG-PS, AVI). Only pyav counts damage: the others refuse a frame that
+    does not decode, and may not notice one that decodes badly. `skip_loop_filter` (pyav only) leaves out the
+    codec's deblocking: it is faster, and the pixels differ a little.
 
     Nothing is opened before the first clip is asked for, and all is closed with the iterator. Raises
     UserError for a decoder that is not installed; while iterating, VideoError("decode", reason) if no clip

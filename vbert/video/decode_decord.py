@@ -12,7 +12,8 @@ import numpy as np
 from vbert.errors import UserError, VideoError
 from vbert.storage.files import local_path
 from vbert.video.frame_grid import Clip, ClipBuilder, ClipSpec, Color, FrameGrid, crop_box, timed_indices
-from vbert.video.media import FrameTimes, Segment, read_frame_times
+from vbert.video.frame_times import FrameTimes, read_frame_times
+from vbert.video.media import Segment
 
 # The share of frames that decord may silently replace by a neighbour before it refuses to go on: as good as
 # none. (0 stands for no limit.)

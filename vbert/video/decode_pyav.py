@@ -1,41 +1,38 @@
 """Decode a segment with PyAV: seek, choose frames by their times, scale only those, in one filter graph."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
-from typing import Literal, cast
+from typing import TypeVar
 
-import numpy as np
 from av.codec.context import Flags
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.filter import Graph
 from av.packet import Packet
-from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
-from av.video.plane import VideoPlane
 from av.video.stream import VideoStream
 
 from vbert.errors import VideoError
-from vbert.video.frame_grid import Clip, ClipBuilder, ClipSpec, Color, FrameGrid, TimedFrame, crop_box
-from vbert.video.media import (
+from vbert.video.frame_grid import Clip, ClipBuilder, ClipSpec, FrameGrid, TimedFrame
+from vbert.video.frame_scaler import FrameScaler
+from vbert.video.media import Segment
+from vbert.video.opening import (
     FORMATS_TIMED_BY_DECODING,
-    Segment,
     frame_ticks,
+    holds_frame,
+    is_seekable,
     open_video,
-    pixel_aspect,
     presentation_start,
     reason_of,
     select_video_stream,
+    shown_area,
     stored_seconds,
     time_base,
 )
+from vbert.video.timeline import JITTER_SECONDS, Clock, Stamped, is_index_doubtful, read_packet_times
 
-FULL_RANGE = 2  # AVCOL_RANGE_JPEG
-
-# AVColorSpace -> the matrix that we hand on. All else is handed on as BT.601: swscale takes what is not
-# specified as that, and converts the rest.
-MATRICES: dict[int, Literal["bt601", "bt709", "bt2020"]] = {1: "bt709", 9: "bt2020", 10: "bt2020"}
+Item = TypeVar("Item")
 
 # How far before a segment to look for a keyframe. One may be shown after the time that was asked for (it is
 # decoded before), or not decode. The last is 17 minutes; None after that reads the file from its start.
@@ -48,9 +45,15 @@ def decode_with_pyav(uri: str, segment: Segment, spec: ClipSpec, *, skip_loop_fi
     Raises VideoError("decode", reason) if no clip can be had.
     """
     try:
-        for seconds_back in SECONDS_BACK if segment.first_clip > 0 else (None,):
+        is_pass = segment.is_pass or segment.first_clip == 0
+        for seconds_back in SECONDS_BACK:
+            if is_pass and seconds_back is not None:
+                continue
             with open_video(uri) as container:
                 decoder = StreamDecoder(container, skip_loop_filter=skip_loop_filter)
+                if seconds_back == 0 and decoder.starts_again():
+                    is_pass = True
+                    continue
                 grid = FrameGrid(
                     spec,
                     time_base=time_base(decoder.stream),
@@ -71,7 +74,7 @@ def _frames_for(
 
     What comes out before a keyframe cannot be trusted: the B-frames of an open GOP lack their references.
     """
-    if seconds_back is None:
+    if seconds_back is None or not is_seekable(decoder.container):
         return decoder.frames_from_start()
     first_slot = segment.first_clip * grid.frames_per_clip
     back_ticks = seconds_back // time_base(decoder.stream)
@@ -92,7 +95,8 @@ def _build_clips(
     grid: FrameGrid,
     decoder: "StreamDecoder",
 ) -> Iterator[Clip]:
-    scaler = FrameScaler(decoder.stream, spec)
+    area = shown_area(decoder.container, decoder.stream)
+    scaler = FrameScaler(decoder.stream, spec, area)
     builder = ClipBuilder(
         grid,
         segment,
@@ -120,6 +124,8 @@ class StreamDecoder:
         self.last_error = "no frame decodes"
         self._is_timed_by_decoding = container.format.name in FORMATS_TIMED_BY_DECODING
         self._newest_pts = float("-inf")  # of the packets sent to the codec
+        self._newest_dts = float("-inf")
+        self._jitter_ticks = JITTER_SECONDS / time_base(self.stream)
         self._damaged_until: float | None = None  # only a keyframe shown after this ends the damage
 
         self._codec = self.stream.codec_context
@@ -141,26 +147,34 @@ class StreamDecoder:
             return
         yield from self._timed_frames(first_ticks=None)
 
+    def starts_again(self) -> bool:
+        """Whether the clock does, in a file whose index may be wrong then. All packets are read."""
+        if not is_index_doubtful(self.container):
+            return False
+        return read_packet_times(self.container, self.stream).num_new_clocks > 0
+
     def forget_damage(self) -> None:
         """From a sound keyframe on, nothing depends on what came before."""
         self._damaged_until = None
 
     def _timed_frames(self, *, first_ticks: int | None) -> Iterator[TimedFrame[VideoFrame]]:
         """A first frame that has no time is at `first_ticks`; if that is None, nothing comes."""
-        ticks, duration = first_ticks, 0
+        end: int | None = None
+        clock = Clock(self.container, self.stream)
+        for placed in clock.place(self._judged_frames(), first_ticks=first_ticks):
+            frame, was_damaged, is_corrupt = placed.item
+            end = placed.ticks + (frame.duration or self.frame_ticks)
+            follows_damage = was_damaged or is_corrupt
+            yield TimedFrame(placed.ticks, frame, is_corrupt or placed.is_wrong, follows_damage)
+        if end is not None:
+            yield self._end(end)
+
+    def _judged_frames(self) -> Iterator[Stamped[tuple[VideoFrame, bool, bool]]]:
+        """Frames, whether there was damage before them, and whether they are corrupt."""
         for frame in self._decoded_frames():
-            stamp = self._stamp(frame)
-            if stamp is None:
-                if ticks is None:
-                    return
-                stamp = ticks + duration
-            ticks = stamp if duration == 0 or ticks is None else max(ticks, stamp)
-            duration = frame.duration or self.frame_ticks
             was_damaged = self._damaged_until is not None
-            is_corrupt = self._judge(frame)
-            yield TimedFrame(ticks, frame, is_corrupt, follows_damage=was_damaged or is_corrupt)
-        if ticks is not None and duration:
-            yield self._end(ticks + duration)
+            judged = (frame, was_damaged, self._judge(frame))
+            yield Stamped(self._stamp(frame), frame.duration or self.frame_ticks, judged)
 
     def _end(self, ticks: int) -> TimedFrame[VideoFrame]:
         """The end of the stream: of the last frame, or of the last packet if damage kept it from decoding."""
@@ -176,11 +190,15 @@ class StreamDecoder:
         return frame.dts if frame.pts is None else frame.pts
 
     def _decoded_frames(self) -> Iterator[VideoFrame]:
-        for packet in self._packets():
+        for packet, following in _with_following(self._packets()):
             if packet is not None and packet.size:
+                if not holds_frame(packet):
+                    continue
                 pts = packet.dts if packet.pts is None else packet.pts
+                self._notice_new_clock(packet, pts)
                 self._newest_pts = max(self._newest_pts, float("inf") if pts is None else pts)
-                if packet.is_corrupt:  # the container found bytes missing; the codec may not notice
+                if packet.is_corrupt and not any(self._is_new_clock(packet, later) for later in following):
+                    # The container found bytes missing; the codec may not notice.
                     self._damaged_until = self._newest_pts
             try:
                 frames = self._codec.decode(packet)
@@ -191,6 +209,22 @@ class StreamDecoder:
                 self._damaged_until = self._newest_pts
                 continue
             yield from frames
+
+    def _is_new_clock(self, packet: "Packet[VideoStream]", later: "Packet[VideoStream] | None") -> bool:
+        """Whether `later` is of another recording: what counts packets misses some at the joint."""
+        if later is None or later.dts is None or packet.dts is None:
+            return False
+        return bool(later.dts < packet.dts - self._jitter_ticks)
+
+    def _notice_new_clock(self, packet: "Packet[VideoStream]", pts: int | None) -> None:
+        """Damage before the clock started again ends with a keyframe of the new clock."""
+        if packet.dts is None or pts is None:
+            return
+        if packet.dts < self._newest_dts - self._jitter_ticks:
+            self._newest_pts = pts
+            if self._damaged_until is not None:
+                self._damaged_until = pts - 1
+        self._newest_dts = packet.dts
 
     def _packets(self) -> Iterator["Packet[VideoStream] | None"]:
         """All packets, then an empty one, or None, that flushes. A container that breaks off ends there."""
@@ -212,94 +246,16 @@ class StreamDecoder:
         return self._damaged_until is not None
 
 
-class FrameScaler:
-    """Crop, scale, yuv420p, rotate, in one filter graph; it is made anew when the frames' format changes."""
-
-    def __init__(self, stream: VideoStream, spec: ClipSpec) -> None:
-        self.color = _color_of(stream)
-        self._spec = spec
-        self._time_base = time_base(stream)
-        self._pixel_aspect = pixel_aspect(stream)
-        self._key: tuple[object, ...] = ()
-        self._graph = Graph()
-
-    def scale(self, frame: VideoFrame) -> np.ndarray:
-        """The frame's planes as uint8 [ClipSpec.yuv_bytes]."""
-        key = (
-            frame.format.name,
-            frame.width,
-            frame.height,
-            frame.colorspace,
-            frame.color_range,
-            frame.rotation,
-        )
-        if key != self._key:
-            self._graph = self._make_graph(frame)
-            self._key = key
-        self._graph.vpush(frame)
-        scaled = self._graph.vpull()
-        return np.concatenate([_plane_bytes(plane) for plane in scaled.planes])
-
-    def _make_graph(self, frame: VideoFrame) -> Graph:
-        x, y, width, height = crop_box(
-            frame.width, frame.height, crop_share=self._spec.crop_share, pixel_aspect=self._pixel_aspect
-        )
-        size, matrix = self._spec.size, self.color.matrix
-        output_range = "pc" if self.color.full_range else "tv"
-        graph = Graph()
-        graph.threads = 1
-        nodes = [
-            # With its colour, or the graph takes it for limited BT.601 until a frame tells otherwise.
-            graph.add(
-                "buffer",
-                video_size=f"{frame.width}x{frame.height}",
-                pix_fmt=frame.format.name,
-                time_base=str(self._time_base),
-                colorspace=str(int(frame.colorspace)),
-                range=str(int(frame.color_range)),
-            ),
-            graph.add("crop", f"{width}:{height}:{x}:{y}"),
-            graph.add(
-                "scale",
-                f"{size}:{size}:flags={self._spec.interpolation}"
-                f":out_color_matrix={matrix}:out_range={output_range}",
-            ),
-            graph.add("format", "yuv420p"),
-            *(graph.add(*turn) for turn in _turns(frame)),  # now the picture is small, and square
-            graph.add("buffersink"),
-        ]
-        graph.link_nodes(*nodes).configure()
-        return graph
+# Between a packet that an MPEG-TS demuxer flags and the one that it misses something before lies one more.
+PACKETS_AHEAD = 3
 
 
-def _color_of(stream: VideoStream) -> Color:
-    """What the filter graph hands out: the stream's own colour, but RGB and gray are converted."""
-    if stream.pix_fmt is None:  # FFmpeg could not decode enough to know
-        return Color(matrix="bt601", full_range=False)
-    pixel_format = stream.format
-    if pixel_format.is_rgb or len(pixel_format.components) < 3:
-        return Color(matrix="bt601", full_range=False)
-    full_range = stream.color_range == FULL_RANGE or pixel_format.name.startswith("yuvj")
-    return Color(matrix=MATRICES.get(stream.colorspace, "bt601"), full_range=full_range)
-
-
-def _turns(frame: VideoFrame) -> list[tuple[str, ...]]:
-    """The filters that turn and mirror a picture as its display matrix asks, to the nearest quarter turn.
-
-    The matrix moves (x, y) to (a*x + c*y, b*x + d*y), y downwards (libavutil/display.h).
-    """
-    matrix = cast("SideDataContainer", frame.side_data).get("DISPLAYMATRIX")
-    if matrix is None:
-        return []
-    a, b, _, c, d = np.frombuffer(memoryview(matrix), np.int32)[:5].tolist()  # abs(-2**31) fits no int32
-    if abs(b) > abs(a):
-        directions = {(True, True): "cclock_flip", (False, True): "clock"}
-        directions |= {(True, False): "cclock", (False, False): "clock_flip"}
-        return [("transpose", directions[bool(c > 0), bool(b > 0)])]
-    return [(name,) for name, is_mirrored in (("hflip", a < 0), ("vflip", d < 0)) if is_mirrored]
-
-
-def _plane_bytes(plane: VideoPlane) -> np.ndarray:
-    """The plane without the padding of its lines, uint8 [height * width]."""
-    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
-    return lines[:, : plane.width].ravel()
+def _with_following(packets: Iterator[Item]) -> Iterator[tuple[Item, Sequence[Item]]]:
+    """Each item, and the few that come after it."""
+    held: deque[Item] = deque()
+    for item in packets:
+        held.append(item)
+        if len(held) > PACKETS_AHEAD:
+            yield held.popleft(), held
+    while held:
+        yield held.popleft(), held

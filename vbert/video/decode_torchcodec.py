@@ -9,7 +9,8 @@ from typing import Any
 from vbert.errors import UserError, VideoError
 from vbert.storage.files import local_path, open_file
 from vbert.video.frame_grid import Clip, ClipBuilder, ClipSpec, Color, FrameGrid, crop_box, timed_indices
-from vbert.video.media import FrameTimes, Segment, probe_video, read_frame_times
+from vbert.video.frame_times import FrameTimes, read_frame_times
+from vbert.video.media import Segment, probe_video
 
 NO_FFMPEG = (
     "decoder torchcodec does not find FFmpeg's shared libraries (libavcodec.so and others); install FFmpeg"

@@ -44,12 +44,19 @@ class DecoderProcess:
         decoder: Decoder = "pyav",
         skip_loop_filter: bool = False,
     ) -> Iterator[Clip]:
-        """What `decode.decode_clips` gives, with its errors, from the child; the limit is for all of them."""
-        return self._opener(uri).stream("clips", uri, segment, spec, decoder, skip_loop_filter)
+        """What `decode.decode_clips` gives, with its errors, from the child.
+
+        The limit is for all of them; in a pass it is for each, and to the first as many limits as there are
+        segments before it.
+        """
+        request = (uri, segment, spec, decoder, skip_loop_filter)
+        if segment.is_pass:
+            return self._opener(uri).stream("clips", *request, num_limits=segment.index + 1, renews=True)
+        return self._opener(uri).stream("clips", *request)
 
     def sound_windows(self, uri: str) -> Iterator[Window]:
         """What `audio.sound_windows` gives, with its errors, from the child; the limit is for each."""
-        return self._opener(uri).stream("sound", uri)
+        return self._opener(uri).stream("sound", uri, renews=True)
 
     def thumbnails(self, uri: str, times: Sequence[float], *, width: int) -> list[bytes | None]:
         """What `thumbnails.thumbnails` gives, with its errors, from the child."""
@@ -99,15 +106,16 @@ class _Opener:
             self._child.end()
             self._child = None
 
-    def stream(self, name: str, *request: Any) -> Iterator[Any]:
-        """The pieces of an answer as they come."""
+    def stream(self, name: str, *request: Any, num_limits: int = 1, renews: bool = False) -> Iterator[Any]:
+        """The pieces of an answer as they come, the first within `num_limits` times the limit; the rest, too,
+        or if it `renews`, each within the limit of when it is asked for."""
         is_over = False
         try:
             self._ask(name, request)
-            deadline = self._deadline(time.monotonic())
+            deadline = self._deadline(time.monotonic(), num_limits)
             while not isinstance(answer := self._answer(deadline), Done | Exception):
                 yield answer
-                if name == "sound":  # whoever listens takes its time
+                if renews:  # whoever listens takes its time
                     deadline = self._deadline(time.monotonic())
             is_over = True
         except ChildLost as lost:
@@ -168,8 +176,8 @@ class _Opener:
             if not is_over:
                 self.close()
 
-    def _deadline(self, since: float) -> float:
-        return since + self._limits.max_decode_seconds
+    def _deadline(self, since: float, num_limits: int = 1) -> float:
+        return since + num_limits * self._limits.max_decode_seconds
 
     def _raise(self, error: Exception) -> NoReturn:
         if isinstance(error, VideoError) and error.reason == self._limits.too_large:

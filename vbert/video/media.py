@@ -1,48 +1,56 @@
 """Open a video wherever it lies, read its header, and cut it into segments."""
 
-import errno
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, islice
-from typing import cast
 
 import av
 from av.container import InputContainer
-from av.error import ArgumentError, FFmpegError
+from av.error import FFmpegError
 from av.packet import Packet
-from av.stream import Discard, Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vbert.errors import VideoError
-from vbert.storage.files import check_seekable, local_path, open_file
-from vbert.video.formats import FORMATS
-
-# AVI stores no presentation times. FFmpeg guesses them from the order of decoding, and the guesses jump back
-# and forth where there are B-frames; the decoding time of the packet that completes a frame is steady.
-FORMATS_TIMED_BY_DECODING = {"avi"}
-
-# AVFMT_NOTIMESTAMPS: bare streams (.h264, .m1v), in which durations are guesses from the bit rate.
-NO_TIMESTAMPS_FLAG = 0x0080
+from vbert.video.opening import (
+    FORMATS_TIMED_BY_DECODING,
+    average_rate,
+    is_bare,
+    is_seekable,
+    open_video,
+    pixel_aspect,
+    presentation_start,
+    reason_of,
+    select_video_stream,
+    shown_area,
+    stored_seconds,
+    time_base,
+)
+from vbert.video.timeline import PacketTimes, is_index_doubtful, longest_without_keyframe, read_packet_times
 
 # Formats whose header can ask for a rotation. PyAV shows it on decoded frames only.
 FORMATS_WITH_ROTATION = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
+
+# Formats whose header says how long the file is; in others FFmpeg guesses, from the last packets it sees.
+FORMATS_WITH_DURATION = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "asf"}
 
 MAX_PACKETS_TO_FIRST_FRAME = 64  # more than any codec's reordering depth (16 in H.264 and HEVC)
 
 # Rounding of a header's duration: milliseconds in Matroska, and several of them may add up.
 DURATION_TOLERANCE = Fraction(1, 100)
 
-NOT_OPENED = "damaged, or in none of the formats that are opened (a playlist, a picture)"
-
 # What a header or packets may claim before it is a lie: a week, and at least what a still picture takes. Each
 # minute of a lie would be a segment that fails.
 MAX_HOURS = 200
 MIN_BYTES_A_SECOND = 16
-MAX_RATE = 10_000  # frames a second
-MAX_PIXEL_ASPECT = 100
+
+# By how much a header's duration may be off before it counts as a promise that the file does not keep.
+PROMISE_TOLERANCE_SECONDS = 1.0
+
+# The share of a file behind the last packet that is read that is more than an index or a trailer.
+LARGEST_UNREAD_SHARE = 0.25
+BROKEN_OFF = "the file breaks off in the middle of a frame"
 
 # A float that somebody typed or divided stands for the simple fraction next to it: 0.1 for 1/10,
 # 1.0666666666666667 for 16/15.
@@ -72,6 +80,11 @@ class VideoProbe:
     """Degrees counter-clockwise by which the picture is turned for showing: 0, 90, 180 or 270."""
     warnings: tuple[str, ...]
     """What had to be guessed."""
+    seek_gap_seconds: float = 0.0
+    """The longest stretch without a place to seek to; infinite where only one pass gives the frames of one
+    pass, and seeks do not."""
+    lost: str | None = None
+    """What of the video cannot be had, although the file promises it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,142 +94,114 @@ class Segment:
     index: int
     first_clip: int
     num_clips: int
-
-
-@contextmanager
-def open_video(uri: str) -> Iterator[InputContainer]:
-    """Open a local path, a file:// URL (percent-encoded, see `listing`) or any fsspec URL.
-
-    FFmpeg reads local files itself, others through a seekable file object, in ranges. It opens nothing but
-    this file, in one of FORMATS. Raises FFmpegError, OSError, or UserError for a URL that fsspec has no
-    filesystem for.
-    """
-    path = local_path(uri)
-    if path is not None:
-        check_seekable(path)
-        # "file:" keeps FFmpeg from reading a protocol into names such as "a:b.mp4" or "-.mp4".
-        with _open_container("file:" + path, protocols="file") as container:
-            yield container
-        return
-    with open_file(uri) as file, _open_container(file, protocols="data") as container:
-        yield container
-
-
-def _open_container(file: object, *, protocols: str) -> InputContainer:
-    options = {"protocol_whitelist": protocols, "format_whitelist": FORMATS}
-    try:
-        return av.open(file, "r", options=options, metadata_errors="replace")
-    except ArgumentError as error:  # what FFmpeg says of a format that is not on the list
-        raise OSError(errno.EINVAL, NOT_OPENED) from error
-
-
-def reason_of(error: FFmpegError | OSError) -> str:
-    """What went wrong, without the error's number and the file's name."""
-    return error.strerror or str(error) or type(error).__name__
-
-
-def select_video_stream(container: InputContainer, *, stage: str) -> VideoStream:
-    """The first video stream that is not a cover picture; all other streams are left unread from here on.
-
-    Raises VideoError(stage, reason) where there is none, or FFmpeg has no decoder for it.
-    """
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if not streams:
-        raise VideoError(stage, "no video stream")
-    if cast("object", streams[0].codec_context) is None:  # PyAV's types leave out the None, here and below
-        raise VideoError(stage, "no decoder for the video stream")
-    for other in container.streams:
-        if other.index != streams[0].index:
-            other.discard = Discard.all
-    return streams[0]
-
-
-def time_base(stream: VideoStream) -> Fraction:
-    """Seconds a tick."""
-    assert stream.time_base is not None  # every demuxed stream has one
-    return stream.time_base
-
-
-def presentation_start(container: InputContainer) -> Fraction:
-    """The presentation's time 0 in seconds of the streams' clocks: the container's start time, unrounded.
-
-    The container has it in microseconds; it is the start of one of its streams, which knows it exactly.
-    """
-    microseconds = cast("int | None", container.start_time)
-    if microseconds is None:
-        return Fraction(0)
-    rounded = Fraction(microseconds, av.time_base)
-    starts = [
-        s.start_time * s.time_base for s in container.streams if s.start_time is not None and s.time_base
-    ]
-    nearest = min(starts, key=lambda start: abs(start - rounded), default=rounded)
-    return nearest if abs(nearest - rounded) * av.time_base <= 1 else rounded
-
-
-def is_bare(container: InputContainer) -> bool:
-    """Whether the format has no timestamps at all."""
-    return bool(container.format.flags & NO_TIMESTAMPS_FLAG)
-
-
-def frame_ticks(container: InputContainer, stream: VideoStream) -> int:
-    """The duration of a frame at the average rate, in ticks; at 25 frames a second where no rate is known."""
-    rate = min(_average_rate(container, stream) or Fraction(25), Fraction(MAX_RATE))
-    return max(1, round(1 / (rate * time_base(stream))))
-
-
-def _average_rate(container: InputContainer, stream: VideoStream) -> Fraction | None:
-    if is_bare(container):  # FFmpeg's average is 25 by default; what it guesses is from the codec's header
-        return stream.guessed_rate
-    return stream.average_rate or stream.guessed_rate
-
-
-def pixel_aspect(stream: VideoStream) -> Fraction:
-    """Width over height of a pixel; what is beyond MAX_PIXEL_ASPECT is noise."""
-    aspect = stream.sample_aspect_ratio or Fraction(1)
-    return aspect if 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT else Fraction(1)
-
-
-def stored_seconds(container: InputContainer, stream: VideoStream) -> Fraction | None:
-    """Where the video stream ends by the header, in seconds of the presentation; None if it does not say."""
-    start = (stream.start_time or 0) * time_base(stream) - presentation_start(container)
-    if stream.duration:
-        return start + stream.duration * time_base(stream)
-    if "DURATION" in stream.metadata:  # Matroska: time of the end, from the container's clock zero
-        end = _parse_clock(stream.metadata["DURATION"])
-        if end is not None:
-            return end - presentation_start(container)
-    return None
-
-
-def _parse_clock(text: str) -> Fraction | None:
-    """The seconds of "00:00:05.005000000"."""
-    try:
-        hours, minutes, seconds = (Fraction(part) for part in text.split(":"))
-    except ValueError:
-        return None
-    return hours * 3600 + minutes * 60 + seconds
+    is_pass: bool = False
+    """Decoded from the start of the file, without a seek."""
 
 
 def probe_video(uri: str) -> VideoProbe:
-    """Read the header, and one frame where the header may hold a rotation that PyAV shows only there.
+    """Read the header, one frame where the header may hold a rotation that PyAV shows only there, and the
+    packets: the last ones where a seek leads to them, otherwise all.
 
     Raises VideoError("probe", reason) for what is not a video, or cannot be read.
     """
     try:
         with open_video(uri) as container:
-            probe = _probe(container, select_video_stream(container, stage="probe"))
-            size_bytes = container.size
-        if 0 < probe.duration_seconds <= _credible_seconds(size_bytes):
-            return probe
+            stream = select_video_stream(container, stage="probe", alone=False)
+            probe = _probe(container, stream)
+            promised = _promised_seconds(container)
+            is_credible = 0 < probe.duration_seconds <= _credible_seconds(container.size)
+            measured = None
+            if is_credible and is_seekable(container) and not is_index_doubtful(container):
+                measured = _measured_by_index(container, stream, probe)
+                measured = measured or _measured_by_seek(container, stream, probe, promised)
+        if measured is not None:
+            return measured
         with open_video(uri) as container:
-            seconds = _scan_seconds(container, select_video_stream(container, stage="probe"))
+            stream = select_video_stream(container, stage="probe", alone=False)
+            times = read_packet_times(container, stream)
+            measured = _measured(probe, times, promised, size_bytes=container.size)
+            if is_seekable(container) and not times.num_new_clocks:
+                gap = longest_without_keyframe(stream, end_seconds=times.end_seconds)
+                measured = replace(measured, seek_gap_seconds=gap)
     except (FFmpegError, OSError) as error:
         raise VideoError("probe", reason_of(error)) from error
-    if seconds > MAX_HOURS * 3600:
-        raise VideoError("probe", f"lasts {seconds / 3600:,.0f} hours by its packets, more than {MAX_HOURS}")
+    hours = times.end_seconds / 3600
+    if hours > MAX_HOURS:
+        raise VideoError("probe", f"lasts {hours:,.0f} hours by its packets, more than {MAX_HOURS}")
+    if is_credible:
+        return measured
     kind = "credible duration" if probe.duration_seconds > 0 else "duration"
     warning = f"no {kind} in the header: taken from the packets"
-    return replace(probe, duration_seconds=seconds, warnings=(*probe.warnings, warning))
+    return replace(measured, warnings=(*probe.warnings, warning, *measured.warnings[len(probe.warnings) :]))
+
+
+def _promised_seconds(container: InputContainer) -> float:
+    """How long the file is by a header that was written for that; 0 where FFmpeg guesses."""
+    if container.format.name not in FORMATS_WITH_DURATION or not container.duration:
+        return 0.0
+    seconds = container.duration / av.time_base
+    return seconds if seconds <= _credible_seconds(container.size) else 0.0
+
+
+def _measured_by_index(
+    container: InputContainer, stream: VideoStream, probe: VideoProbe
+) -> VideoProbe | None:
+    """With the facts of an index of all frames, which only mp4 and QuickTime files that are whole have."""
+    entries = stream.index_entries
+    if "mov" not in container.format.name or not stream.frames or not len(entries):
+        return None
+    one_frame = 1 / probe.fps if probe.fps else 0.0
+    last = float(entries[len(entries) - 1].timestamp * time_base(stream) - presentation_start(container))
+    seconds = probe.duration_seconds
+    if last + one_frame > seconds + PROMISE_TOLERANCE_SECONDS + one_frame:
+        seconds = last + one_frame
+    gap = longest_without_keyframe(stream, end_seconds=seconds)
+    final = entries[len(entries) - 1]
+    lost = BROKEN_OFF if 0 < container.size < final.pos + final.size else None
+    return replace(probe, duration_seconds=seconds, seek_gap_seconds=gap, lost=lost)
+
+
+def _measured_by_seek(
+    container: InputContainer, stream: VideoStream, probe: VideoProbe, promised: float
+) -> VideoProbe | None:
+    """With the facts of the packets behind the last keyframe before the header's end; None: read them all."""
+    end = Fraction(probe.duration_seconds) + presentation_start(container)
+    try:
+        container.seek(int(end / time_base(stream)), stream=stream)
+        times = read_packet_times(container, stream)
+    except FFmpegError:
+        return None
+    if times.num_packets == 0 or times.num_new_clocks or times.end_seconds <= 0:
+        return None
+    measured = _measured(probe, times, promised, size_bytes=container.size)
+    gap = longest_without_keyframe(stream, end_seconds=times.end_seconds)
+    return replace(measured, seek_gap_seconds=gap)
+
+
+def _measured(probe: VideoProbe, times: PacketTimes, promised: float, *, size_bytes: int) -> VideoProbe:
+    """With the facts of the packets; seeks are not trusted."""
+    if times.num_packets == 0:
+        raise VideoError("probe", "no packets in the video stream")
+    warnings, lost = list(probe.warnings), None
+    if times.num_new_clocks:
+        warnings.append(f"the clock is set anew {times.num_new_clocks} times: its parts follow each other")
+    if times.num_wrong:
+        warnings.append(f"{times.num_wrong} timestamps contradict the next ones, and are not followed")
+    end = max(times.end_seconds, times.others_end_seconds)
+    if promised > end + PROMISE_TOLERANCE_SECONDS:
+        lost = f"the file ends at {end:.1f} s, and its header promises {promised:.1f} s"
+    elif times.is_broken_off:
+        lost = BROKEN_OFF
+    unread = size_bytes - times.end_bytes
+    if times.end_bytes and unread > LARGEST_UNREAD_SHARE * size_bytes:
+        lost = f"{unread / size_bytes:.0%} of the file lie behind the end of the stream (joined files?)"
+    return replace(
+        probe,
+        duration_seconds=times.end_seconds,
+        warnings=tuple(warnings),
+        lost=lost,
+        seek_gap_seconds=float("inf"),
+    )
 
 
 def _credible_seconds(size_bytes: int) -> float:
@@ -227,8 +212,9 @@ def _credible_seconds(size_bytes: int) -> float:
 def _probe(container: InputContainer, stream: VideoStream) -> VideoProbe:
     if not (stream.width and stream.height):
         raise VideoError("probe", "the header gives the video stream no size")
-    width, height = round(stream.width * pixel_aspect(stream)), stream.height
-    rate = _average_rate(container, stream)
+    area = shown_area(container, stream)
+    width, height = round(area.width * pixel_aspect(stream)), area.height
+    rate = average_rate(container, stream)
     seconds = _header_seconds(container, stream)
 
     packets = container.demux(stream)
@@ -279,62 +265,6 @@ def _header_seconds(container: InputContainer, stream: VideoStream) -> Fraction 
     if seconds is None and container.duration:
         return Fraction(container.duration, av.time_base)
     return seconds
-
-
-def _scan_seconds(container: InputContainer, stream: VideoStream) -> float:
-    """The end of the last frame, from the packets of the whole file."""
-    ticks = scan_frame_times(container, stream)
-    if not ticks:
-        raise VideoError("probe", "no packets in the video stream")
-    end_ticks = ticks[-1] + frame_ticks(container, stream)
-    return float(end_ticks * time_base(stream) - presentation_start(container))
-
-
-def scan_frame_times(container: InputContainer, stream: VideoStream) -> list[int]:
-    """The time of every frame in ticks, sorted, from the packets of the whole file: nothing is decoded."""
-    ticks: list[int] = []
-    for packet in container.demux(stream):
-        if packet.size and not packet.is_discard:  # the last is empty; an edit list may hide some
-            stamp = packet.dts if packet.pts is None else packet.pts
-            ticks.append(len(ticks) * frame_ticks(container, stream) if stamp is None else stamp)
-    return sorted(ticks)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FrameTimes:
-    """When each frame of a video is shown, for decoders that are asked for frames by number."""
-
-    ticks: list[int]
-    """Of frame 0, 1, 2... in the order of display."""
-    time_base: Fraction
-    origin_seconds: Fraction
-    frame_ticks: int
-    width: int
-    """Of the pixels as stored, before rotation."""
-    height: int
-    pixel_aspect: Fraction
-    stream_index: int
-    num_video_streams: int
-
-
-def read_frame_times(uri: str) -> FrameTimes:
-    """Read the packets of the whole file. Raises VideoError("decode", reason)."""
-    try:
-        with open_video(uri) as container:
-            stream = select_video_stream(container, stage="decode")
-            return FrameTimes(
-                ticks=scan_frame_times(container, stream),
-                time_base=time_base(stream),
-                origin_seconds=presentation_start(container),
-                frame_ticks=frame_ticks(container, stream),
-                width=stream.width,
-                height=stream.height,
-                pixel_aspect=pixel_aspect(stream),
-                stream_index=stream.index,
-                num_video_streams=len(container.streams.video),
-            )
-    except (FFmpegError, OSError) as error:
-        raise VideoError("decode", reason_of(error)) from error
 
 
 def plan_segments(duration_seconds: float, *, clip_seconds: float, segment_seconds: float) -> list[Segment]:

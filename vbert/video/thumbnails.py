@@ -10,7 +10,7 @@ from av import FFmpegError
 from PIL import Image
 
 from vbert.errors import VideoError
-from vbert.video.media import open_video, presentation_start, reason_of, select_video_stream, time_base
+from vbert.video.opening import open_video, presentation_start, reason_of, select_video_stream, time_base
 
 QUALITY = 70
 

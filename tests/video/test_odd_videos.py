@@ -1,0 +1,198 @@
+"""Videos as they really are: what is odd about each is said by the code that makes it. docs/formats.md lists
+them."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.videos import Video, ffmpeg, read_numbers, write_video
+from vbert.errors import VideoError
+from vbert.video.decode import Decoder, decode_clips
+from vbert.video.frame_grid import Clip, ClipSpec
+from vbert.video.media import VideoProbe, plan_segments, probe_video
+
+SPEC = ClipSpec(clip_seconds=1.0, frames_per_clip=5, size=32, crop_share=1.0)
+ONE_PASS = 1e9
+SHORT = Video(num_frames=50, fps=Fraction(25), gop=12, b_frames=2)  # 2 s
+MPEG2 = Video(num_frames=50, codec="mpeg2video", options={"b": "2M"})
+
+
+def clips_of(path: Path, *, segment_seconds: float = ONE_PASS, decoder: Decoder = "pyav") -> list[Clip]:
+    seconds = probe_video(str(path)).duration_seconds
+    segments = plan_segments(seconds, clip_seconds=SPEC.clip_seconds, segment_seconds=segment_seconds)
+    return [clip for segment in segments for clip in decode_clips(str(path), segment, SPEC, decoder=decoder)]
+
+
+def numbers_of(path: Path) -> list[int]:
+    return [number for clip in clips_of(path) for number in read_numbers(clip, 32)]
+
+
+def joined(folder: Path, name: str, *parts: Video) -> Path:
+    """The files of the parts behind one another, as `cat` joins them."""
+    files = [write_video(folder / f"{at}-{name}", part) for at, part in enumerate(parts)]
+    path = folder / name
+    path.write_bytes(b"".join(file.read_bytes() for file in files))
+    return path
+
+
+TWO_SECONDS = [*range(0, 50, 5)]
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("dvr.ts", SHORT),
+        ("dvd.vob", MPEG2),
+        ("live.mkv", SHORT),
+        ("live.webm", Video(codec="libvpx", options={"deadline": "realtime"})),
+        ("camera.avi", Video(codec="mpeg4")),
+    ],
+)
+def test_a_clock_that_starts_again_goes_on(tmp_path: Path, name: str, part: Video):
+    path = joined(tmp_path, name, part, part)
+    probe = probe_video(str(path))
+    assert probe.duration_seconds == pytest.approx(4.0)
+    assert probe.lost is None
+    assert numbers_of(path) == TWO_SECONDS * 2
+    for segment_seconds in (1.0, 3.0):
+        alone = clips_of(path, segment_seconds=segment_seconds)
+        assert [clip.index for clip in alone] == [0, 1, 2, 3]
+        for clip, expected in zip(alone, clips_of(path), strict=True):
+            np.testing.assert_array_equal(clip.frames, expected.frames)
+
+
+def test_what_lies_behind_the_end_of_a_stream_is_said(tmp_path: Path):
+    path = joined(tmp_path, "joined.flv", *[Video(codec="flv", num_frames=50)] * 2)
+    probe = probe_video(str(path))
+    assert probe.duration_seconds == pytest.approx(2.0, abs=0.05)
+    assert probe.lost is not None
+    assert "behind the end of the stream" in probe.lost
+
+
+def with_late_packet(source: Path, target: Path, *, number: int, seconds: int) -> Path:
+    """The packets of a file, one of which is shown that much later by its timestamp."""
+    with av.open(str(source)) as ours, av.open(str(target), "w") as theirs:
+        stream = theirs.add_stream_from_template(ours.streams.video[0])
+        for at, packet in enumerate(ours.demux(video=0)):
+            if packet.size:
+                packet.pts += seconds * packet.time_base.denominator if at == number else 0
+                packet.stream = stream
+                theirs.mux(packet)
+    return target
+
+
+@pytest.mark.parametrize("late_seconds", [3, 1000])
+def test_one_wrong_timestamp_costs_its_own_frame(tmp_path: Path, late_seconds: int):
+    source = write_video(tmp_path / "sound.mp4", Video(num_frames=75))
+    path = with_late_packet(source, tmp_path / "wrong.ts", number=31, seconds=late_seconds)
+    probe = probe_video(str(path))
+    assert probe.duration_seconds == pytest.approx(3.0, abs=0.05)
+    assert probe.warnings == ("1 timestamps contradict the next ones, and are not followed",)
+    assert [clip.num_corrupt_frames for clip in clips_of(path)] == [0, 1, 0]
+    assert numbers_of(path) == [*range(0, 75, 5)]
+
+
+def test_a_stream_that_goes_on_after_its_headers_end_is_decoded_to_its_own(tmp_path: Path):
+    path = write_video(tmp_path / "short.mkv", Video(num_frames=100))
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"00:00:04.000", b"00:00:01.000"))
+    assert probe_video(str(path)).duration_seconds == pytest.approx(4.0)
+    assert numbers_of(path) == [*range(0, 100, 5)]
+
+
+@pytest.mark.parametrize("name", ["long.flv", "long.mkv", "long.mpg", "long.ogv", "long.wmv", "long.ts"])
+def test_sound_longer_than_the_picture_loses_nothing(tmp_path: Path, name: str):
+    path = tmp_path / name
+    picture = ["-f", "lavfi", "-i", "testsrc=d=1:s=64x48:r=25"]
+    ffmpeg(*picture, "-f", "lavfi", "-i", "sine=d=4:r=44100", path)
+    probe = probe_video(str(path))
+    assert probe.duration_seconds == pytest.approx(1.0, abs=0.1)
+    assert probe.lost is None
+    assert len(clips_of(path)) == 1
+
+
+@pytest.mark.parametrize("name", ["cut.mkv", "cut.flv", "cut.mp4"])
+def test_a_file_that_breaks_off_says_so(tmp_path: Path, name: str):
+    codec = "flv" if name.endswith("flv") else "libx264"
+    front = {"movflags": "faststart"} if name.endswith("mp4") else {}
+    path = write_video(tmp_path / name, Video(num_frames=100, codec=codec, container_options=front))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
+    assert probe_video(str(path)).lost is not None
+
+
+@pytest.mark.parametrize("matrix", range(18))
+def test_every_matrix_is_decoded_also_what_the_scaler_refuses(tmp_path: Path, matrix: int):
+    plain = write_video(tmp_path / "plain.mp4", SHORT)
+    odd = tmp_path / "odd.mp4"
+    ffmpeg("-i", plain, "-c", "copy", "-bsf:v", f"h264_metadata=matrix_coefficients={matrix}", odd)
+    clips = clips_of(odd)
+    assert [number for clip in clips for number in read_numbers(clip, 32)] == TWO_SECONDS
+
+
+def test_the_default_stream_is_taken_and_no_thumbnail_before_it(tmp_path: Path):
+    film = write_video(tmp_path / "film.mp4", SHORT)
+    still = tmp_path / "still.mp4"
+    ffmpeg("-f", "lavfi", "-i", "color=white:s=192x128:r=25", "-frames:v", "1", still)
+    both = ["-i", still, "-i", film, "-map", "0", "-map", "1", "-c", "copy"]
+    for name in ("thumbnail.mp4", "thumbnail.mkv"):
+        ffmpeg(*both, tmp_path / name)
+        assert numbers_of(tmp_path / name) == TWO_SECONDS
+    large = tmp_path / "large.mp4"
+    ffmpeg("-f", "lavfi", "-i", "color=white:s=192x128:r=25:d=2", large)
+    both[1] = large
+    ffmpeg(*both, "-disposition:v:0", "0", "-disposition:v:1", "default", tmp_path / "second.mkv")
+    assert numbers_of(tmp_path / "second.mkv") == TWO_SECONDS
+
+
+OF_ONE_PASS = {
+    "open.mpg": Video(num_frames=75, codec="mpeg2video", b_frames=2, options={"b": "2M"}),
+    "open.ts": Video(num_frames=75, b_frames=2, options={"x264-params": "open-gop=1"}),
+    "refresh.mp4": Video(num_frames=75, options={"x264-params": "intra-refresh=1:keyint=25"}),
+    "b_frames.avi": Video(num_frames=75, codec="mpeg4", b_frames=2),
+    "one_keyframe.mkv": Video(num_frames=75, gop=999),
+    "pieces.mp4": Video(
+        num_frames=75, b_frames=2, container_options={"movflags": "frag_keyframe+empty_moov"}
+    ),
+}
+
+
+NUMBERED = {"one_keyframe.mkv", "pieces.mp4"}  # where decord and torchcodec find the frames by number
+
+
+@pytest.mark.parametrize("name", OF_ONE_PASS)
+@pytest.mark.parametrize("decoder", ["pyav", "decord", "torchcodec"])
+def test_segments_of_any_length_give_the_frames_of_one_pass(tmp_path: Path, name: str, decoder: Decoder):
+    if decoder != "pyav":
+        module = pytest.importorskip(decoder)
+        if decoder == "torchcodec" and module.ffmpeg_major_version is None:
+            pytest.skip("torchcodec finds no shared libraries of FFmpeg")
+    path = write_video(tmp_path / name, OF_ONE_PASS[name])
+    if decoder != "pyav" and name not in NUMBERED:
+        with pytest.raises(VideoError, match="use decoder pyav"):
+            clips_of(path, decoder=decoder)
+        return
+    whole = clips_of(path, decoder=decoder)
+    assert [clip.index for clip in whole] == [0, 1, 2]
+    if decoder != "pyav":
+        ours = clips_of(path)
+        assert [read_numbers(clip, 32) for clip in whole] == [read_numbers(clip, 32) for clip in ours]
+    for segment_seconds in (1.0, 2.0):
+        alone = clips_of(path, segment_seconds=segment_seconds, decoder=decoder)
+        for clip, expected in zip(alone, whole, strict=True):
+            np.testing.assert_array_equal(clip.frames, expected.frames)
+
+
+def gap_of(path: Path) -> float:
+    probe: VideoProbe = probe_video(str(path))
+    return probe.seek_gap_seconds
+
+
+def test_where_a_seek_helps_is_known(tmp_path: Path):
+    assert gap_of(write_video(tmp_path / "often.mp4", Video(num_frames=75))) < 0.6
+    assert gap_of(write_video(tmp_path / "once.mp4", Video(num_frames=75, gop=999))) > 2.5
+    assert gap_of(write_video(tmp_path / "once.mkv", Video(num_frames=75, gop=999))) > 2.5
+    assert gap_of(write_video(tmp_path / "never.ts", Video(num_frames=75))) == float("inf")
