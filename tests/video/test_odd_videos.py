@@ -1,6 +1,7 @@
 """Videos as they really are: what is odd about each is said by the code that makes it. docs/formats.md lists
 them."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -196,3 +197,22 @@ def test_where_a_seek_helps_is_known(tmp_path: Path):
     assert gap_of(write_video(tmp_path / "once.mp4", Video(num_frames=75, gop=999))) > 2.5
     assert gap_of(write_video(tmp_path / "once.mkv", Video(num_frames=75, gop=999))) > 2.5
     assert gap_of(write_video(tmp_path / "never.ts", Video(num_frames=75))) == float("inf")
+
+
+def test_a_stream_that_begins_in_the_middle_costs_the_others_nothing(tmp_path: Path):
+    """Sound that only the film has, as in recordings of broadcasts: PyAV does not know that stream."""
+    first, last = Video(num_frames=200, fps=Fraction(10)), Video(num_frames=50, fps=Fraction(10))
+    parts = [
+        first,
+        replace(last, start_seconds=Fraction(20), audio_seconds=Fraction(5)),
+        replace(last, start_seconds=Fraction(25)),
+    ]
+    files = [write_video(tmp_path / f"{number}.ts", part).read_bytes() for number, part in enumerate(parts)]
+    nothing = (b"\x47\x1f\xff\x10" + b"\xff" * 184) * 30_000  # more than FFmpeg reads when it opens a file
+    path = tmp_path / "recording.ts"
+    path.write_bytes(nothing.join(files))
+    with av.open(str(path)) as container, pytest.raises(IndexError):
+        list(container.demux())  # else this test shows nothing
+    probe = probe_video(str(path))
+    assert probe.duration_seconds == pytest.approx(30.0, abs=0.2)
+    assert len(clips_of(path)) == 30

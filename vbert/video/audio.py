@@ -9,7 +9,7 @@ from av.stream import Discard
 
 from vbert.errors import VideoError
 from vbert.video.media import MAX_HOURS
-from vbert.video.opening import open_video, presentation_start, reason_of
+from vbert.video.opening import open_video, presentation_start, read_packets, reason_of
 
 RATE = 16_000  # what speech recognisers are trained on
 WINDOW_SECONDS = 28.0  # Whisper hears 30 s
@@ -98,7 +98,7 @@ def _select_audio(container: Any) -> Any:
 
 
 def _frames(container: Any, stream: Any) -> Iterator[Any]:
-    for packet in container.demux(stream):
+    for packet in read_packets(container, stream):
         try:
             yield from packet.decode()
         except FFmpegError:

@@ -24,6 +24,7 @@ from vbert.video.opening import (
     is_seekable,
     open_video,
     presentation_start,
+    read_packets,
     reason_of,
     select_video_stream,
     shown_area,
@@ -229,7 +230,7 @@ class StreamDecoder:
     def _packets(self) -> Iterator["Packet[VideoStream] | None"]:
         """All packets, then an empty one, or None, that flushes. A container that breaks off ends there."""
         try:
-            yield from self.container.demux(self.stream)
+            yield from read_packets(self.container, self.stream)
         except FFmpegError as error:
             self.last_error = reason_of(error)
             yield None

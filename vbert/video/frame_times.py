@@ -14,6 +14,7 @@ from vbert.video.opening import (
     open_video,
     pixel_aspect,
     presentation_start,
+    read_packets,
     reason_of,
     select_video_stream,
     shown_area,
@@ -34,7 +35,7 @@ def _scan_frame_times(container: InputContainer, stream: VideoStream) -> list[in
     """
     ticks: list[int] = []
     newest = float("-inf")
-    for packet in container.demux(stream):
+    for packet in read_packets(container, stream):
         if packet.size and not packet.is_discard:  # the last is empty; an edit list may hide some
             if packet.dts is not None:
                 if packet.dts < newest:

@@ -21,6 +21,7 @@ from vbert.video.opening import (
     open_video,
     pixel_aspect,
     presentation_start,
+    read_packets,
     reason_of,
     select_video_stream,
     shown_area,
@@ -217,7 +218,7 @@ def _probe(container: InputContainer, stream: VideoStream) -> VideoProbe:
     rate = average_rate(container, stream)
     seconds = _header_seconds(container, stream)
 
-    packets = container.demux(stream)
+    packets = read_packets(container, stream)
     first = next(packets)
     warnings = _warnings_on_time(container, first)
     rotation = 0

@@ -5,7 +5,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -15,7 +15,7 @@ import av.logging
 from av.container import InputContainer
 from av.error import ArgumentError, FFmpegError, InvalidDataError
 from av.packet import Packet
-from av.stream import Discard, Disposition
+from av.stream import Discard, Disposition, Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
@@ -140,6 +140,16 @@ def _is_still(container: InputContainer, stream: VideoStream) -> bool:
     tag = _parse_clock(stream.metadata.get("DURATION", ""))  # Matroska: FFmpeg stretches `stream.duration`
     rate = average_rate(container, stream)
     return stream.frames == 1 or (tag is not None and rate is not None and 0 < tag * rate < 2)
+
+
+def read_packets(container: InputContainer, stream: Stream | None = None) -> Iterator["Packet[Any]"]:
+    """The packets of a stream, or of all of them, from where the container is to its end.
+
+    A stream that begins in the middle of the file, as in recordings of broadcasts, is one that PyAV does not
+    know: it passes over its packets, and trips over it at the end.
+    """
+    with suppress(IndexError):
+        yield from container.demux(*([stream] if stream else []))
 
 
 def is_seekable(container: InputContainer) -> bool:

@@ -21,6 +21,7 @@ from vbert.video.opening import (
     holds_frame,
     is_bare,
     presentation_start,
+    read_packets,
     time_base,
 )
 
@@ -202,7 +203,7 @@ def read_packet_times(container: InputContainer, stream: VideoStream) -> PacketT
 
 def _packets(container: InputContainer) -> Iterator["Packet[Any]"]:
     try:
-        yield from container.demux()
+        yield from read_packets(container)
     except FFmpegError as error:
         if isinstance(error, MemoryError):
             raise
