@@ -191,7 +191,7 @@ def _write_files(root: Path) -> None:
         "heading.csv": "video_id\n",
         "names.csv": "name\nv.mp4\n",
         "uneven.csv": "video,video_id\na.mp4,1\nb.mp4\n",
-        "twice.csv": "video\nv.mp4\nv.mp4\n",
+        "twice.csv": "video,video_id\nv.mp4,a\nv.mp4,b\n",
         "nul.csv": "video\nv\0.mp4\n",
         "hole.csv": "video,video_id\nv.mp4,1\n,2\n",
         "numbers.jsonl": '{"video": 5}\n',

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vbert.corpus.changes import CORPUS, PENDING, compare, list_corpus
+from vbert.corpus.changes import CORPUS, PENDING, compare, list_corpus, look_at_corpus
 from vbert.errors import UserError
 from vbert.tables.schemas import short_hash, video_id_of
 
@@ -302,3 +302,23 @@ def test_compare_agrees_with_one_look_up_a_video(now, then, statuses, retry_fail
         video_id for video_id in known if video_id not in {row[0] for row in now}
     ]
     assert changes.num_unchanged == len(unchanged)
+
+
+def test_what_a_folder_holds_beside_is_counted(tmp_path: Path):
+    names = [
+        "a.mp4",
+        "a.en.vtt",
+        "a.de.vtt",
+        "lost.srt",
+        "a.info.json",
+        "a.jpg",
+        "b.jpg",
+        "README",
+        ".hidden.jpg",
+    ]
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    found = look_at_corpus(str(tmp_path))
+    assert found.videos.num_rows == 1
+    assert found.left_out == {"jpg": 2, "": 1}
+    assert found.num_unused_transcripts == 2, "German, and of no video; a downloader's JSON is none"

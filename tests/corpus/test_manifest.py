@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from vbert.corpus.manifest import MANIFEST, read_manifest
+from vbert.corpus.manifest import MANIFEST, read_manifest, read_manifest_lines
 from vbert.errors import UserError
 from vbert.tables.schemas import video_id_of
 
@@ -78,7 +78,10 @@ def test_a_manifest_on_a_store_names_files_beside_it():
     [
         ([{"path": "a.mp4"}], r"names no video; give it a column `video`"),
         ([{"video": "a.mp4", "n": 1}, {"video": "", "n": 2}], r"row 2 names no video; fill in its `video`"),
-        ([{"video": "a.mp4"}, {"video": "./a.mp4"}], r"video .*/a\.mp4 stands there twice; remove one"),
+        (
+            [{"video": "a.mp4", "transcript": "a.vtt"}, {"video": "./a.mp4", "transcript": "b.vtt"}],
+            r"video .*/a\.mp4 stands there twice; remove one",
+        ),
         (
             [{"video": "a.mp4", "video_id": "x"}, {"video": "b.mp4", "video_id": "x"}],
             r"video_id x stands there twice; remove one",
@@ -113,3 +116,11 @@ def test_a_header_without_rows_is_refused(tmp_path: Path):
     (tmp_path / "m.csv").write_text("video\n")
     with pytest.raises(UserError, match="names no video"):
         read_manifest(str(tmp_path / "m.csv"))
+
+
+def test_a_line_that_comes_again_is_counted_and_left_out(tmp_path: Path):
+    path = tmp_path / "m.csv"
+    path.write_text("video,transcript\na.mp4,a.vtt\nb.mp4,\n./a.mp4,a.vtt\na.mp4,a.vtt\n")
+    videos, num_repeated = read_manifest_lines(str(path))
+    assert [Path(uri).name for uri in videos["uri"].to_pylist()] == ["a.mp4", "b.mp4"]
+    assert num_repeated == 2

@@ -3,11 +3,13 @@
 vbert featurize --corpus videos/ --tables tables/
 """
 
+from vbert.corpus.changes import Listing
 from vbert.distributed.featurize import FeaturizeConfig, featurize
 from vbert.errors import OK, SOME_FAILED
 from vbert.progress import duration_text, print_summary
 
 FAILURES_SHOWN = 10
+EXTENSIONS_SHOWN = 5
 
 
 def main(config: FeaturizeConfig) -> int:
@@ -28,6 +30,7 @@ def main(config: FeaturizeConfig) -> int:
         f"featurize: {summary.featurizer}",
         {
             "videos in the corpus": summary.num_listed,
+            **_set_aside(summary.listing),
             "unchanged, skipped": summary.num_unchanged,
             **({"forgotten, left alone": summary.num_forgotten} if summary.num_forgotten else {}),
             "new transcript only": summary.num_new_transcripts,
@@ -40,3 +43,19 @@ def main(config: FeaturizeConfig) -> int:
         },
     )
     return SOME_FAILED if summary.num_failed or summary.num_partial else OK
+
+
+def _set_aside(listing: Listing) -> dict[str, object]:
+    """What was found and is no video, nor a video's transcript."""
+    by_count = sorted(listing.left_out.items(), key=lambda found: -found[1])
+    kinds = [
+        f"{count:,} {'.' + extension if extension else 'without extension'}" for extension, count in by_count
+    ]
+    if len(kinds) > EXTENSIONS_SHOWN:
+        kinds = [*kinds[:EXTENSIONS_SHOWN], f"{len(kinds) - EXTENSIONS_SHOWN} other extensions"]
+    found = {
+        "other files, by extension": ", ".join(kinds),
+        "other transcripts, not used": listing.num_unused_transcripts,
+        "lines that come twice": listing.num_repeated,
+    }
+    return {name: value for name, value in found.items() if value}

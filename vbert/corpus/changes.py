@@ -8,7 +8,8 @@ Arrow in, Arrow out: a corpus has 100,000s of rows.
 import glob
 import os
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +18,7 @@ import pyarrow.compute as pc
 from fsspec.utils import glob_translate
 
 from vbert.corpus.listing import FileStamp, content_stamps, list_files, stat_files
-from vbert.corpus.manifest import MANIFEST, read_manifest
+from vbert.corpus.manifest import MANIFEST, read_manifest_lines
 from vbert.corpus.sidecars import TRANSCRIPT_EXTENSIONS, best_sidecars
 from vbert.errors import UserError
 from vbert.storage.files import extension_of, local_path
@@ -61,8 +62,27 @@ class CorpusChanges:
     """Videos that need nothing."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listing:
+    """What was found where a corpus is said to be."""
+
+    videos: pa.Table
+    """Schema CORPUS, sorted by uri."""
+    left_out: Mapping[str, int]
+    """Files of a folder that are neither video nor transcript, by extension."""
+    num_unused_transcripts: int = 0
+    """Transcripts of a folder that no video has: of other languages, or of none of its videos."""
+    num_repeated: int = 0
+    """Lines of a manifest that say again what an earlier one says."""
+
+
 def list_corpus(source: str, *, content_hash: bool = False, language: str = "en") -> pa.Table:
-    """All videos of `source`, schema CORPUS, sorted by uri.
+    """The videos of `look_at_corpus`."""
+    return look_at_corpus(source, content_hash=content_hash, language=language).videos
+
+
+def look_at_corpus(source: str, *, content_hash: bool = False, language: str = "en") -> Listing:
+    """All videos of `source`.
 
     `source` is a folder (searched to its depths), a glob (`/data/*/*.mp4`, `s3://bucket/x/**/*.mkv`), one
     video, or a manifest (vbert/corpus/manifest.py); each local or an fsspec URL. The transcript of a folder's
@@ -76,14 +96,17 @@ def list_corpus(source: str, *, content_hash: bool = False, language: str = "en"
     if not source:
         raise UserError("--corpus is empty; give a folder, a glob, a video or a manifest")
     refuse_secrets(source)
-    match _kind_of(source):
+    left_out: Counter[str] = Counter()
+    num_repeated = 0
+    kind = _kind_of(source)
+    match kind:
         case "manifest":
-            videos = read_manifest(source)
+            videos, num_repeated = read_manifest_lines(source)
             stamps = stat_files(
                 [*videos["uri"].to_pylist(), *videos["transcript_uri"].drop_null().to_pylist()]
             )
         case "folder":
-            stamps = _list_media(source, max_depth=None)
+            stamps = _list_media(source, max_depth=None, left_out=left_out)
             videos = _with_sidecars(stamps, lambda _: True, language)
         case "glob":
             stamps, is_match = _list_glob(source)
@@ -94,7 +117,21 @@ def list_corpus(source: str, *, content_hash: bool = False, language: str = "en"
     if videos.num_rows == 0:
         kinds = ", ".join(sorted(VIDEO_EXTENSIONS))
         raise UserError(f"{source}: no video there (looked for {kinds}); correct the path")
-    return _corpus_table(videos, content_stamps(stamps) if content_hash else stamps)
+    return Listing(
+        videos=_corpus_table(videos, content_stamps(stamps) if content_hash else stamps),
+        left_out=left_out,
+        num_unused_transcripts=_num_unused(stamps, videos) if kind == "folder" else 0,
+        num_repeated=num_repeated,
+    )
+
+
+def _num_unused(stamps: Iterable[str], videos: pa.Table) -> int:
+    """JSON is more often a downloader's than a transcript."""
+    used = set(videos["transcript_uri"].drop_null().to_pylist())
+    return sum(
+        extension_of(uri) in TRANSCRIPT_EXTENSIONS and extension_of(uri) != "json" and uri not in used
+        for uri in stamps
+    )
 
 
 def compare(corpus: pa.Table, ledger: pa.Table, *, retry_failed: bool) -> CorpusChanges:
@@ -156,8 +193,11 @@ def _kind_of(source: str) -> Literal["folder", "glob", "video", "manifest"]:
     raise UserError(f"{source}: no such file or folder; correct the path")
 
 
-def _list_media(folder: str, *, max_depth: int | None) -> dict[str, FileStamp]:
-    return list_files(folder, extensions=VIDEO_EXTENSIONS.union(TRANSCRIPT_EXTENSIONS), max_depth=max_depth)
+def _list_media(
+    folder: str, *, max_depth: int | None, left_out: Counter[str] | None = None
+) -> dict[str, FileStamp]:
+    extensions = VIDEO_EXTENSIONS.union(TRANSCRIPT_EXTENSIONS)
+    return list_files(folder, extensions=extensions, max_depth=max_depth, left_out=left_out)
 
 
 def _list_glob(pattern: str) -> tuple[dict[str, FileStamp], Callable[[str], bool]]:

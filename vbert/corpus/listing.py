@@ -4,7 +4,7 @@ import errno
 import hashlib
 import heapq
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -45,18 +45,23 @@ NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 def list_files(
-    folder: str, *, extensions: Collection[str], max_depth: int | None = None
+    folder: str,
+    *,
+    extensions: Collection[str],
+    max_depth: int | None = None,
+    left_out: Counter[str] | None = None,
 ) -> dict[str, FileStamp]:
     """Every file under `folder` with one of the `extensions` (lower case, without the dot), by its uri.
 
-    Hidden files and folders are left out. `max_depth` 1 stays in the folder itself. UserError for a folder
-    that cannot be read, {} for one of a store that does not exist (stores know no folders).
+    Hidden files and folders are left out; `left_out` counts the others by extension. `max_depth` 1 stays in
+    the folder itself. UserError for a folder that cannot be read, {} for one of a store that does not exist
+    (stores know no folders).
     """
     path = local_path(folder)
     try:
         if path is not None:
-            return _list_local(path, frozenset(extensions), max_depth)
-        return _list_store(folder, frozenset(extensions), max_depth)
+            return _list_local(path, frozenset(extensions), max_depth, left_out)
+        return _list_store(folder, frozenset(extensions), max_depth, left_out)
     except Exception as error:
         if not is_stores(error):
             raise
@@ -110,7 +115,9 @@ def _stat_local(path: str) -> FileStamp:
     return FileStamp(stat.st_size, short_hash(str(stat.st_size), str(stat.st_mtime_ns)))
 
 
-def _list_local(root: str, extensions: frozenset[str], max_depth: int | None) -> dict[str, FileStamp]:
+def _list_local(
+    root: str, extensions: frozenset[str], max_depth: int | None, left_out: Counter[str] | None
+) -> dict[str, FileStamp]:
     """Walks through links to folders too, but each folder once: by its own path before any link's.
 
     A link to nothing, or to itself, is a file that is missing, so that someone hears of it.
@@ -133,6 +140,8 @@ def _list_local(root: str, extensions: frozenset[str], max_depth: int | None) ->
                         heapq.heappush(pending, (entry.is_symlink(), entry.path, depth + 1))
                 elif extension_of(entry.name) in extensions:
                     stamps[local_uri(entry.path)] = _stat_local(entry.path)
+                elif left_out is not None:
+                    left_out[extension_of(entry.name)] += 1
     return stamps
 
 
@@ -160,15 +169,21 @@ def _store_stamp(info: dict[str, Any]) -> FileStamp:
     return FileStamp(None if size is None else int(size), short_hash(str(size), str(moment).strip('"')))
 
 
-def _list_store(url: str, extensions: frozenset[str], max_depth: int | None) -> dict[str, FileStamp]:
+def _list_store(
+    url: str, extensions: frozenset[str], max_depth: int | None, left_out: Counter[str] | None
+) -> dict[str, FileStamp]:
     store, root = filesystem_of(url)
     store.invalidate_cache()  # fsspec keeps listings for the life of the process
     url_of = _url_maker(store, url, root)
     stamps = {}
     for infos in _list_prefixes(store, root, max_depth):
         for path, info in infos.items():
-            if extension_of(path) in extensions and "/." not in path.removeprefix(root):
+            if "/." in path.removeprefix(root):
+                continue
+            if extension_of(path) in extensions:
                 stamps[url_of(path)] = _store_stamp(info)
+            elif left_out is not None:
+                left_out[extension_of(path)] += 1
     return stamps
 
 

@@ -17,11 +17,17 @@ MANIFEST = pa.schema([("video_id", pa.string()), ("uri", pa.string()), ("transcr
 
 
 def read_manifest(source: str) -> pa.Table:
+    """The videos of `read_manifest_lines`."""
+    return read_manifest_lines(source)[0]
+
+
+def read_manifest_lines(source: str) -> tuple[pa.Table, int]:
     """The manifest's videos in its order, schema MANIFEST, without a look at the files it names.
 
     `video` is required, `transcript` and `video_id` are not; other columns are left alone. A path is
     absolute, a URL, or relative to the manifest's folder, where `..` goes up as in a shell: a manifest may
-    name whatever the job may read, so it comes from whom the job's owner trusts with that.
+    name whatever the job may read, so it comes from whom the job's owner trusts with that. And how many lines
+    say again what an earlier one says.
 
     UserError for a manifest that cannot be read, that names no video in some row, or that names a video or an
     id twice.
@@ -47,11 +53,14 @@ def read_manifest(source: str) -> pa.Table:
                 refuse_secrets(uri or "")
             except UserError as error:
                 raise UserError(f"{source}: row {number}: {error}") from error
+    lines = list(dict.fromkeys(zip(ids, uris, transcript_uris, strict=True)))
+    num_repeated = len(ids) - len(lines)
+    ids, uris, transcript_uris = (list(column) for column in zip(*lines, strict=True))
     for column, values in (("video", uris), ("video_id", ids)):
         twice = _first_duplicate(values)
         if twice is not None:
             raise UserError(f"{source}: {column} {twice} stands there twice; remove one")
-    return pa.table([ids, uris, transcript_uris], schema=MANIFEST)
+    return pa.table([ids, uris, transcript_uris], schema=MANIFEST), num_repeated
 
 
 def _resolve(value: str | None, folder: str) -> str | None:

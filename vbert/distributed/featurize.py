@@ -12,7 +12,7 @@ import ray
 import tyro
 from tyro.conf import OmitArgPrefixes
 
-from vbert.corpus.changes import CORPUS, CorpusChanges, compare, list_corpus
+from vbert.corpus.changes import CORPUS, CorpusChanges, Listing, compare, look_at_corpus
 from vbert.corpus.forgotten import without_forgotten
 from vbert.distributed.attempts import task_retries
 from vbert.distributed.backbone import Prepared, prepare_backbone
@@ -81,6 +81,7 @@ class FeaturizeSummary:
     """What one run did, in videos unless the name says otherwise."""
 
     featurizer: str
+    listing: Listing
     num_listed: int
     num_unchanged: int
     num_new_transcripts: int
@@ -104,7 +105,8 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
     config = with_absolute_paths(config, "tables")
     config = replace(config, featurizer=with_absolute_paths(config.featurizer, "weights"))
     featurizer = featurizer_id(config.featurizer)
-    listed = list_corpus(config.corpus, content_hash=config.content_hash, language=config.language)
+    listing = look_at_corpus(config.corpus, content_hash=config.content_hash, language=config.language)
+    listed = listing.videos
     corpus = without_forgotten(listed, config.tables)
     before = listed_before(config.tables, featurizer=featurizer, columns=LEDGER_COLUMNS)
     changes = compare(corpus, before, retry_failed=config.retry_failed)
@@ -120,6 +122,7 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
     summary = FeaturizeSummary(
         featurizer=featurizer,
         num_listed=listed.num_rows,
+        listing=listing,
         num_forgotten=listed.num_rows - corpus.num_rows,
         num_unchanged=changes.num_unchanged,
         num_new_transcripts=changes.transcript_changed.num_rows,
