@@ -37,6 +37,7 @@ soak: $(READY)  ## the long campaigns, by themselves: 30 deaths, 2,000 hostile i
 		-p no:tests.time_budget --timeout 7200 tests/tables/test_interleavings.py \
 		tests/features/test_hostile_inputs.py tests/jobs/test_clusters.py -k "hostile or random or invent or order or bucket"
 	$(BIN)/python benchmarks/scale.py
+	test ! -d ../shared/cases || $(BIN)/python benchmarks/cases.py --cases ../shared/cases
 
 docs: $(READY)  ## the documentation's site, in build/site
 	NO_MKDOCS_2_WARNING=1 COLUMNS=100 $(BIN)/mkdocs build --quiet --strict
