@@ -189,7 +189,7 @@ def test_full_stops_of_other_scripts(text: str, sentences: list[str]):
         (
             "Café crème. Voilà ".encode() + b"\xff.",
             "Café crème. Voilà \ufffd.",
-            "1 letters are lost: bytes that are no UTF-8",
+            "letters lost, whose bytes are no UTF-8: 1",
         ),
         (
             "Доброе утро, сегодня мы режем лук и жарим рыбу на сковороде.".encode("cp1251"),

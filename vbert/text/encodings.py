@@ -38,7 +38,7 @@ def _decode(content: bytes) -> tuple[str, list[str]]:
     num_bad = text.count("\ufffd") - content.count("\ufffd".encode())
     num_others = sum(letter > "\x7f" for letter in text) - num_bad
     if num_bad <= MAX_BAD_SHARE * num_others or (num_bad == 1 and num_others):
-        return text, [f"{num_bad} letters are lost: bytes that are no UTF-8"]
+        return text, [f"letters lost, whose bytes are no UTF-8: {num_bad}"]
     best = from_bytes(content[:LOOKED_AT]).best()
     encoding = best.encoding if best is not None else "cp1252"
     return content.decode(encoding, errors="replace"), [f"read as {encoding}"]

@@ -185,9 +185,9 @@ def _measured(probe: VideoProbe, times: PacketTimes, promised: float, *, size_by
         raise VideoError("probe", "no packets in the video stream")
     warnings, lost = list(probe.warnings), None
     if times.num_new_clocks:
-        warnings.append(f"the clock is set anew {times.num_new_clocks} times: its parts follow each other")
+        warnings.append(f"parts with a clock of their own, which follow each other: {times.num_new_clocks + 1}")
     if times.num_wrong:
-        warnings.append(f"{times.num_wrong} timestamps contradict the next ones, and are not followed")
+        warnings.append(f"timestamps that the next ones contradict, not followed: {times.num_wrong}")
     end = max(times.end_seconds, times.others_end_seconds)
     if promised > end + PROMISE_TOLERANCE_SECONDS:
         lost = f"the file ends at {end:.1f} s, and its header promises {promised:.1f} s"
