@@ -185,7 +185,7 @@ def _measured(probe: VideoProbe, times: PacketTimes, promised: float, *, size_by
         raise VideoError("probe", "no packets in the video stream")
     warnings, lost = list(probe.warnings), None
     if times.num_new_clocks:
-        warnings.append(f"parts with a clock of their own, which follow each other: {times.num_new_clocks + 1}")
+        warnings.append(f"parts with clocks of their own, one after the other: {times.num_new_clocks + 1}")
     if times.num_wrong:
         warnings.append(f"timestamps that the next ones contradict, not followed: {times.num_wrong}")
     end = max(times.end_seconds, times.others_end_seconds)
