@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +82,11 @@ def _write_no_tables(root: Path) -> None:
         log = root / "broken-log" / layout.name / "_delta_log"
         log.mkdir(parents=True)
         (log / f"{0:020}.json").write_text('{"commitInfo": {"time')
-        odd = TableSchema(
-            name=layout.name,
+        odd = replace(
+            layout,
             schema=pa.schema([("video_id", pa.string()), (layout.partition, pa.string())]),
             key=("video_id",),
-            partition=layout.partition,
+            added={},
         )
         rows = pa.table({"video_id": ["a"], layout.partition: [FEATURIZER]})
         _write_table(str(root / "other-columns"), odd, rows)

@@ -92,7 +92,7 @@ def test_a_transcript_that_cannot_be_used_is_a_reason_and_the_video_goes_on(fold
     (folder / "a.vtt").write_text("no times")
     corpus = list_corpus(str(folder))
     rows = plan(corpus).to_pylist()
-    assert all("neither WebVTT" in row["transcript_reason"] for row in rows)
+    assert all("no transcript that is known" in row["transcript_reason"] for row in rows)
     assert [row["state"] for row in rows] == ["pending"] * 3
     assert check_transcripts(corpus)["reason"].to_pylist() == [rows[0]["transcript_reason"]]
 

@@ -33,7 +33,7 @@ def test_the_jobs_in_a_row(run_job: Run, joined: None, tmp_path: Path, capsys: p
     featurize = ("featurize", "--corpus", corpus, "--tables", tables, "--num-workers", 1)
 
     assert run_job(*featurize) == 1
-    assert "v3.mp4: transcript: neither WebVTT, SRT nor json3" in capsys.readouterr().out
+    assert "v3.mp4: transcript: no transcript that is known" in capsys.readouterr().out
     (featurizer,) = Table(str(tables), FEATURES).partitions()
     ledger = Table(str(tables), VIDEOS).read(columns=["uri", "status", "num_clips"], partition=featurizer)
     assert {Path(row["uri"]).stem: (row["status"], row["num_clips"]) for row in ledger.to_pylist()} == {
