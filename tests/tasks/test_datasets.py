@@ -265,3 +265,40 @@ def test_a_broken_file_is_named_with_the_place(content: Any, message: str, tmp_p
     with pytest.raises(UserError, match=message) as caught:
         read_annotations(str(path), dataset="youcook2")
     assert str(path) in str(caught.value)
+
+
+def test_msrvtts_clips_of_two_files_are_read_once(tmp_path: Path):
+    msrvtt(tmp_path)
+    once = rows("msrvtt", tmp_path)
+    for path in list(tmp_path.glob("*videodatainfo*.json")):
+        (tmp_path / f"copy_of_{path.name}").write_bytes(path.read_bytes())
+    assert sorted(map(repr, rows("msrvtt", tmp_path))) == sorted(map(repr, once))
+
+
+YOUCOOK2 = "youcookii_annotations_trainval.json"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name", "text"),
+    [
+        (
+            "youcook2",
+            "youcookii_annotations_trainval.json",
+            '{"database": {"a": {"recipe_type": "1", "annotations": 3}}}',
+        ),
+        ("activitynet_captions", "train.json", "[1]"),
+        ("activitynet_captions", "train.json", '{"a": {"timestamps": [[0, NaN]], "sentences": ["x"]}}'),
+        ("activitynet_captions", "train.json", '{"a": {"timestamps": 1, "sentences": 2}}'),
+        ("activitynet_captions", "train.json", "[" * 100_000),
+        ("msrvtt", "test_videodatainfo.json", '{"sentences": null, "videos": null}'),
+        ("msrvtt", "own_qa.json", "[]"),
+        ("activitynet_qa", "train_q.json", "null"),
+    ],
+)
+def test_what_no_author_has_written_is_one_line(tmp_path: Path, dataset: str, name: str, text: str):
+    (tmp_path / name).write_text(text)
+    (tmp_path / "train_a.json").write_text("null")
+    with pytest.raises(UserError) as error:
+        read_annotations(str(tmp_path), dataset=dataset)
+    assert str(tmp_path) in str(error.value)
+    assert "\n" not in str(error.value)

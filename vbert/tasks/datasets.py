@@ -19,6 +19,7 @@ from vbert.tasks.annotations import ANNOTATIONS, read_records_of_ones_own, split
 
 Rows = Iterable[dict[str, Any]]
 
+MAX_SECONDS = 10_000 * 3600.0
 # What the data sets call their splits.
 SPLIT_NAMES = {
     "train": "train",
@@ -169,8 +170,11 @@ def msrvtt(source: str) -> Rows:
     if not files and not questions:
         raise UserError(f"{source}: has no *videodatainfo*.json of MSR-VTT and no *_qa.json of MSRVTT-QA")
     retrieval = _retrieval_test(f"{folder}/MSRVTT_JSFUSION_test.csv")
-    for uri in files:
-        yield from _msrvtt_clips(uri, retrieval)
+    known: set[str] = set()
+    for uri in files:  # some have the clips of others once more
+        clips = [clip for clip in _msrvtt_clips(uri, retrieval) if clip["video_id"] not in known]
+        known.update(clip["video_id"] for clip in clips)
+        yield from clips
     for uri in questions:
         split = SPLIT_NAMES[uri.rsplit("/", 1)[-1].split("_")[0]]
         for at, entry in enumerate(_read_json(uri)):
@@ -222,7 +226,11 @@ def read_annotations(source: str, *, dataset: str = "records") -> pa.Table:
         return read_records_of_ones_own(source)
     if dataset not in OFFICIAL:
         raise UserError(f"--dataset {dataset}: must be records, {', '.join(OFFICIAL)}")
-    rows = pa.Table.from_pylist(list(OFFICIAL[dataset](source)), schema=ANNOTATIONS)
+    try:
+        rows = pa.Table.from_pylist(list(OFFICIAL[dataset](source)), schema=ANNOTATIONS)
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError, pa.ArrowException) as error:
+        reason = f"{type(error).__name__} {' '.join(str(error).split())}"
+        raise UserError(f"{source}: not as the authors of {dataset} write it ({reason})") from error
     if rows.num_rows == 0:
         raise UserError(f"{source}: has no annotations of {dataset}")
     return rows
@@ -258,7 +266,9 @@ def _field(entry: Any, name: str, where: str) -> Any:
 def _span(segment: Any, where: str) -> dict[str, float]:
     """Start and end; a segment that is the wrong way round, as some are, is put in order."""
     try:
-        start, end = sorted(max(0.0, float(seconds)) for seconds in segment)
+        start, end = sorted(max(0.0, seconds) for seconds in map(float, segment))
+        if not all(abs(float(seconds)) < MAX_SECONDS for seconds in segment):
+            raise ValueError
     except (TypeError, ValueError) as error:
         raise UserError(f"{where}: {segment!r} is no pair of seconds") from error
     return {"start_seconds": start, "end_seconds": max(end, start + 1e-3)}
