@@ -36,6 +36,6 @@ def test_a_job_is_submitted_to_a_cluster(tmp_path: Path, monkeypatch: pytest.Mon
         done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
     # `ray job submit` ends with 1 whatever the job's own status was but 0.
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "not ok: " in done.stdout
+    assert "not ok: " in done.stdout, done.stdout + done.stderr
     statuses = {Path(row["uri"]).stem: row["status"] for row in rows_of(tmp_path / "tables")["videos"]}
     assert statuses == {"a": "ok", "broken": "failed"}

@@ -275,9 +275,6 @@ def test_msrvtts_clips_of_two_files_are_read_once(tmp_path: Path):
     assert sorted(map(repr, rows("msrvtt", tmp_path))) == sorted(map(repr, once))
 
 
-YOUCOOK2 = "youcookii_annotations_trainval.json"
-
-
 @pytest.mark.parametrize(
     ("dataset", "name", "text"),
     [

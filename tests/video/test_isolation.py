@@ -19,6 +19,7 @@ from tests.hostile_modules import write_hostile_modules
 from tests.videos import Video, write_video
 from vbert.errors import UserError, VideoError
 from vbert.video.audio import sound_windows
+from vbert.video.child_process import Child
 from vbert.video.decode import decode_clips
 from vbert.video.decode_child import DecodeLimits
 from vbert.video.frame_grid import Clip, ClipSpec
@@ -238,3 +239,10 @@ def test_a_child_that_hangs_dies_with_its_parent(folder: Path):
 def test_limits_are_positive(name: str, value: float):
     with pytest.raises(UserError, match=f"{name} must be positive"):
         DecodeLimits(**{name: value})
+
+
+def test_what_keeps_a_child_from_starting_is_in_its_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "half_there.py").write_text("import no_such_module\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(RuntimeError, match=r"decoder's process does not start: (.|\n)*no_such_module"):
+        Child("decoder", "half_there")

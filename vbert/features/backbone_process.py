@@ -4,11 +4,12 @@ Weights that do not fit stop a job before anything is written, and graphs are ma
 """
 
 import logging
+import socket
 from typing import Any
 
 from vbert.features.featurizer import NO_GRAPHS, FeaturizerGraphs
 from vbert.features.featurizer_config import FeaturizerConfig
-from vbert.video.child_process import Child, ChildLost, receive, send, to_parent
+from vbert.video.child_process import Child, ChildLost, receive, send
 
 logger = logging.getLogger(__name__)
 
@@ -47,23 +48,22 @@ class BackboneProcess:
             raise RuntimeError(f"{lost}; what it said is above") from lost
 
 
-def serve() -> None:
+def serve(connection: socket.socket) -> None:
     """In the process: take the options, send None or why they are refused, then the graphs or why there are
     none."""
-    with to_parent() as connection:
-        config = receive(connection)
+    config = receive(connection)
 
-        from vbert.errors import UserError
-        from vbert.features.cpu_export import ExportError
-        from vbert.features.torch_featurizer import TorchFeaturizer
+    from vbert.errors import UserError
+    from vbert.features.cpu_export import ExportError
+    from vbert.features.torch_featurizer import TorchFeaturizer
 
-        try:
-            featurizer = TorchFeaturizer(config, device="cpu")
-        except (UserError, OSError) as error:
-            send(connection, error)
-            return
-        send(connection, None)
-        try:
-            send(connection, (featurizer.graphs(), None))
-        except ExportError as error:
-            send(connection, (None, str(error)))
+    try:
+        featurizer = TorchFeaturizer(config, device="cpu")
+    except (UserError, OSError) as error:
+        send(connection, error)
+        return
+    send(connection, None)
+    try:
+        send(connection, (featurizer.graphs(), None))
+    except ExportError as error:
+        send(connection, (None, str(error)))

@@ -4,6 +4,7 @@ Messages are pickles on a socket that the two alone hold, with large arrays besi
 child is not multiprocessing's, which would run the user's own script again in it.
 """
 
+import importlib
 import os
 import pickle
 import signal
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -23,6 +25,7 @@ import numpy as np
 START_SECONDS = 300.0  # from a cold network disk; what takes longer will not start at all
 EXIT_SECONDS = 10.0  # from the end of its messages to its own
 LENGTH = struct.Struct("!Q")
+READY = "ready"
 
 
 class ChildLost(Exception):
@@ -45,7 +48,7 @@ class Child:
         num_threads: int | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Run `module.serve()`, for which `arguments` are sys.argv[2:]. Errors speak of "the `name`". Its
+        """Run `module.serve`, for which `arguments` are sys.argv[2:]. Errors speak of "the `name`". Its
         environment is this process's, unless another is given."""
         self._name = name
         self._socket, theirs = socket.socketpair()
@@ -57,7 +60,7 @@ class Child:
         with theirs:
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-P", "-c", f"from {module} import serve; serve()"),
+                    *(sys.executable, "-P", "-c", f"from {__name__} import run; run('{module}')"),
                     *(str(theirs.fileno()), *arguments),
                 ],
                 stdin=subprocess.PIPE,  # nothing is written: it is open as long as this process is
@@ -66,9 +69,11 @@ class Child:
             )
         self.end = weakref.finalize(self, _end, self._process, self._socket)
         try:
-            self.receive(time.monotonic() + START_SECONDS, f"not ready after {START_SECONDS:g} s")
+            word = self.receive(time.monotonic() + START_SECONDS, f"not ready after {START_SECONDS:g} s")
         except ChildLost as lost:
             raise RuntimeError(f"the {name}'s process does not start: {lost}") from lost
+        if word != READY:
+            raise RuntimeError(f"the {name}'s process does not start: {word}")
 
     def is_alive(self) -> bool:
         """Whether it still runs."""
@@ -110,13 +115,19 @@ def _end(process: "subprocess.Popen[bytes]", connection: socket.socket) -> None:
     process.stdin.close()
 
 
-def to_parent() -> socket.socket:
-    """In a child, first of all: the socket to the parent, with whom this process ends."""
+def run(module: str) -> None:
+    """In a child: `module.serve` with the socket to the parent, with whom this process ends. What is in the
+    way of that is told to the parent, whose error it is."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # at a terminal it is meant for the job, which ends this
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    connection = socket.socket(fileno=int(sys.argv[1]))
-    send(connection, "ready")
-    return connection
+    with socket.socket(fileno=int(sys.argv[1])) as connection:
+        try:
+            threading.Thread(target=_end_with_the_parent, daemon=True).start()
+            serve = importlib.import_module(module).serve
+        except Exception:
+            send(connection, traceback.format_exc())
+            raise
+        send(connection, READY)
+        serve(connection)
 
 
 def _end_with_the_parent() -> None:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from vbert.errors import UserError, VideoError
 from vbert.video.audio import sound_windows
-from vbert.video.child_process import receive, send, to_parent
+from vbert.video.child_process import receive, send
 from vbert.video.confinement import confine, renounce_privileges
 from vbert.video.decode import Decoder, decode_clips
 from vbert.video.frame_grid import Clip, ClipSpec
@@ -60,12 +60,12 @@ class DecodeLimits:
         return f"needs more than {self.max_decode_gigabytes:g} GB of memory"
 
 
-def serve() -> None:
+def serve(connection: socket.socket) -> None:
     """Answer requests until there are no more. The process's arguments: a socket's descriptor, the limits,
     and LOCAL if all files will be local."""
     seconds, gigabytes = map(float, sys.argv[2:4])
     limits = DecodeLimits(max_decode_seconds=seconds, max_decode_gigabytes=gigabytes)
-    with to_parent() as connection, suppress(EOFError, ConnectionError):
+    with suppress(EOFError, ConnectionError):
         if LOCAL in sys.argv[4:]:
             confine()
         else:
