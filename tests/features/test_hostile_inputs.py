@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from tests.conftest import REAL_VIDEOS, ROOT
+from tests.decoders import require
 from tests.hostile_videos import base_videos, write_bombs, write_mutant, write_specials
 from vbert.corpus.changes import list_corpus
 from vbert.errors import VideoError
@@ -134,7 +135,7 @@ def test_damaged_videos_are_rows(tmp_path: Path, bases: list[Path], process: Dec
 def test_damaged_videos_are_clips_or_errors_with_the_other_decoders(
     tmp_path: Path, bases: list[Path], decoder: Literal["decord", "torchcodec"]
 ):
-    pytest.importorskip(decoder)
+    require(decoder)
     process = DecoderProcess(replace(LIMITS, max_decode_gigabytes=4.0))
     paths = [str(write_mutant(tmp_path, number, bases)) for number in range(0, NUM_INPUTS, 3)]
     probes = process.probe(paths)

@@ -7,6 +7,7 @@ import fsspec
 import numpy as np
 import pytest
 
+from tests.decoders import require
 from tests.videos import Video, break_packets, read_numbers, write_video
 from vbert.errors import VideoError
 from vbert.video.decode import Decoder, decode_clips
@@ -18,13 +19,6 @@ ALL = Segment(index=0, first_clip=0, num_clips=99)
 
 # Mean difference of a frame's RGB values, of 255: PyAV scales bicubic in YCbCr, torchcodec bilinear in RGB.
 LARGEST_DIFFERENCE = {"decord": 7.0, "torchcodec": 8.0}
-
-
-def require(decoder: Decoder) -> Decoder:
-    module = pytest.importorskip(decoder)
-    if decoder == "torchcodec" and module.ffmpeg_major_version is None:
-        pytest.skip("torchcodec finds no shared libraries of FFmpeg")
-    return decoder
 
 
 @pytest.fixture(params=["decord", "torchcodec"])

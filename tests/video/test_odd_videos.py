@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 
+from tests.decoders import require
 from tests.videos import Video, ffmpeg, read_numbers, write_video
 from vbert.errors import VideoError
 from vbert.video.decode import Decoder, decode_clips
@@ -167,10 +168,7 @@ NUMBERED = {"one_keyframe.mkv", "pieces.mp4"}  # where decord and torchcodec fin
 @pytest.mark.parametrize("name", OF_ONE_PASS)
 @pytest.mark.parametrize("decoder", ["pyav", "decord", "torchcodec"])
 def test_segments_of_any_length_give_the_frames_of_one_pass(tmp_path: Path, name: str, decoder: Decoder):
-    if decoder != "pyav":
-        module = pytest.importorskip(decoder)
-        if decoder == "torchcodec" and module.ffmpeg_major_version is None:
-            pytest.skip("torchcodec finds no shared libraries of FFmpeg")
+    require(decoder)
     path = write_video(tmp_path / name, OF_ONE_PASS[name])
     if decoder != "pyav" and name not in NUMBERED:
         with pytest.raises(VideoError, match="use decoder pyav"):
