@@ -36,7 +36,7 @@ FEATURIZE = """
 import sys
 import torch
 torch.set_num_threads(1)
-from vbert.corpus.changes import list_corpus
+from vbert.corpus.sources import list_corpus
 from vbert.features.segment_rows import featurize_segments
 from vbert.features.featurizer_config import FeaturizerConfig, featurizer_id
 from vbert.features.ledger import DONE
@@ -111,7 +111,7 @@ def exponent(sizes: Sequence[int], costs: Sequence[float]) -> float:
 def rerun_cost(folder: Path, num_videos: int) -> Cost:
     """The job as a user runs it."""
     make_corpus(folder / "corpus", num_videos)
-    write_ledger(folder / "corpus", folder / "tables")
+    write_ledger(str(folder / "corpus"), folder / "tables")
     command = [sys.executable, "jobs/featurize.py", "--corpus", str(folder / "corpus")]
     return process_cost([*command, "--tables", str(folder / "tables")])
 

@@ -20,7 +20,7 @@ PLAIN = """
 import sys, time, torch
 torch.set_num_threads(1)
 import pyarrow as pa
-from vbert.corpus.changes import list_corpus
+from vbert.corpus.sources import list_corpus
 from vbert.features.featurizer_config import FeaturizerConfig, featurizer_id
 from vbert.features.ledger import DONE
 from vbert.features.segment_rows import featurize_segments

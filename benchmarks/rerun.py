@@ -1,9 +1,11 @@
 """A rerun when nothing has changed: seconds and memory against the number of videos.
 
-    python benchmarks/rerun.py --num-videos 100000
+    python -m benchmarks.rerun --num-videos 100000
+    python -m benchmarks.rerun --num-videos 10000000 --latency-ms 30    # in a bucket that is not there
 
 Makes that many empty files and a ledger that has them all, then runs the job. The floor is one `os.scandir`
-walk with a stat a file in the same run: the least that finding out what changed can cost.
+walk with a stat a file in the same run, or a listing of the simulated bucket, folder by folder on 32 threads:
+the least that finding out what changed can cost.
 """
 
 import argparse
@@ -15,17 +17,26 @@ import tempfile
 import time
 from pathlib import Path
 
+import fsspec
 import pyarrow as pa
 
-from vbert.corpus.changes import list_corpus
+from benchmarks.simulated_store import FILES_A_FOLDER, register
+from vbert.corpus.listing import NUM_THREADS
+from vbert.corpus.set_aside import SetAside
+from vbert.corpus.sources import corpus_parts
 from vbert.features.featurizer_config import FeaturizerConfig, featurizer_id
+from vbert.storage.ahead import ahead
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.schemas import VIDEOS
 
 ROOT = Path(__file__).parents[1]
-FILES_A_FOLDER = 1000
-ROWS_A_FILE = 20_000
+JOB = """
+from benchmarks.simulated_store import register
+from vbert.console import run_command
+register()
+run_command("featurize")
+"""
 
 
 def main() -> None:
@@ -34,12 +45,17 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--num-videos", type=int, default=100_000)
+    parser.add_argument("--latency-ms", type=int, help="simulate a bucket, with this latency")
     options = parser.parse_args()
+    register()
     with tempfile.TemporaryDirectory() as folder:
-        corpus, tables = Path(folder, "corpus"), Path(folder, "tables")
-        make_corpus(corpus, options.num_videos)
+        corpus, tables = str(Path(folder, "corpus")), Path(folder, "tables")
+        if options.latency_ms is None:
+            make_corpus(Path(corpus), options.num_videos)
+        else:
+            corpus = f"simulated://{options.num_videos}-{options.latency_ms}/videos"
         write_ledger(corpus, tables)
-        floor_seconds = walk_seconds(corpus)
+        floor_seconds = walk_seconds(corpus) if options.latency_ms is None else list_seconds(corpus)
         seconds = job_seconds(corpus, tables)
         idle_seconds = import_seconds()
     peak_gigabytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
@@ -47,7 +63,7 @@ def main() -> None:
     print(f"{options.num_videos:,} videos, nothing changed: {seconds:.1f} s, peak {peak_gigabytes:.2f} GB")
     print(f"  of that the start of Python and its imports: {idle_seconds:.1f} s")
     ratio = work_seconds / floor_seconds
-    print(f"  a bare walk of the same files: {floor_seconds:.2f} s; the job's work: {ratio:.1f} x that")
+    print(f"  a bare listing of the same files: {floor_seconds:.2f} s; the job's work: {ratio:.1f} x that")
 
 
 def make_corpus(corpus: Path, num_videos: int) -> None:
@@ -59,15 +75,13 @@ def make_corpus(corpus: Path, num_videos: int) -> None:
         (folder / f"{number:09}.mp4").touch()
 
 
-def write_ledger(corpus: Path, tables: Path) -> None:
-    """What the job would have written, had the files been videos: some commits of many rows."""
+def write_ledger(corpus: str, tables: Path) -> None:
+    """What the job would have written, had the files been videos: a commit for each part of the listing."""
     featurizer = featurizer_id(FeaturizerConfig())
-    listed = list_corpus(str(corpus))
     table = Table(str(tables), VIDEOS)
     table.create()
     committer = Committer(table, partition=featurizer)
-    for start in range(0, listed.num_rows, ROWS_A_FILE):
-        part = listed.slice(start, ROWS_A_FILE)
+    for part in corpus_parts(corpus, SetAside()):
         columns = {name: part[name] for name in part.column_names if name in VIDEOS.schema.names}
         for field in VIDEOS.schema:
             columns.setdefault(field.name, pa.nulls(part.num_rows, field.type))
@@ -76,10 +90,20 @@ def write_ledger(corpus: Path, tables: Path) -> None:
         committer.commit([table.write_file(pa.table(columns).select(VIDEOS.schema.names))])
 
 
-def walk_seconds(folder: Path) -> float:
+def list_seconds(corpus: str) -> float:
+    """Every folder of the bucket listed once."""
+    start = time.monotonic()
+    store, path = fsspec.url_to_fs(corpus)
+    folders = [found["name"] for found in store.ls(path)]
+    num_videos = sum(len(found) for found in ahead(store.ls, folders, num_threads=NUM_THREADS))
+    assert num_videos > 0
+    return time.monotonic() - start
+
+
+def walk_seconds(folder: str) -> float:
     """Every file of the folder looked at once."""
     start = time.monotonic()
-    pending = [str(folder)]
+    pending = [folder]
     while pending:
         with os.scandir(pending.pop()) as entries:
             for entry in entries:
@@ -90,11 +114,11 @@ def walk_seconds(folder: Path) -> float:
     return time.monotonic() - start
 
 
-def job_seconds(corpus: Path, tables: Path) -> float:
-    """The job as a user runs it."""
-    command = [sys.executable, "jobs/featurize.py", "--corpus", str(corpus), "--tables", str(tables)]
+def job_seconds(corpus: str, tables: Path) -> float:
+    """The job as a user runs it, in a process that knows the simulated bucket."""
+    command = [sys.executable, "-c", JOB, "--corpus", corpus, "--tables", str(tables)]
     start = time.monotonic()
-    output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    output = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     assert "featurized            0" in output, output
     return time.monotonic() - start
 

@@ -2,17 +2,19 @@ import os
 from pathlib import Path
 
 import fsspec
+import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vbert.corpus.changes import CORPUS, PENDING, compare, list_corpus, look_at_corpus
+from vbert.corpus.changes import LEDGER_COLUMNS, PENDING, CorpusChanges, compare
+from vbert.corpus.set_aside import SetAside
+from vbert.corpus.sources import CORPUS, corpus_parts, list_corpus
 from vbert.errors import UserError
 from vbert.tables.schemas import short_hash, video_id_of
 
 MOMENT_NS = 1_700_000_000_000_000_007
-LEDGER_COLUMNS = ("video_id", "fingerprint", "transcript_uri", "transcript_fingerprint", "status")
 
 
 def write(path: Path, *, size: int) -> str:
@@ -38,9 +40,21 @@ def row(uri: str, size: int, transcript: tuple[str, int] | None = None, video_id
 
 
 def ledger_of(corpus: pa.Table, status: str = "ok") -> pa.Table:
-    return corpus.append_column("status", pa.array([status] * corpus.num_rows, pa.string())).select(
-        LEDGER_COLUMNS
+    statuses = pa.array([status] * corpus.num_rows, pa.string())
+    gone = pa.nulls(corpus.num_rows, pa.float64())
+    return (
+        corpus.append_column("status", statuses)
+        .append_column("gone_since", gone)
+        .select(list(LEDGER_COLUMNS))
     )
+
+
+def pending_of(changes: CorpusChanges) -> list[tuple[str, str]]:
+    return [(row["video_id"], row["change"]) for part in changes.pending() for row in part.to_pylist()]
+
+
+def new_transcripts_of(changes: CorpusChanges, column: str = "video_id") -> list[str]:
+    return [value for part in changes.new_transcripts() for value in part[column].to_pylist()]
 
 
 def test_a_folder_gives_its_videos_sorted_with_the_transcripts_beside_them(tmp_path: Path):
@@ -156,7 +170,7 @@ def test_with_a_content_hash_a_touched_file_is_unchanged(tmp_path: Path):
     assert list_corpus(str(tmp_path), content_hash=True).equals(before)
     Path(video).write_bytes(b"other")
     after = list_corpus(str(tmp_path), content_hash=True)
-    assert compare(after, ledger_of(before), retry_failed=False).pending.num_rows == 1
+    assert compare([after], [ledger_of(before)], retry_failed=False).num_pending == 1
 
 
 @pytest.mark.parametrize(
@@ -215,19 +229,22 @@ def test_compare_tells_new_changed_retried_and_removed_videos_apart():
             "transcript_uri": pa.array([None, None, None, "/same.vtt"]),
             "transcript_fingerprint": pa.array([None, None, None, "t"]),
             "status": ["failed", "failed", "partial", "ok"],
+            "gone_since": pa.array([None, 12.5, None, 3.0]),
         }
     )
-    changes = compare(corpus, ledger, retry_failed=False)
-    assert changes.pending.schema == PENDING
-    assert changes.pending.select(["video_id", "change"]).to_pylist() == [
-        {"video_id": "new", "change": "new"},
-        {"video_id": "changed", "change": "changed"},
-    ]
-    assert changes.transcript_changed.num_rows == 0
-    assert changes.removed.to_pylist() == ["gone"]
+    changes = compare([corpus], [ledger], retry_failed=False)
+    (pending,) = changes.pending()
+    assert pending.schema == PENDING
+    assert pending_of(changes) == [("changed", "changed"), ("new", "new")], "in the order of the ids"
+    assert (changes.num_listed, changes.num_known, changes.num_pending) == (4, 4, 2)
+    assert changes.num_new_transcripts == 0
+    assert list(changes.new_transcripts()) == []
+    assert changes.num_removed == 1
+    assert changes.removed().to_pylist() == [{"video_id": "gone", "gone_since": 12.5}]
+    assert changes.returned() == ["same"]
     assert changes.num_unchanged == 2
-    again = compare(corpus, ledger, retry_failed=True)
-    assert again.pending["change"].to_pylist() == ["new", "changed", "retried"]
+    again = compare([corpus], [ledger], retry_failed=True)
+    assert pending_of(again) == [("changed", "changed"), ("failed", "retried"), ("new", "new")]
     assert again.num_unchanged == 1
 
 
@@ -236,33 +253,56 @@ def test_compare_tells_new_changed_retried_and_removed_videos_apart():
     [("t", "u", True), (None, "t", True), ("t", None, True), (None, None, False)],
 )
 def test_a_transcript_that_comes_goes_or_changes_leaves_the_features_alone(before, after, differs: bool):
-    changes = compare(
-        corpus_of([("a", "1", after)]), ledger_of(corpus_of([("a", "1", before)])), retry_failed=True
-    )
-    assert changes.pending.num_rows == 0
-    assert changes.transcript_changed["video_id"].to_pylist() == (["a"] if differs else [])
-    assert changes.transcript_changed.schema == CORPUS
+    before_ledger = ledger_of(corpus_of([("a", "1", before)]))
+    changes = compare([corpus_of([("a", "1", after)])], [before_ledger], retry_failed=True)
+    assert changes.num_pending == 0
+    assert new_transcripts_of(changes) == (["a"] if differs else [])
+    assert all(part.schema == CORPUS for part in changes.new_transcripts())
     assert changes.num_unchanged == (0 if differs else 1)
 
 
 def test_against_an_empty_ledger_everything_is_new():
     corpus = corpus_of([("a", "1", None), ("b", "1", "t")])
-    changes = compare(corpus, ledger_of(corpus_of([])), retry_failed=True)
-    assert changes.pending["change"].to_pylist() == ["new", "new"]
-    assert changes.removed.to_pylist() == []
+    changes = compare([corpus], [], retry_failed=True)
+    assert pending_of(changes) == [("a", "new"), ("b", "new")]
+    assert changes.removed().num_rows == 0
 
 
 def test_touching_one_file_makes_only_that_video_pending(tmp_path: Path):
     for name in ("a.mp4", "b.mp4", "b.vtt", "c.mp4", "c.vtt"):
         write(tmp_path / name, size=3)
     ledger = ledger_of(list_corpus(str(tmp_path)))
-    assert compare(list_corpus(str(tmp_path)), ledger, retry_failed=True).num_unchanged == 3
+    assert compare([list_corpus(str(tmp_path))], [ledger], retry_failed=True).num_unchanged == 3
     os.utime(tmp_path / "b.mp4")
     os.utime(tmp_path / "c.vtt")
-    changes = compare(list_corpus(str(tmp_path)), ledger, retry_failed=True)
-    assert changes.pending["uri"].to_pylist() == [str(tmp_path / "b.mp4")]
-    assert changes.transcript_changed["uri"].to_pylist() == [str(tmp_path / "c.mp4")]
+    changes = compare([list_corpus(str(tmp_path))], [ledger], retry_failed=True)
+    assert [uri for part in changes.pending() for uri in part["uri"].to_pylist()] == [str(tmp_path / "b.mp4")]
+    assert new_transcripts_of(changes, "uri") == [str(tmp_path / "c.mp4")]
     assert changes.num_unchanged == 1
+
+
+def test_a_corpus_of_many_parts_is_compared_like_one_and_spills_to_disk(monkeypatch: pytest.MonkeyPatch):
+    """100,000 videos in 32 MB of memory: every third changed, one in a thousand gone."""
+    monkeypatch.setattr("vbert.storage.spilling.MEMORY", "48MB")
+    monkeypatch.setattr("vbert.storage.spilling.ROWS_PER_PART", 10_000)
+    ids = [f"{number:016x}" for number in range(100_000)]
+    ledger = corpus_of([(video_id, "1", "t") for video_id in ids])
+    now = [
+        (video_id, "2" if at % 3 == 0 else "1", "t") for at, video_id in enumerate(ids) if at % 1000 != 999
+    ]
+    corpus = corpus_of(now)
+    mixed = corpus.take(np.random.default_rng(0).permutation(corpus.num_rows))
+    changes = compare(
+        (mixed.slice(at, 7_000) for at in range(0, mixed.num_rows, 7_000)),
+        (ledger_of(ledger).slice(at, 9_000) for at in range(0, ledger.num_rows, 9_000)),
+        retry_failed=False,
+    )
+    changed = [video_id for video_id, fingerprint, _ in now if fingerprint == "2"]
+    parts = list(changes.pending())
+    assert len(parts) > 1
+    assert [video_id for part in parts for video_id in part["video_id"].to_pylist()] == changed
+    assert changes.removed()["video_id"].to_pylist() == ids[999::1000]
+    assert changes.num_unchanged == 100_000 - 100 - len(changed)
 
 
 # Few values, so that videos meet.
@@ -271,6 +311,7 @@ VIDEOS = st.lists(VIDEO, unique_by=lambda video: video[0], max_size=7)
 STATUSES = st.lists(st.sampled_from(["ok", "partial", "failed"]), min_size=7, max_size=7)
 
 
+@settings(max_examples=30)
 @given(VIDEOS, VIDEOS, STATUSES, st.booleans())
 def test_compare_agrees_with_one_look_up_a_video(now, then, statuses, retry_failed: bool):
     known = {
@@ -290,17 +331,15 @@ def test_compare_agrees_with_one_look_up_a_video(now, then, statuses, retry_fail
         else:
             unchanged.append(video_id)
 
-    ledger = corpus_of(then).append_column("status", pa.array(statuses[: len(then)], pa.string()))
-    halves = [ledger.slice(0, 3), ledger.slice(3)]  # a table read from files comes in chunks
-    changes = compare(corpus_of(now), pa.concat_tables(halves), retry_failed=retry_failed)
-    assert (
-        list(zip(*changes.pending.select(["video_id", "change"]).to_pydict().values(), strict=True))
-        == pending
-    )
-    assert changes.transcript_changed["video_id"].to_pylist() == other_text
-    assert changes.removed.to_pylist() == [
-        video_id for video_id in known if video_id not in {row[0] for row in now}
-    ]
+    ledger = ledger_of(corpus_of(then))
+    at = ledger.schema.get_field_index("status")
+    ledger = ledger.set_column(at, "status", pa.array(statuses[: len(then)], pa.string()))
+    parts = [ledger.slice(0, 3), ledger.slice(3)]
+    changes = compare([corpus_of(now[:2]), corpus_of(now[2:])], parts, retry_failed=retry_failed)
+    assert pending_of(changes) == sorted(pending)
+    assert new_transcripts_of(changes) == sorted(other_text)
+    gone = known.keys() - {row[0] for row in now}
+    assert changes.removed()["video_id"].to_pylist() == sorted(gone)
     assert changes.num_unchanged == len(unchanged)
 
 
@@ -318,7 +357,8 @@ def test_what_a_folder_holds_beside_is_counted(tmp_path: Path):
     ]
     for name in names:
         (tmp_path / name).write_bytes(b"x")
-    found = look_at_corpus(str(tmp_path))
-    assert found.videos.num_rows == 1
-    assert found.left_out == {"jpg": 2, "": 1}
+    found = SetAside()
+    (videos,) = corpus_parts(str(tmp_path), found)
+    assert videos.num_rows == 1
+    assert found.other_files == {"jpg": 2, "": 1}
     assert found.num_unused_transcripts == 2, "German, and of no video; a downloader's JSON is none"

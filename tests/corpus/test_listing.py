@@ -6,7 +6,8 @@ from urllib.parse import unquote_to_bytes
 import fsspec
 import pytest
 
-from vbert.corpus.listing import MIN_FILES_TO_LIST, MISSING, content_stamps, list_files, stat_files
+from tests.listed import files_in
+from vbert.corpus.listing import MIN_FILES_TO_LIST, MISSING, content_stamps, stat_files
 from vbert.errors import UserError
 from vbert.storage.files import extension_of, local_path, local_uri, open_file
 from vbert.tables.schemas import short_hash
@@ -33,15 +34,15 @@ def names(stamps, root) -> list[str]:
 def test_a_folder_is_walked_through_to_its_depths_without_hidden_files(tmp_path: Path):
     for name in ("a.mp4", "deep/er/b.MP4", "c.txt", ".d.mp4", ".cache/e.mp4", "deep/._a.mp4", "mp4"):
         write(tmp_path / name)
-    assert names(list_files(str(tmp_path), extensions={"mp4"}), tmp_path) == ["a.mp4", "deep/er/b.MP4"]
-    assert names(list_files(str(tmp_path), extensions={"mp4"}, max_depth=1), tmp_path) == ["a.mp4"]
+    assert names(files_in(str(tmp_path), extensions={"mp4"}), tmp_path) == ["a.mp4", "deep/er/b.MP4"]
+    assert names(files_in(str(tmp_path), extensions={"mp4"}, max_depth=1), tmp_path) == ["a.mp4"]
 
 
 def test_a_local_file_is_stamped_with_its_size_and_its_modification_time_in_nanoseconds(tmp_path: Path):
     video = write(tmp_path / "a.mp4", b"seven b")
     os.utime(video, ns=(5, 1_700_000_000_123_456_789))
     expected = (7, short_hash("7", "1700000000123456789"))
-    assert list_files(str(tmp_path), extensions={"mp4"}) == {str(video): expected}
+    assert files_in(str(tmp_path), extensions={"mp4"}) == {str(video): expected}
     assert stat_files([str(video)]) == {str(video): expected}
 
 
@@ -49,25 +50,25 @@ def test_links_in_a_circle_and_to_a_folder_already_listed_add_nothing(tmp_path: 
     write(tmp_path / "real" / "a.mp4")
     (tmp_path / "real" / "up").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "again").symlink_to(tmp_path / "real", target_is_directory=True)
-    assert names(list_files(str(tmp_path), extensions={"mp4"}), tmp_path) == ["real/a.mp4"]
+    assert names(files_in(str(tmp_path), extensions={"mp4"}), tmp_path) == ["real/a.mp4"]
 
 
 def test_a_link_to_a_folder_elsewhere_is_followed(tmp_path: Path):
     write(tmp_path / "disk" / "a.mp4")
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "one").symlink_to(tmp_path / "disk", target_is_directory=True)
-    assert names(list_files(str(tmp_path / "corpus"), extensions={"mp4"}), tmp_path) == ["corpus/one/a.mp4"]
+    assert names(files_in(str(tmp_path / "corpus"), extensions={"mp4"}), tmp_path) == ["corpus/one/a.mp4"]
 
 
 def test_a_link_to_nothing_is_a_missing_file(tmp_path: Path):
     (tmp_path / "a.mp4").symlink_to(tmp_path / "gone.mp4")
-    assert list_files(str(tmp_path), extensions={"mp4"}) == {str(tmp_path / "a.mp4"): MISSING}
+    assert files_in(str(tmp_path), extensions={"mp4"}) == {str(tmp_path / "a.mp4"): MISSING}
 
 
 def test_a_link_to_itself_is_a_missing_file(tmp_path: Path):
     (tmp_path / "a.mp4").symlink_to(tmp_path / "a.mp4")
     (tmp_path / "b").symlink_to(tmp_path / "b", target_is_directory=True)
-    assert list_files(str(tmp_path), extensions={"mp4"}) == {str(tmp_path / "a.mp4"): MISSING}
+    assert files_in(str(tmp_path), extensions={"mp4"}) == {str(tmp_path / "a.mp4"): MISSING}
     assert stat_files([str(tmp_path / "a.mp4")]) == {str(tmp_path / "a.mp4"): MISSING}
 
 
@@ -78,7 +79,7 @@ def test_a_name_that_is_not_utf8_becomes_a_file_url_that_leads_back_to_the_file(
         Path(os.fsdecode(path)).write_bytes(b"bytes")
     except OSError:
         pytest.skip("this file system only takes names in UTF-8")
-    (uri,) = list_files(str(tmp_path), extensions={"mp4"})
+    (uri,) = files_in(str(tmp_path), extensions={"mp4"})
     assert uri.startswith("file:///")
     assert unquote_to_bytes(uri.removeprefix("file://")) == path
     with open_file(uri) as file:
@@ -105,11 +106,11 @@ def test_an_extension_is_lower_case_and_of_the_name_itself(name: str, extension:
 def test_a_store_is_listed_by_url_without_hidden_files(memory_store):
     for name in ("a.mp4", "deep/b.MKV", "deep/.c.mp4", ".d/e.mp4", "f.txt"):
         memory_store.pipe(f"/bucket/{name}", b"abc")
-    stamps = list_files("memory://bucket/", extensions={"mp4", "mkv"})
+    stamps = files_in("memory://bucket/", extensions={"mp4", "mkv"})
     assert sorted(stamps) == ["memory://bucket/a.mp4", "memory://bucket/deep/b.MKV"]
     assert {stamp.size_bytes for stamp in stamps.values()} == {3}
-    assert list(list_files("memory://bucket", extensions={"mp4"}, max_depth=1)) == ["memory://bucket/a.mp4"]
-    assert list_files("memory://nothing-there", extensions={"mp4"}) == {}
+    assert list(files_in("memory://bucket", extensions={"mp4"}, max_depth=1)) == ["memory://bucket/a.mp4"]
+    assert files_in("memory://nothing-there", extensions={"mp4"}) == {}
 
 
 def test_folders_of_a_store_are_listed_side_by_side_and_each_once(
@@ -123,17 +124,17 @@ def test_folders_of_a_store_are_listed_side_by_side_and_each_once(
     asked: list[str] = []
     monkeypatch.setattr(type(memory_store), "find", recorded(type(memory_store).find, asked))
     expected = {f"memory://bucket/{name}" for name in [*names, "top.mp4", "a/between.mp4"]}
-    assert set(list_files("memory://bucket", extensions={"mp4"})) == expected
+    assert set(files_in("memory://bucket", extensions={"mp4"})) == expected
     assert len(asked) == len(set(asked)) == 80, "a listing of each day's folder"
     for depth, num_files in ((1, 1), (2, 2), (3, 162)):
-        assert len(list_files("memory://bucket", extensions={"mp4"}, max_depth=depth)) == num_files
+        assert len(files_in("memory://bucket", extensions={"mp4"}, max_depth=depth)) == num_files
 
 
 def test_a_rewritten_object_has_another_fingerprint(memory_store):
     memory_store.pipe("/bucket/a.mp4", b"abc")
-    before = list_files("memory://bucket", extensions={"mp4"})
+    before = files_in("memory://bucket", extensions={"mp4"})
     memory_store.pipe("/bucket/a.mp4", b"abd")
-    after = list_files("memory://bucket", extensions={"mp4"})
+    after = files_in("memory://bucket", extensions={"mp4"})
     assert before["memory://bucket/a.mp4"] != after["memory://bucket/a.mp4"]
 
 
@@ -144,7 +145,7 @@ def test_many_files_of_one_folder_take_one_listing_and_give_the_stamps_of_single
     urls = [f"memory://bucket/{i}.mp4" for i in range(num_files)]
     for url in urls:
         memory_store.pipe(url, b"abc")
-    listed = list_files("memory://bucket", extensions={"mp4"})
+    listed = files_in("memory://bucket", extensions={"mp4"})
     asked: list[str] = []
     monkeypatch.setattr(type(memory_store), "info", recorded(type(memory_store).info, asked))
     assert stat_files([*urls, "memory://bucket/gone.mp4", "memory://no/where.mp4"]) == listed | {
@@ -179,7 +180,7 @@ def test_a_content_fingerprint_follows_the_bytes_and_not_the_time(tmp_path: Path
 
 def test_an_unknown_protocol_is_refused_in_one_line():
     with pytest.raises(UserError, match=r"^zzz://a: cannot be opened \(Protocol not known: zzz\); use .*$"):
-        list_files("zzz://a", extensions={"mp4"})
+        files_in("zzz://a", extensions={"mp4"})
 
 
 def test_a_missing_package_is_named_with_the_command_that_brings_it(monkeypatch: pytest.MonkeyPatch):
@@ -187,7 +188,7 @@ def test_a_missing_package_is_named_with_the_command_that_brings_it(monkeypatch:
     for protocol in ("s3", "s3a"):  # where another test has had them loaded
         monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, protocol, raising=False)
     with pytest.raises(UserError, match=r"^s3://b/x: .* not installed; pip install 'vbert\[s3\]'$"):
-        list_files("s3://b/x", extensions={"mp4"})
+        files_in("s3://b/x", extensions={"mp4"})
 
 
 def test_a_folder_without_permission_is_refused_rather_than_taken_for_empty(
@@ -196,7 +197,7 @@ def test_a_folder_without_permission_is_refused_rather_than_taken_for_empty(
     write(tmp_path / "closed" / "a.mp4")
     monkeypatch.setattr(os, "scandir", refuse)  # root may read everything
     with pytest.raises(UserError, match=r"cannot be listed .*Permission denied"):
-        list_files(str(tmp_path), extensions={"mp4"})
+        files_in(str(tmp_path), extensions={"mp4"})
 
 
 def test_a_file_without_permission_is_refused_rather_than_taken_for_missing(monkeypatch: pytest.MonkeyPatch):
@@ -213,9 +214,9 @@ def test_a_url_of_a_host_keeps_its_host_and_a_store_without_versions_is_stamped_
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(fsspec, "get_filesystem_class", lambda protocol: HostStore)
-    stamps = list_files("sftp://host/videos", extensions={"mp4"})
+    stamps = files_in("sftp://host/videos", extensions={"mp4"})
     assert stamps == {"sftp://host/videos/a.mp4": (7, short_hash("7", ""))}
-    assert list(list_files("abfs://container@host/videos", extensions={"mp4"})) == ["abfs:///videos/a.mp4"]
+    assert list(files_in("abfs://container@host/videos", extensions={"mp4"})) == ["abfs:///videos/a.mp4"]
 
 
 class HostStore:

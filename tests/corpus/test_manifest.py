@@ -6,7 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from vbert.corpus.manifest import MANIFEST, read_manifest, read_manifest_lines
+from vbert.corpus.manifest import MANIFEST, manifest_parts, read_manifest
+from vbert.corpus.set_aside import SetAside
 from vbert.errors import UserError
 from vbert.tables.schemas import video_id_of
 
@@ -47,13 +48,13 @@ def test_the_three_kinds_of_manifest_say_the_same(tmp_path: Path, extension: str
     WRITERS[extension](folder / f"m.{extension}", ROWS)
     expected = pa.table(
         {
-            "video_id": ["007", video_id_of("/data/b.mkv"), "third", video_id_of(f"{tmp_path}/d é.mp4")],
-            "uri": [f"{folder}/a.mp4", "/data/b.mkv", "s3://bucket/c.mp4", f"{tmp_path}/d é.mp4"],
-            "transcript_uri": [f"{folder}/text/a.vtt", None, "https://host/c.srt", None],
+            "video_id": [video_id_of("/data/b.mkv"), "007", video_id_of(f"{tmp_path}/d é.mp4"), "third"],
+            "uri": ["/data/b.mkv", f"{folder}/a.mp4", f"{tmp_path}/d é.mp4", "s3://bucket/c.mp4"],
+            "transcript_uri": [None, f"{folder}/text/a.vtt", None, "https://host/c.srt"],
         },
         schema=MANIFEST,
     )
-    assert read_manifest(str(folder / f"m.{extension}")).equals(expected)
+    assert read_manifest(str(folder / f"m.{extension}")).equals(expected), "sorted by uri"
 
 
 @pytest.mark.parametrize("extension", WRITERS)
@@ -69,7 +70,7 @@ def test_a_manifest_on_a_store_names_files_beside_it():
     with fsspec.open("memory://bucket/lists/m.csv", "w") as file:
         file.write("video\na.mp4\n/data/b.mp4\n")
     uris = read_manifest("memory://bucket/lists/m.csv")["uri"].to_pylist()
-    assert uris == ["memory://bucket/lists/a.mp4", "/data/b.mp4"]
+    assert uris == ["/data/b.mp4", "memory://bucket/lists/a.mp4"]
 
 
 @pytest.mark.parametrize("extension", WRITERS)
@@ -121,6 +122,7 @@ def test_a_header_without_rows_is_refused(tmp_path: Path):
 def test_a_line_that_comes_again_is_counted_and_left_out(tmp_path: Path):
     path = tmp_path / "m.csv"
     path.write_text("video,transcript\na.mp4,a.vtt\nb.mp4,\n./a.mp4,a.vtt\na.mp4,a.vtt\n")
-    videos, num_repeated = read_manifest_lines(str(path))
+    set_aside = SetAside()
+    (videos,) = manifest_parts(str(path), set_aside)
     assert [Path(uri).name for uri in videos["uri"].to_pylist()] == ["a.mp4", "b.mp4"]
-    assert num_repeated == 2
+    assert set_aside.num_repeated == 2

@@ -2,8 +2,8 @@
 
 import pytest
 
-from vbert.corpus.changes import VIDEO_EXTENSIONS
 from vbert.corpus.sidecars import best_sidecars, language_of
+from vbert.corpus.sources import VIDEO_EXTENSIONS
 from vbert.errors import UserError
 
 

@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import REAL_VIDEOS, ROOT
 from tests.decoders import require
 from tests.hostile_videos import base_videos, write_bombs, write_mutant, write_specials
-from vbert.corpus.changes import list_corpus
+from vbert.corpus.sources import list_corpus
 from vbert.errors import VideoError
 from vbert.features.featurizer_config import FeaturizerConfig, clip_spec
 from vbert.features.ledger import DONE, ledger_row

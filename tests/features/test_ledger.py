@@ -24,6 +24,7 @@ def segment(video_id: str, index: int, *, of: int, fingerprint: str = "a", **col
         "fingerprint": fingerprint,
         "warnings": [],
         "num_segments": of,
+        "is_listed": False,
         "replaces": False,
         "segment_index": index,
         "state": "done",
@@ -79,7 +80,7 @@ def add(batch: MicroBatch, ledger: Ledger, *segments: dict[str, Any]) -> None:
 
 
 def test_a_new_videos_segments_are_committed_before_the_video_is_whole(ledger: Ledger):
-    batch = MicroBatch(ledger, listed=())
+    batch = MicroBatch(ledger)
     add(batch, ledger, segment("p", 0, of=3), segment("p", 2, of=3))
     batch.commit()
     assert features_of(ledger) == [("p", 0, "a"), ("p", 2, "a")]
@@ -91,11 +92,11 @@ def test_a_new_videos_segments_are_committed_before_the_video_is_whole(ledger: L
 
 
 def test_a_changed_video_is_old_or_new_for_a_reader_never_half(ledger: Ledger):
-    first = MicroBatch(ledger, listed=())
+    first = MicroBatch(ledger)
     add(first, ledger, segment("p", 0, of=2), segment("p", 1, of=2), segment("q", 0, of=1))
     first.commit()
-    second = MicroBatch(ledger, listed={"p"})
-    changed = {"fingerprint": "b", "replaces": True}
+    second = MicroBatch(ledger)
+    changed = {"fingerprint": "b", "is_listed": True, "replaces": True}
     add(second, ledger, segment("p", 0, of=2, **changed))
     second.commit()
     assert features_of(ledger) == [("p", 0, "a"), ("p", 1, "a"), ("q", 0, "a")]
@@ -107,11 +108,11 @@ def test_a_changed_video_is_old_or_new_for_a_reader_never_half(ledger: Ledger):
 
 
 def test_a_changed_video_that_now_fails_loses_its_old_features(ledger: Ledger):
-    first = MicroBatch(ledger, listed=())
+    first = MicroBatch(ledger)
     add(first, ledger, segment("p", 0, of=1))
     first.commit()
-    second = MicroBatch(ledger, listed={"p"})
-    second.add_segment(failed("p", 0, of=1, fingerprint="b", replaces=True))
+    second = MicroBatch(ledger)
+    second.add_segment(failed("p", 0, of=1, fingerprint="b", is_listed=True, replaces=True))
     second.commit()
     assert features_of(ledger) == []
     assert statuses(ledger) == {"p": "failed"}
@@ -132,7 +133,7 @@ def test_killed_between_the_two_commits_the_next_run_finds_the_segments(ledger: 
 
 
 def test_pruned_videos_leave_both_tables(ledger: Ledger):
-    batch = MicroBatch(ledger, listed=())
+    batch = MicroBatch(ledger)
     add(batch, ledger, segment("p", 0, of=1), segment("q", 0, of=1))
     batch.commit()
     ledger.prune(["p"])
@@ -141,7 +142,7 @@ def test_pruned_videos_leave_both_tables(ledger: Ledger):
 
 
 def test_a_new_transcript_changes_the_ledgers_row_and_nothing_else(ledger: Ledger):
-    batch = MicroBatch(ledger, listed=())
+    batch = MicroBatch(ledger)
     add(batch, ledger, segment("p", 0, of=1, transcript_reason="not a transcript"))
     add(batch, ledger, segment("q", 0, of=1))
     batch.commit()

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from tests.videos import Video, break_packets, write_video
-from vbert.corpus.changes import list_corpus
+from vbert.corpus.sources import list_corpus
 from vbert.features.featurizer import Featurizer
 from vbert.features.featurizer_config import FeaturizerConfig
 from vbert.features.ledger import DONE, ledger_row

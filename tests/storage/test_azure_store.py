@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.listed import files_in
 from tests.object_store import free_port, wait_for
 from tests.table_rows import feature_rows, keys_of
 from tests.videos import Video, write_video
-from vbert.corpus.listing import list_files
 from vbert.storage.files import filesystem_of
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
@@ -63,7 +63,7 @@ def test_videos_and_tables_in_a_container_are_as_in_a_folder(container: str, tmp
     video = write_video(tmp_path / "a.mp4", Video(num_frames=30))
     filesystem, path = filesystem_of(container)
     filesystem.put(str(video), f"{path}/videos/a.mp4")
-    (uri,) = list_files(f"{container}/videos", extensions={"mp4"})
+    (uri,) = files_in(f"{container}/videos", extensions={"mp4"})
     assert probe_video(uri) == probe_video(str(video))
     spec = ClipSpec(clip_seconds=0.5, frames_per_clip=2, size=32, crop_share=1.0)
     segment = Segment(index=0, first_clip=0, num_clips=2)

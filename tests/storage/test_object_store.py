@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import s3fs
 
+from tests.listed import files_in
 from tests.object_store import ObjectStore
 from tests.table_rows import feature_rows, keys_of
 from tests.videos import Video, write_video
-from vbert.corpus.listing import list_files
 from vbert.errors import UserError, VideoError
 from vbert.storage.files import filesystem_of, open_file
 from vbert.tables.commits import Committer
@@ -107,7 +107,7 @@ def test_a_segment_takes_its_part_of_the_file(bucket: str, store: ObjectStore, t
 def test_what_a_bucket_lacks_is_said(bucket: str):
     with pytest.raises(FileNotFoundError):
         open_file(f"{bucket}/nothing.mp4")
-    assert list_files(f"{bucket}/nothing", extensions={"mp4"}) == {}
+    assert files_in(f"{bucket}/nothing", extensions={"mp4"}) == {}
     with pytest.raises(VideoError, match="probe") as caught:
         probe_video(f"{bucket}/nothing.mp4")
     assert caught.value.stage == "probe"
@@ -118,7 +118,7 @@ def test_without_credentials_the_user_hears_of_them(bucket: str, monkeypatch: py
         monkeypatch.delenv(name)
     s3fs.S3FileSystem.clear_instance_cache()
     with pytest.raises(UserError, match=r"s3://corpus/videos: cannot be listed .*credentials"):
-        list_files(f"{bucket}/videos", extensions={"mp4"})
+        files_in(f"{bucket}/videos", extensions={"mp4"})
     with pytest.raises(UserError, match="s3://elsewhere/tables/features: cannot make the table"):
         Table("s3://elsewhere/tables", FEATURES).create()
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vbert.corpus.changes import list_corpus
+from vbert.corpus.sources import list_corpus
 from vbert.errors import UserError
 from vbert.storage.files import filesystem_of, open_file
 from vbert.storage.secrets import refuse_secrets, without_secrets

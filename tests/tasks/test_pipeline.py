@@ -12,7 +12,7 @@ import torch
 from tests.hostile_modules import write_hostile_modules
 from tests.tiny import bert_config, vocabulary
 from tests.videos import Video, write_video
-from vbert.corpus.changes import list_corpus
+from vbert.corpus.sources import list_corpus
 from vbert.errors import UserError, VideoError
 from vbert.features.featurizer_config import FeaturizerConfig, featurizer_id, save_config
 from vbert.features.ledger import DONE

@@ -104,7 +104,8 @@ def test_a_forgotten_video_is_in_no_file_and_stays_out(tables: str, vocabulary: 
     saved = load(f"{tables}/vocabularies/{vocabulary.id}")
     assert saved.exemplars == {0: [clip("q", 1.5, 0.6)], 1: []}
     corpus = pa.table({"video_id": ["p", "q", "s"]})
-    assert without_forgotten(corpus, tables)["video_id"].to_pylist() == ["q", "s"]
+    (rest,) = without_forgotten([corpus], tables)
+    assert rest["video_id"].to_pylist() == ["q", "s"]
     assert num_forgotten(tables) == 1
     # Of the older files those with p are gone, and no table is broken by that.
     for layout in TABLES:

@@ -13,7 +13,7 @@ import fsspec
 import pytest
 
 from tests.videos import Video, ffmpeg, write_video
-from vbert.corpus.changes import VIDEO_EXTENSIONS, list_corpus
+from vbert.corpus.sources import VIDEO_EXTENSIONS, list_corpus
 from vbert.errors import UserError, VideoError
 from vbert.video.frame_times import read_frame_times
 from vbert.video.media import Segment, plan_segments, probe_video

@@ -3,22 +3,21 @@
 vbert featurize --corpus videos/ --tables tables/
 """
 
-from vbert.corpus.changes import Listing
+from vbert.corpus.set_aside import SetAside
 from vbert.distributed.featurize import FeaturizeConfig, featurize
 from vbert.errors import OK, SOME_FAILED
 from vbert.progress import duration_text, print_summary
 
-FAILURES_SHOWN = 10
 EXTENSIONS_SHOWN = 5
 
 
 def main(config: FeaturizeConfig) -> int:
     """Run the job and say what it did."""
     summary = featurize(config)
-    for failure in summary.failures[:FAILURES_SHOWN]:
+    for failure in summary.failures:
         print(f"not ok: {failure}")
-    if len(summary.failures) > FAILURES_SHOWN:
-        print(f"... and {len(summary.failures) - FAILURES_SHOWN} more in the table `videos`")
+    if (num_more := summary.num_failed + summary.num_partial - len(summary.failures)) > 0:
+        print(f"... and {num_more:,} more in the table `videos`")
     num_done = summary.num_ok + summary.num_partial
     rate = summary.num_clips / summary.working_seconds if summary.working_seconds else 0.0
     fate = (
@@ -30,9 +29,8 @@ def main(config: FeaturizeConfig) -> int:
         f"featurize: {summary.featurizer}",
         {
             "videos in the corpus": summary.num_listed,
-            **_set_aside(summary.listing),
+            **_found_beside(summary.set_aside),
             "unchanged, skipped": summary.num_unchanged,
-            **({"forgotten, left alone": summary.num_forgotten} if summary.num_forgotten else {}),
             "new transcript only": summary.num_new_transcripts,
             "featurized": f"{num_done:,} ({summary.num_partial:,} in part)",
             "failed": summary.num_failed,
@@ -45,9 +43,9 @@ def main(config: FeaturizeConfig) -> int:
     return SOME_FAILED if summary.num_failed or summary.num_partial else OK
 
 
-def _set_aside(listing: Listing) -> dict[str, object]:
+def _found_beside(set_aside: SetAside) -> dict[str, object]:
     """What was found and is no video, nor a video's transcript."""
-    by_count = sorted(listing.left_out.items(), key=lambda found: -found[1])
+    by_count = sorted(set_aside.other_files.items(), key=lambda found: -found[1])
     kinds = [
         f"{count:,} {'.' + extension if extension else 'without extension'}" for extension, count in by_count
     ]
@@ -55,7 +53,8 @@ def _set_aside(listing: Listing) -> dict[str, object]:
         kinds = [*kinds[:EXTENSIONS_SHOWN], f"{len(kinds) - EXTENSIONS_SHOWN} other extensions"]
     found = {
         "other files, by extension": ", ".join(kinds),
-        "other transcripts, not used": listing.num_unused_transcripts,
-        "lines that come twice": listing.num_repeated,
+        "other transcripts, not used": set_aside.num_unused_transcripts,
+        "lines that come twice": set_aside.num_repeated,
+        "forgotten, left alone": set_aside.num_forgotten,
     }
     return {name: value for name, value in found.items() if value}

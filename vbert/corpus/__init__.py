@@ -10,7 +10,8 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "changes": ["compare", "list_corpus"],
+        "changes": ["compare"],
         "manifest": ["read_manifest"],
+        "sources": ["corpus_parts", "list_corpus"],
     },
 )

@@ -4,9 +4,11 @@ A note is named by a hash of the video's id and says when it was made, and nothi
 """
 
 import time
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
+from vbert.corpus.set_aside import SetAside
 from vbert.storage.files import names_in, write_json
 from vbert.tables.schemas import short_hash
 
@@ -23,13 +25,20 @@ def num_forgotten(tables: str) -> int:
     return len(_notes(tables))
 
 
-def without_forgotten(corpus: pa.Table, tables: str) -> pa.Table:
-    """The rows of a corpus whose videos have not been forgotten; it has a column video_id."""
+def without_forgotten(
+    corpus: Iterable[pa.Table], tables: str, set_aside: SetAside | None = None
+) -> Iterator[pa.Table]:
+    """The rows of a corpus whose videos have not been forgotten, which `set_aside` counts; its parts have a
+    column video_id."""
     notes = _notes(tables)
-    if not notes:
-        return corpus
-    kept = [short_hash(video_id) not in notes for video_id in corpus["video_id"].to_pylist()]
-    return corpus.filter(pa.array(kept, pa.bool_()))
+    for part in corpus:
+        rest = part
+        if notes:
+            kept = [short_hash(video_id) not in notes for video_id in part["video_id"].to_pylist()]
+            rest = part.filter(pa.array(kept, pa.bool_()))
+        if set_aside is not None:
+            set_aside.num_forgotten += part.num_rows - rest.num_rows
+        yield rest
 
 
 def _folder(tables: str) -> str:

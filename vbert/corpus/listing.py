@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from vbert.errors import UserError
+from vbert.storage.ahead import ahead
 from vbert.storage.files import extension_of, filesystem_of, is_stores, local_path, local_uri, open_file
 from vbert.tables.schemas import short_hash
 
@@ -27,6 +28,8 @@ VERSION_KEYS = (
 # A folder of a store that so many wanted files share is listed in one go instead of asked file by file:
 # an S3 listing gives 1,000 names for one request, so it is cheaper up to 1,000 x 16 files in the folder.
 MIN_FILES_TO_LIST = 16
+
+FILES_PER_PART = 16_384
 
 # Requests wait for the store, not for the CPU.
 NUM_THREADS = 32
@@ -49,25 +52,37 @@ def list_files(
     *,
     extensions: Collection[str],
     max_depth: int | None = None,
-    left_out: Counter[str] | None = None,
-) -> dict[str, FileStamp]:
-    """Every file under `folder` with one of the `extensions` (lower case, without the dot), by its uri.
+    other_files: Counter[str] | None = None,
+) -> Iterator[dict[str, FileStamp]]:
+    """Every file under `folder` with one of the `extensions` (lower case, without the dot), by its uri: some
+    folders at a time, each whole.
 
-    Hidden files and folders are left out; `left_out` counts the others by extension. `max_depth` 1 stays in
-    the folder itself. UserError for a folder that cannot be read, {} for one of a store that does not exist
-    (stores know no folders).
+    Hidden files and folders are left out; `other_files` counts the others by extension. `max_depth` 1 stays
+    in the folder itself. UserError for a folder that cannot be read, nothing for one of a store that does not
+    exist (stores know no folders).
     """
     path = local_path(folder)
+    others = Counter[str]() if other_files is None else other_files
+    folders = (
+        _list_local(path, frozenset(extensions), max_depth, others)
+        if path is not None
+        else _list_store(folder, frozenset(extensions), max_depth, others)
+    )
+    part: dict[str, FileStamp] = {}
     try:
-        if path is not None:
-            return _list_local(path, frozenset(extensions), max_depth, left_out)
-        return _list_store(folder, frozenset(extensions), max_depth, left_out)
+        for stamps in folders:
+            part |= stamps
+            if len(part) >= FILES_PER_PART:
+                yield part
+                part = {}
     except Exception as error:
         if not is_stores(error):
             raise
         raise UserError(
             f"{folder}: cannot be listed ({error}); correct the path, its permissions or the credentials"
         ) from error
+    if part:
+        yield part
 
 
 def stat_files(uris: Collection[str]) -> dict[str, FileStamp]:
@@ -116,13 +131,12 @@ def _stat_local(path: str) -> FileStamp:
 
 
 def _list_local(
-    root: str, extensions: frozenset[str], max_depth: int | None, left_out: Counter[str] | None
-) -> dict[str, FileStamp]:
-    """Walks through links to folders too, but each folder once: by its own path before any link's.
+    root: str, extensions: frozenset[str], max_depth: int | None, others: Counter[str]
+) -> Iterator[dict[str, FileStamp]]:
+    """A folder at a time. Walks through links to folders too, but each once: by its own path before a link's.
 
     A link to nothing, or to itself, is a file that is missing, so that someone hears of it.
     """
-    stamps = {}
     visited = set()
     pending = [(False, root, 1)]  # is a link, path, depth: the heap gives real folders first, then by name
     while pending:
@@ -131,6 +145,7 @@ def _list_local(
         if (stat.st_dev, stat.st_ino) in visited:
             continue
         visited.add((stat.st_dev, stat.st_ino))
+        stamps = {}
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name.startswith("."):
@@ -140,9 +155,9 @@ def _list_local(
                         heapq.heappush(pending, (entry.is_symlink(), entry.path, depth + 1))
                 elif extension_of(entry.name) in extensions:
                     stamps[local_uri(entry.path)] = _stat_local(entry.path)
-                elif left_out is not None:
-                    left_out[extension_of(entry.name)] += 1
-    return stamps
+                else:
+                    others[extension_of(entry.name)] += 1
+        yield stamps
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
@@ -170,21 +185,22 @@ def _store_stamp(info: dict[str, Any]) -> FileStamp:
 
 
 def _list_store(
-    url: str, extensions: frozenset[str], max_depth: int | None, left_out: Counter[str] | None
-) -> dict[str, FileStamp]:
+    url: str, extensions: frozenset[str], max_depth: int | None, others: Counter[str]
+) -> Iterator[dict[str, FileStamp]]:
     store, root = filesystem_of(url)
-    store.invalidate_cache()  # fsspec keeps listings for the life of the process
     url_of = _url_maker(store, url, root)
-    stamps = {}
+    store.invalidate_cache()  # fsspec keeps listings for the life of the process
     for infos in _list_prefixes(store, root, max_depth):
+        store.invalidate_cache()
+        stamps = {}
         for path, info in infos.items():
             if "/." in path.removeprefix(root):
                 continue
             if extension_of(path) in extensions:
                 stamps[url_of(path)] = _store_stamp(info)
-            elif left_out is not None:
-                left_out[extension_of(path)] += 1
-    return stamps
+            else:
+                others[extension_of(path)] += 1
+        yield stamps
 
 
 def _list_prefixes(store: Any, root: str, max_depth: int | None) -> Iterator[dict[str, dict[str, Any]]]:
@@ -194,14 +210,15 @@ def _list_prefixes(store: Any, root: str, max_depth: int | None) -> Iterator[dic
     side: those of the first level of folders that has enough of them, or whose folders have none.
     """
     prefixes, depth = [root], max_depth
-    with ThreadPoolExecutor(NUM_THREADS) as threads:
-        while 0 < len(prefixes) < NUM_THREADS and depth != 1:
-            below: list[str] = []
-            for infos in threads.map(lambda prefix: _list_folder(store, prefix), prefixes):
-                below += [path for path, info in infos.items() if info["type"] == "directory"]
-                yield {path: info for path, info in infos.items() if info["type"] != "directory"}
-            prefixes, depth = below, depth and depth - 1
-        yield from threads.map(lambda prefix: store.find(prefix, maxdepth=depth, detail=True), prefixes)
+    while 0 < len(prefixes) < NUM_THREADS and depth != 1:
+        below: list[str] = []
+        for infos in ahead(lambda prefix: _list_folder(store, prefix), prefixes, num_threads=NUM_THREADS):
+            below += [path for path, info in infos.items() if info["type"] == "directory"]
+            yield {path: info for path, info in infos.items() if info["type"] != "directory"}
+        prefixes, depth = below, depth and depth - 1
+    yield from ahead(
+        lambda prefix: store.find(prefix, maxdepth=depth, detail=True), prefixes, num_threads=NUM_THREADS
+    )
 
 
 def _list_folder(store: Any, folder: str) -> dict[str, dict[str, Any]]:

@@ -1,10 +1,10 @@
 """Ray Data runs featurization: list -> compare -> probe -> decode and featurize on actors -> commit."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,8 +12,10 @@ import ray
 import tyro
 from tyro.conf import OmitArgPrefixes
 
-from vbert.corpus.changes import CORPUS, CorpusChanges, Listing, compare, look_at_corpus
+from vbert.corpus.changes import LEDGER_COLUMNS, CorpusChanges, compare
 from vbert.corpus.forgotten import without_forgotten
+from vbert.corpus.set_aside import SetAside
+from vbert.corpus.sources import corpus_parts
 from vbert.distributed.attempts import task_retries
 from vbert.distributed.backbone import Prepared, prepare_backbone
 from vbert.distributed.cluster import RewriteOnWorkers, connect
@@ -26,7 +28,7 @@ from vbert.features.featurizer_config import FeaturizerConfig, featurizer_id, sa
 from vbert.features.kept_graphs import BackboneGraphs
 from vbert.features.ledger import Ledger, MicroBatch, listed_before
 from vbert.features.planning import check_transcripts, plan_videos
-from vbert.features.pruning import PruneOptions, plan_pruning, returned
+from vbert.features.pruning import PruneOptions, PrunePlan, plan_pruning
 from vbert.features.segment_rows import check_decoder
 from vbert.progress import Progress
 from vbert.storage.files import with_absolute_paths
@@ -34,9 +36,7 @@ from vbert.tables.pins import pinned
 from vbert.tables.schemas import FEATURES, short_hash
 from vbert.video.decode_child import DecodeLimits
 
-LEDGER_COLUMNS = [
-    *("video_id", "fingerprint", "transcript_uri", "transcript_fingerprint", "status", "gone_since"),
-]
+FAILURES_TOLD = 10  # the ledger has them all
 VIDEOS_PER_PROBE = 64  # one task: 64 headers, 16 at a time
 
 
@@ -81,13 +81,12 @@ class FeaturizeSummary:
     """What one run did, in videos unless the name says otherwise."""
 
     featurizer: str
-    listing: Listing
+    set_aside: SetAside
     num_listed: int
     num_unchanged: int
     num_new_transcripts: int
     num_removed: int  # no longer in the corpus
     num_dropped: int = 0  # of those: their rows are gone, too
-    num_forgotten: int = 0  # in the corpus, and to be left alone
     num_ok: int = 0
     num_partial: int = 0
     num_failed: int = 0
@@ -96,7 +95,7 @@ class FeaturizeSummary:
     # When the decoding of the first segment began, seconds since 1970.
     working_since: float | None = None
     working_seconds: float = 0.0  # from then to the last commit: the start of Ray and of the workers left out
-    failures: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)  # the first of them
 
 
 def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
@@ -105,13 +104,16 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
     config = with_absolute_paths(config, "tables")
     config = replace(config, featurizer=with_absolute_paths(config.featurizer, "weights"))
     featurizer = featurizer_id(config.featurizer)
-    listing = look_at_corpus(config.corpus, content_hash=config.content_hash, language=config.language)
-    listed = listing.videos
-    corpus = without_forgotten(listed, config.tables)
+    set_aside = SetAside()
+    videos = corpus_parts(
+        config.corpus, set_aside, content_hash=config.content_hash, language=config.language
+    )
     before = listed_before(config.tables, featurizer=featurizer, columns=LEDGER_COLUMNS)
-    changes = compare(corpus, before, retry_failed=config.retry_failed)
-    going = plan_pruning(before, changes.removed, config, corpus=config.corpus)
-    if changes.pending.num_rows:
+    changes = compare(
+        without_forgotten(videos, config.tables, set_aside), before, retry_failed=config.retry_failed
+    )
+    going = _going(changes, config)
+    if changes.num_pending:
         check_decoder(config.featurizer)
         backbone = BackboneGraphs(
             config.featurizer, tables=config.tables
@@ -121,35 +123,41 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
     save_config(config.featurizer, config.tables)
     summary = FeaturizeSummary(
         featurizer=featurizer,
-        num_listed=listed.num_rows,
-        listing=listing,
-        num_forgotten=listed.num_rows - corpus.num_rows,
+        num_listed=changes.num_listed + set_aside.num_forgotten,
+        set_aside=set_aside,
         num_unchanged=changes.num_unchanged,
-        num_new_transcripts=changes.transcript_changed.num_rows,
-        num_removed=len(changes.removed),
+        num_new_transcripts=changes.num_new_transcripts,
+        num_removed=changes.num_removed,
     )
-    if summary.num_new_transcripts:
-        ledger.put_transcripts(check_transcripts(changes.transcript_changed))
-    ledger.mark_gone(returned(before, changes.removed), since=None)
+    for part in changes.new_transcripts():
+        ledger.put_transcripts(check_transcripts(part))
+    ledger.mark_gone(changes.returned(), since=None)
     ledger.mark_gone(going.mark, since=time.time())
     ledger.prune(going.drop)
     summary.num_dropped = len(going.drop)
-    if changes.pending.num_rows:
+    if changes.num_pending:
         name = f"featurize-{short_hash(featurizer)}"
         with (
             pinned(config.tables, name, job=f"featurize of {featurizer}"),
             waiting_told("featurize", gpus=config.gpus),
         ):
-            segments = plan(changes.pending, ledger, config=config)
+            segments = plan(changes, ledger, config=config)
             require_gpu(config.gpus)
             prepared = prepare_backbone(backbone, gpus=config.gpus)
-            _featurize_and_commit(segments, ledger, changes, summary, config=config, prepared=prepared)
+            _featurize_and_commit(segments, ledger, summary, config=config, prepared=prepared)
     summary.seconds = time.monotonic() - start_seconds
     return summary
 
 
-def plan(pending: pa.Table, ledger: Ledger, *, config: FeaturizeConfig) -> Segments:
-    """Join or start the cluster, and probe the videos: rows of SEGMENTS.
+def _going(changes: CorpusChanges, config: FeaturizeConfig) -> PrunePlan:
+    """Which videos are to be marked as gone and to be dropped; refused before a table is made."""
+    if not config.prune:
+        return PrunePlan(mark=[], drop=[])
+    return plan_pruning(changes.removed(), config, num_known=changes.num_known, corpus=config.corpus)
+
+
+def plan(changes: CorpusChanges, ledger: Ledger, *, config: FeaturizeConfig) -> Segments:
+    """Join or start the cluster, and probe the pending videos: rows of SEGMENTS.
 
     All CPUs probe, and the rows stay in the cluster's object store; what one task would do, this process does
     while Ray starts.
@@ -160,38 +168,52 @@ def plan(pending: pa.Table, ledger: Ledger, *, config: FeaturizeConfig) -> Segme
         "segment_seconds": config.featurizer.segment_seconds,
         "limits": config.limits,
     }
-    done = ledger.done_segments(pending["video_id"].to_pylist())
-    videos = pending.select(CORPUS.names).sort_by("video_id")  # and so the files: see tables/selection.py
-    if videos.num_rows <= VIDEOS_PER_PROBE:
+    if changes.num_pending <= VIDEOS_PER_PROBE:
+        (videos,) = changes.pending()
+        done = ledger.done_segments(videos["video_id"].to_pylist())
         with ThreadPoolExecutor(max_workers=1) as beside:
             probing = beside.submit(plan_videos, videos, done, **options)
             connect(with_data=False)
             return probing.result()
     connect()
-    there = ray.put(done)
+    blocks, done_of_parts = _put_pending(changes, ledger)
 
     def plan_batch(batch: pa.Table) -> pa.Table:
-        here = ray.get(there)
-        mine = here.filter(pc.is_in(here["video_id"], batch["video_id"].combine_chunks()))
-        return plan_videos(batch, mine, **options)
+        done = pa.concat_tables(ray.get([done_of_parts[at] for at in batch["part"].unique().to_pylist()]))
+        mine = done.filter(pc.is_in(done["video_id"], batch["video_id"].combine_chunks()))
+        return plan_videos(batch.drop_columns(["part"]), mine, **options)
 
-    blocks = [videos.slice(at, VIDEOS_PER_PROBE) for at in range(0, videos.num_rows, VIDEOS_PER_PROBE)]
-    planned = ray.data.from_arrow(blocks).map_batches(plan_batch, batch_format="pyarrow", **task_retries())
+    planned = ray.data.from_arrow_refs(cast("Any", blocks)).map_batches(
+        plan_batch, batch_format="pyarrow", batch_size=None, **task_retries()
+    )
     planned.set_name("vbert_probe")
     return planned.materialize()
+
+
+def _put_pending(
+    changes: CorpusChanges, ledger: Ledger
+) -> tuple[list["ray.ObjectRef[pa.Table]"], list["ray.ObjectRef[pa.Table]"]]:
+    """The pending videos in blocks, each with the number of its part, and what is done of each part: in the
+    object store, since there may be more of them than fit this process."""
+    blocks, done_of_parts = [], []
+    for number, part in enumerate(changes.pending()):
+        done_of_parts.append(ray.put(ledger.done_segments(part["video_id"].to_pylist())))
+        videos = part.append_column("part", pa.repeat(number, part.num_rows))
+        for at in range(0, videos.num_rows, VIDEOS_PER_PROBE):
+            blocks.append(ray.put(videos.slice(at, VIDEOS_PER_PROBE).combine_chunks()))
+    return blocks, done_of_parts
 
 
 def _featurize_and_commit(
     segments: Segments,
     ledger: Ledger,
-    changes: CorpusChanges,
     summary: FeaturizeSummary,
     *,
     config: FeaturizeConfig,
     prepared: Prepared,
 ) -> None:
     progress = Progress("featurize", total=count_segments(segments), unit="segments")
-    micro_batch = MicroBatch(ledger, listed=_ids(changes.pending, changes=["changed", "retried"]))
+    micro_batch = MicroBatch(ledger)
     metrics = DriverMetrics()
     last_commit_seconds = time.monotonic()
     for rows in outcomes(
@@ -232,8 +254,5 @@ def _collect(
         setattr(summary, name, getattr(summary, name) + 1)
         if video["status"] != "ok":
             metrics.add_failure(video)
-            summary.failures.append(f"{video['uri']}: {video['stage']}: {video['reason']}")
-
-
-def _ids(pending: pa.Table, *, changes: Sequence[str]) -> set[str]:
-    return set(pending.filter(pc.is_in(pending["change"], pa.array(changes)))["video_id"].to_pylist())
+            if len(summary.failures) < FAILURES_TOLD:
+                summary.failures.append(f"{video['uri']}: {video['stage']}: {video['reason']}")

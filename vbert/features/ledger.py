@@ -4,7 +4,7 @@ Features are committed before the ledger says that their video is done. Killed b
 finds the segments in the features table and only writes the ledger's row.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -29,15 +29,16 @@ DONE = pa.schema(
 RewriteFor = Callable[[Collection[str]], Rewrite]
 
 
-def listed_before(root: str, *, featurizer: str, columns: Sequence[str]) -> pa.Table:
-    """A featurizer's rows of the table `videos`, none where it has not been made yet. Makes nothing.
+def listed_before(root: str, *, featurizer: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """A featurizer's rows of the table `videos`, a file at a time, none where it has not been made yet. Makes
+    nothing.
 
     UserError if one of the two tables' folders holds something else.
     """
     videos = Table(root, VIDEOS)
     for table in (videos, Table(root, FEATURES)):
         table.refuse_others()
-    return videos.read_if_made(columns=columns, partition=featurizer)
+    return videos.parts_if_made(columns=columns, partition=featurizer)
 
 
 class Ledger:
@@ -193,16 +194,16 @@ class MicroBatch:
     reader sees either its old rows or its new ones, whole.
     """
 
-    def __init__(self, ledger: Ledger, *, listed: Collection[str]) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._listed = listed  # videos that have a row in the ledger
         self._open: dict[
             str, list[dict[str, Any]]
         ] = {}  # video -> its finished segments, of unfinished videos
         self._held: dict[str, list[NewFile]] = {}  # changed, unfinished video -> its files
         self._files: list[NewFile] = []
         self._finished: list[dict[str, Any]] = []
-        self._replaced: set[str] = set()
+        self._replaced: set[str] = set()  # of the finished videos, those with older features
+        self._listed: set[str] = set()  # and those with an older row in the ledger
 
     def add_file(self, file: NewFile, *, replaces_video: str | None) -> None:
         """A file of new videos' segments, or one of the changed video `replaces_video`."""
@@ -222,14 +223,14 @@ class MicroBatch:
         if segment["replaces"]:
             self._replaced.add(video_id)
             self._files += self._held.pop(video_id, [])
+        if segment["is_listed"]:
+            self._listed.add(video_id)
         row = ledger_row(rows)
         self._finished.append(row)
         return row
 
     def commit(self) -> None:
         """Put what is ready into the tables."""
-        finished = {row["video_id"] for row in self._finished}
-        self._ledger.put(
-            self._files, self._finished, replaced=self._replaced, listed=finished.intersection(self._listed)
-        )
-        self._files, self._finished, self._replaced = [], [], set()
+        self._ledger.put(self._files, self._finished, replaced=self._replaced, listed=self._listed)
+        self._files, self._finished = [], []
+        self._replaced, self._listed = set(), set()

@@ -33,6 +33,7 @@ SEGMENTS = pa.schema(
         # Further segments that are decoded in one pass with this one; null: it can be decoded by itself.
         ("decoded_with", pa.list_(PASS_SEGMENT)),
         ("lost", pa.string()),  # what of the video cannot be had, although the file promises it
+        ("is_listed", pa.bool_()),  # the ledger has a row of this video
         ("replaces", pa.bool_()),  # rows of an older state of this video are in the features table
         (
             "transcript_reason",
@@ -67,9 +68,9 @@ def plan_videos(
 ) -> pa.Table:
     """Probe videos in a child process, and plan their segments: rows of SEGMENTS.
 
-    `pending` has the columns of `corpus.CORPUS`; `done` is what an earlier, unfinished run has committed of
-    them (video_id, fingerprint, segment_index, num_clips, num_dropped_clips, warnings): these segments are
-    not planned again.
+    `pending` has the columns of `changes.PENDING`, or of CORPUS if all are new; `done` is what an earlier,
+    unfinished run has committed of them (video_id, fingerprint, segment_index, num_clips, num_dropped_clips,
+    warnings): these segments are not planned again.
     """
     cut = partial(plan_segments, clip_seconds=clip_seconds, segment_seconds=segment_seconds)
     done_rows: dict[str, list[dict[str, Any]]] = {}
@@ -100,7 +101,10 @@ def _plan_video(
     *,
     longest_seek_seconds: float,
 ) -> list[dict[str, Any]]:
-    video = entry | {"replaces": any(row["fingerprint"] != entry["fingerprint"] for row in done)}
+    video = entry | {
+        "is_listed": entry.get("change", "new") != "new",
+        "replaces": any(row["fingerprint"] != entry["fingerprint"] for row in done),
+    }
     if isinstance(probe, VideoError):
         failed = {
             "num_segments": 0,

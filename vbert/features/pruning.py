@@ -41,38 +41,26 @@ class PrunePlan:
 
 
 def plan_pruning(
-    ledger: pa.Table, removed: pa.Array, options: PruneOptions, *, corpus: str, now: float | None = None
+    gone: pa.Table, options: PruneOptions, *, num_known: int, corpus: str, now: float | None = None
 ) -> PrunePlan:
-    """What to do about the videos `removed` of a ledger with the columns video_id and gone_since.
+    """What to do about the videos `gone` (video_id, gone_since) of a ledger of `num_known`.
 
     `now` is in seconds since 1970. UserError if they are too many to be believed.
     """
-    if not options.prune:
-        return PrunePlan(mark=[], drop=[])
     now = time.time() if now is None else now
-    gone = ledger.filter(pc.is_in(ledger["video_id"], value_set=removed))
     since = pc.fill_null(gone["gone_since"], now)
     is_due = pc.less_equal(since, now - options.prune_after_days * DAY)
     drop: list[str] = gone.filter(is_due)["video_id"].to_pylist()
     waits = gone.filter(pc.and_(pc.invert(is_due), pc.is_null(gone["gone_since"])))
     mark: list[str] = waits["video_id"].to_pylist()
     for ids, what in ((drop, "to be dropped"), (mark, "newly gone")):
-        if len(ids) > options.prune_at_most * ledger.num_rows:
+        if len(ids) > options.prune_at_most * num_known:
             raise UserError(
-                f"{corpus}: lacks {len(ids):,} of the ledger's {ledger.num_rows:,} videos ({what}), more "
+                f"{corpus}: lacks {len(ids):,} of the ledger's {num_known:,} videos ({what}), more "
                 f"than --prune-at-most {options.prune_at_most:g}; is a mount missing, or --corpus wrong? "
-                f"If they are meant to go, give --prune-at-most {_share(len(ids), ledger.num_rows)}"
+                f"If they are meant to go, give --prune-at-most {_share(len(ids), num_known)}"
             )
     return PrunePlan(mark=mark, drop=drop)
-
-
-def returned(ledger: pa.Table, removed: pa.Array) -> list[str]:
-    """Ids of the videos that are marked as gone, and are there."""
-    is_back = pc.and_(
-        pc.is_valid(ledger["gone_since"]), pc.invert(pc.is_in(ledger["video_id"], value_set=removed))
-    )
-    found: list[str] = ledger.filter(is_back)["video_id"].to_pylist()
-    return found
 
 
 def _share(count: int, of: int) -> str:

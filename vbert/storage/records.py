@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -15,18 +15,26 @@ from vbert.storage.files import open_file
 
 Columns = Mapping[str, pa.DataType]
 
+LONGEST_LINE = 2**24  # bytes; Arrow reads so many at a time
+
 
 def read_records(source: str, columns: Columns, *, kind: str) -> pa.Table:
     """The named columns, nulls where the file lacks one; other columns are left alone.
 
     `kind` is what an error calls the file. UserError for a file that is not there or cannot be read.
     """
+    parts = list(read_record_parts(source, columns, kind=kind))
+    return pa.concat_tables(parts) if parts else pa.schema(columns).empty_table()
+
+
+def read_record_parts(source: str, columns: Columns, *, kind: str) -> Iterator[pa.Table]:
+    """The same, some rows at a time."""
     extension = source.rpartition(".")[2].lower()
     if extension not in READERS:
         raise UserError(f"{source}: a {kind} is a .csv, .jsonl or .parquet file")
     try:
         with open_file(source) as file:
-            return READERS[extension](file, columns)
+            yield from READERS[extension](file, columns)
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:  # KeyError: a column comes twice
         reason = " ".join(str(error).split())
         raise UserError(f"{source}: cannot be read as a .{extension} {kind} ({reason})") from error
@@ -57,9 +65,10 @@ def require(rows: pa.Table, source: str, *names: str) -> pa.Table:
     return rows
 
 
-def _read_csv(file: Any, columns: Columns) -> pa.Table:
-    return pyarrow.csv.read_csv(
+def _read_csv(file: Any, columns: Columns) -> Iterator[pa.Table]:
+    batches = pyarrow.csv.open_csv(
         file,
+        read_options=pyarrow.csv.ReadOptions(block_size=LONGEST_LINE),
         parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
         convert_options=pyarrow.csv.ConvertOptions(
             include_columns=list(columns),
@@ -69,25 +78,29 @@ def _read_csv(file: Any, columns: Columns) -> pa.Table:
             strings_can_be_null=True,
         ),
     )
+    return (pa.Table.from_batches([batch]).select(list(columns)) for batch in batches)
 
 
-def _read_jsonl(file: Any, columns: Columns) -> pa.Table:
-    return pyarrow.json.read_json(
+def _read_jsonl(file: Any, columns: Columns) -> Iterator[pa.Table]:
+    batches = pyarrow.json.open_json(
         file,
-        read_options=pyarrow.json.ReadOptions(block_size=2**26),  # 64 MiB: a line has to fit
+        read_options=pyarrow.json.ReadOptions(block_size=LONGEST_LINE),
         parse_options=pyarrow.json.ParseOptions(
             explicit_schema=pa.schema(columns), unexpected_field_behavior="ignore"
         ),
     )
+    return (pa.Table.from_batches([batch]).select(list(columns)) for batch in batches)
 
 
-def _read_parquet(file: Any, columns: Columns) -> pa.Table:
+def _read_parquet(file: Any, columns: Columns) -> Iterator[pa.Table]:
     parquet = pyarrow.parquet.ParquetFile(file)
-    rows = parquet.read(columns=[name for name in columns if name in parquet.schema_arrow.names])
-    for name in columns:
-        if name not in rows.column_names:
-            rows = rows.append_column(name, pa.nulls(rows.num_rows, columns[name]))
-    return rows.select(list(columns)).cast(pa.schema(columns))
+    there = [name for name in columns if name in parquet.schema_arrow.names]
+    for batch in parquet.iter_batches(columns=there):
+        rows = pa.Table.from_batches([batch])
+        for name in columns:
+            if name not in there:
+                rows = rows.append_column(name, pa.nulls(rows.num_rows, columns[name]))
+        yield rows.select(list(columns)).cast(pa.schema(columns))
 
 
 NAMES: dict[str, Callable[[Any], list[str]]] = {
@@ -95,7 +108,7 @@ NAMES: dict[str, Callable[[Any], list[str]]] = {
     "csv": lambda file: next(csv.reader([file.readline().decode("utf-8-sig")])),
     "jsonl": lambda file: list(json.loads(file.readline())),
 }
-READERS: dict[str, Callable[[Any, Columns], pa.Table]] = {
+READERS: dict[str, Callable[[Any, Columns], Iterator[pa.Table]]] = {
     "parquet": _read_parquet,
     "csv": _read_csv,
     "jsonl": _read_jsonl,

@@ -18,6 +18,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.schema import Schema
 
 from vbert.errors import UserError
+from vbert.storage.ahead import ahead
 from vbert.storage.files import (
     MAX_TRIES,
     filesystem_of,
@@ -215,6 +216,14 @@ class Table:
         if not self.exists():
             return self.layout.schema.empty_table().select(list(columns))
         return self.read(columns=columns, partition=partition)
+
+    def parts_if_made(self, *, columns: Sequence[str], partition: str) -> Iterator[pa.Table]:
+        """The same, a file at a time: of a ledger that does not fit the memory."""
+        if not self.exists():
+            return
+        read = partial(read_file, self.uri, self.layout, columns=columns)
+        paths = self.paths(partition=partition)
+        yield from ahead(patient(read), paths, num_threads=FILES_AT_ONCE)
 
     def stored(self, *, partition: str, at: DeltaTable | None = None) -> list[StoredFile]:
         """The files of a partition, sorted by path; `at` is what `open` gave."""

@@ -1,0 +1,45 @@
+"""A database of one process for what may not fit the memory: what is too much of it lies on local disk."""
+
+import tempfile
+import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    import duckdb
+
+MEMORY = "256MB"  # 10 million rows of a corpus take 2 GB
+ROWS_PER_PART = 65_536
+FOLDER_PREFIX = "vbert-spill-"
+
+
+def spilling_database() -> "duckdb.DuckDBPyConnection":
+    """A DuckDB database that is gone with the connection; its folder is in TMPDIR."""
+    import duckdb  # 30 ms, which only who compares a corpus pays
+
+    folder = tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX)
+    settings = {"memory_limit": MEMORY, "temp_directory": folder.name, "threads": "2"}
+    database = duckdb.connect(config={**settings, "preserve_insertion_order": "false"})
+    weakref.finalize(database, folder.cleanup)
+    return database
+
+
+def read_parts(database: "duckdb.DuckDBPyConnection", query: str, schema: pa.Schema) -> Iterator[pa.Table]:
+    """The rows of a query, ROWS_PER_PART at a time; none is empty."""
+    for batch in database.cursor().sql(query).to_arrow_reader(ROWS_PER_PART):
+        if batch.num_rows:
+            yield pa.Table.from_batches([batch]).cast(schema)
+
+
+def read_all(database: "duckdb.DuckDBPyConnection", query: str) -> list[tuple[Any, ...]]:
+    """The rows of a query that gives few."""
+    return database.cursor().sql(query).fetchall()
+
+
+def add_rows(database: "duckdb.DuckDBPyConnection", table: str, rows: pa.Table) -> None:
+    """Append to a table of the database, column by column as they stand."""
+    database.register("added_rows", rows)
+    database.execute(f"insert into {table} select * from added_rows")  # nosec B608
+    database.unregister("added_rows")
