@@ -93,7 +93,10 @@ def test_a_sentence_encoder_without_heads_loads_as_well(tmp_path: Path):
 
 
 @pytest.mark.machine
-@pytest.mark.parametrize("attention", ["sdpa", "eager", "flex_attention"])
+@pytest.mark.parametrize(
+    "attention",
+    ["sdpa", "eager", pytest.param("flex_attention", marks=pytest.mark.slow)],  # it is compiled
+)
 @pytest.mark.filterwarnings("ignore:_compile flag on create_block_mask")  # transformers' way to call torch
 @torch.no_grad()
 def test_attention_never_leaves_a_sequence_of_a_pack(bert: tuple[BertForMaskedLM, str], attention: str):

@@ -13,6 +13,7 @@ from tests.object_store import ObjectStore
 from tests.table_rows import feature_rows, keys_of
 from tests.videos import Video, write_video
 from vbert.errors import UserError, VideoError
+from vbert.storage.blocks import BLOCK_BYTES
 from vbert.storage.files import filesystem_of, open_file
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
@@ -20,8 +21,9 @@ from vbert.tables.parquet_files import NewFile
 from vbert.tables.schemas import FEATURES
 from vbert.video.decode import decode_clips
 from vbert.video.frame_grid import ClipSpec
-from vbert.video.media import Segment, probe_video
+from vbert.video.media import Segment, plan_segments, probe_video
 
+SMALL = ClipSpec(clip_seconds=1.5, frames_per_clip=3, size=64, crop_share=1.0)
 pytestmark = pytest.mark.slow
 
 
@@ -29,6 +31,15 @@ def table_in(bucket: str) -> Table:
     table = Table(f"{bucket}/tables", FEATURES)
     table.create()
     return table
+
+
+def put_large_video(bucket: str, name: str, folder: Path) -> Path:
+    """20 s in 69 MB, here and in the bucket."""
+    large = Video(num_frames=200, fps=Fraction(10), width=640, height=360, codec="rawvideo")
+    video = write_video(folder / "large.mkv", large)
+    filesystem, _ = filesystem_of(bucket)
+    filesystem.put(str(video), f"{bucket}/{name}")
+    return video
 
 
 def test_a_table_in_a_bucket_is_as_one_in_a_folder(bucket: str):
@@ -89,19 +100,30 @@ def test_commits_to_a_store_that_fails_land_once(faulty: str):
 
 
 def test_a_segment_takes_its_part_of_the_file(bucket: str, store: ObjectStore, tmp_path: Path):
-    large = Video(num_frames=200, fps=Fraction(10), width=640, height=360, codec="rawvideo")
-    video = write_video(tmp_path / "large.mkv", large)
-    filesystem, _ = filesystem_of(bucket)
-    filesystem.put(str(video), f"{bucket}/large.mkv")
+    video = put_large_video(bucket, "large/v.mkv", tmp_path)
     before = store.counts()["bytes"]
-    spec = ClipSpec(clip_seconds=1.5, frames_per_clip=3, size=64, crop_share=1.0)
     segment = Segment(index=5, first_clip=6, num_clips=2)  # from 9 s to 12 s, of 20
-    remote = decode_clips(f"{bucket}/large.mkv", segment, spec)
-    for ours, theirs in zip(remote, decode_clips(str(video), segment, spec), strict=True):
+    remote = decode_clips(f"{bucket}/large/v.mkv", segment, SMALL)
+    for ours, theirs in zip(remote, decode_clips(str(video), segment, SMALL), strict=True):
         np.testing.assert_array_equal(ours.frames, theirs.frames)
     read = store.counts()["bytes"] - before
     assert video.stat().st_size > 60e6
-    assert read < 0.4 * video.stat().st_size
+    # 3 of 20 s, and at most a block at each end of it, the header's and the index's.
+    assert read < 3 / 20 * video.stat().st_size + 4 * BLOCK_BYTES < video.stat().st_size
+
+
+def test_a_video_is_read_once_and_asked_for_seldom(bucket: str, store: ObjectStore, tmp_path: Path):
+    """Its header once to be planned, then segment after segment, as a worker has them."""
+    video = put_large_video(bucket, "whole/v.mkv", tmp_path)
+    uri = f"{bucket}/whole/v.mkv"
+    before = store.counts()
+    probe = probe_video(uri)
+    for segment in plan_segments(probe.duration_seconds, clip_seconds=1.5, segment_seconds=3.0):
+        assert all(clip.frames.any() for clip in decode_clips(uri, segment, SMALL))
+    after = store.counts()
+    size = video.stat().st_size
+    assert after["bytes whole"] - before.get("bytes whole", 0) < 1.1 * size
+    assert after["requests whole"] - before.get("requests whole", 0) <= size / (4 * 2**20)
 
 
 def test_what_a_bucket_lacks_is_said(bucket: str):

@@ -14,6 +14,7 @@ import ray
 from vbert.errors import UserError
 
 AUTO, NONE = "auto", "none"
+SECONDS_TO_FIRST_LINE = 1.0  # from when the cluster is known
 SECONDS_BETWEEN_LINES = 20.0
 
 
@@ -91,9 +92,11 @@ def waiting_told(job: str, *, gpus: str) -> Iterator[None]:
 def _tell(job: str, gpus: str, ended: threading.Event) -> None:
     needs = ["CPU"] if gpus in (AUTO, NONE) else ["CPU", "GPU"]
     asked = "" if gpus == AUTO else f" (--gpus {gpus})"
-    while not ended.wait(SECONDS_BETWEEN_LINES):
+    seconds = SECONDS_TO_FIRST_LINE
+    while not ended.wait(seconds):
         if not ray.is_initialized():
             continue
+        seconds = SECONDS_BETWEEN_LINES
         lacking = " and a ".join(name for name in needs if _has(name) < 1)
         if not lacking:
             return

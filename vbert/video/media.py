@@ -106,7 +106,7 @@ def probe_video(uri: str) -> VideoProbe:
     Raises VideoError("probe", reason) for what is not a video, or cannot be read.
     """
     try:
-        with open_video(uri) as container:
+        with open_video(uri, to_look=True) as container:
             stream = select_video_stream(container, stage="probe", alone=False)
             probe = _probe(container, stream)
             promised = _promised_seconds(container)

@@ -20,7 +20,8 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from vbert.errors import VideoError
-from vbert.storage.files import check_seekable, local_path, open_file
+from vbert.storage.blocks import open_blocks, open_to_look
+from vbert.storage.files import check_seekable, local_path
 from vbert.video.formats import FORMATS
 
 # AVI stores no presentation times. FFmpeg guesses them from the order of decoding, and the guesses jump back
@@ -43,12 +44,13 @@ MAX_PIXEL_ASPECT = 100
 
 
 @contextmanager
-def open_video(uri: str) -> Iterator[InputContainer]:
+def open_video(uri: str, *, to_look: bool = False) -> Iterator[InputContainer]:
     """Open a local path, a file:// URL (percent-encoded, see `listing`) or any fsspec URL.
 
-    FFmpeg reads local files itself, others through a seekable file object, in ranges. It opens nothing but
-    this file, in one of FORMATS. Raises FFmpegError, OSError, or UserError for a URL that fsspec has no
-    filesystem for.
+    FFmpeg reads local files itself, others through a seekable file object, in blocks (`storage.blocks`):
+    small ones if it is only `to_look` at the header and the end, else those that a next segment finds again.
+    It opens nothing but this file, in one of FORMATS. Raises FFmpegError, OSError, or UserError for a URL
+    that fsspec has no filesystem for.
     """
     path = local_path(uri)
     if path is not None:
@@ -57,7 +59,8 @@ def open_video(uri: str) -> Iterator[InputContainer]:
         with _open_container("file:" + path, protocols="file") as container:
             yield container
         return
-    with open_file(uri) as file, _open_container(file, protocols="data") as container:
+    opened = open_to_look(uri) if to_look else open_blocks(uri)
+    with opened as file, _open_container(file, protocols="data") as container:
         yield container
 
 
