@@ -149,3 +149,15 @@ def test_a_password_in_a_url_is_refused_and_not_repeated():
     with pytest.raises(UserError, match="has a password in it") as caught:
         filesystem_of("https://me:secret@example.org/a.mp4")
     assert "secret" not in str(caught.value)
+
+
+def test_a_commit_takes_as_few_requests_after_many(bucket: str, store: ObjectStore):
+    table = table_in(bucket)
+    committer = Committer(table, partition="f-1")
+    num_requests = []
+    for number in range(30):
+        file = table.write_file(feature_rows(chr(97 + number), segments=1))
+        before = store.counts()["well"]
+        committer.commit([file])
+        num_requests.append(store.counts()["well"] - before)
+    assert max(num_requests[-5:]) <= max(num_requests[:5]) <= 20

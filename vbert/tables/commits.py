@@ -56,7 +56,9 @@ class Committer:
         self.table = table
         self.partition = partition
         self._app_id = f"vbert/{partition}"
-        self._last = self._number(table.open())
+        delta = table.open()
+        self._last = self._number(delta)
+        self._last_is_of = delta.version()  # at which version that number was seen
 
     def commit(
         self, files: Sequence[NewFile], *, drop: Collection[str] = (), rewrite: Rewrite | None = None
@@ -78,10 +80,7 @@ class Committer:
                 return None
             return Change(added=[*files, *kept], removed=old, changes_data=True)
 
-        number = Transaction(self._app_id, self._last + 1)
-        version, is_made = self._transact(choose, number=number)
-        self._last += is_made
-        return version
+        return self._numbered(choose)
 
     def clear(self) -> int:
         """Drop all rows of the partition; return the new version."""
@@ -91,8 +90,13 @@ class Committer:
             old = self.table.paths(partition=self.partition, at=delta)
             return Change(added=[], removed=old, changes_data=True) if old else None
 
+        return self._numbered(choose)
+
+    def _numbered(self, choose: Callable[[DeltaTable], Change | None]) -> int:
+        """The version that the next of this job's commits makes, or the newest where it has nothing to do."""
         version, is_made = self._transact(choose, number=Transaction(self._app_id, self._last + 1))
-        self._last += is_made
+        if is_made:
+            self._last, self._last_is_of = self._last + 1, version
         return version
 
     def compact(self, joined: Sequence[NewFile], *, instead_of: Sequence[str]) -> int | None:
@@ -194,11 +198,14 @@ class Committer:
                 )
 
     def _refuse_company(self, delta: DeltaTable) -> None:
+        if delta.version() == self._last_is_of:  # the number takes a request for each of the log's last commits
+            return
         if (number := self._number(delta)) != self._last:
             raise UserError(
                 f"{self.table.uri}: another job is committing {self.partition} (its commit {number}, "
                 f"ours would be {self._last + 1}); let it end, then run this one again"
             )
+        self._last_is_of = delta.version()
 
     @patient
     def _landed(self, commit_id: str, *, since: int) -> int | None:
