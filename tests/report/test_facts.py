@@ -1,7 +1,7 @@
 import numpy as np
 
 from tests.tiny import cooking, document
-from vbert.report.facts import corpus_summary, curves, problems, usage, visible_words, words_of_tokens
+from vbert.report.facts import MAX_PROBLEMS, LedgerSurvey, curves, usage, visible_words, words_of_tokens
 
 
 def test_the_words_of_a_token_are_those_said_with_it_more_than_with_others():
@@ -30,26 +30,36 @@ def test_usage_of_leaves():
     assert usage(np.zeros(3, np.int64))["Perplexity of use"] == "0"
 
 
-def test_the_summary_counts_videos_by_status():
-    rows = [
-        {"status": "ok", "duration_seconds": 3600.0, "num_clips": 2000},
-        {"status": "failed", "duration_seconds": None, "num_clips": None},
-        {"status": "partial", "duration_seconds": 1800.0, "num_clips": 10},
-    ]
-    expected = {"Videos": "3", "Failed": "1", "Used in part": "1", "Hours": "1.5", "Clips": "2,010"}
-    assert corpus_summary(rows) == expected
+LEDGER = [
+    {"uri": "a", "status": "ok", "stage": None, "reason": None, "warnings": []},
+    {"uri": "b", "status": "failed", "stage": "probe", "reason": "no video stream", "warnings": None},
+    {"uri": "c", "status": "partial", "stage": "decode", "reason": "x", "warnings": ["ended early"]},
+]
+LENGTHS = [(3600.0, 2000), (None, None), (1800.0, 10)]
 
 
-def test_problems_are_failures_and_warnings():
+def test_a_ledger_in_two_parts_is_summed_up_as_one():
     rows = [
-        {"uri": "a", "status": "ok", "stage": None, "reason": None, "warnings": []},
-        {"uri": "b", "status": "failed", "stage": "probe", "reason": "no video stream", "warnings": None},
-        {"uri": "c", "status": "ok", "stage": None, "reason": None, "warnings": ["ended early"]},
+        row | {"duration_seconds": seconds, "num_clips": num_clips}
+        for row, (seconds, num_clips) in zip(LEDGER, LENGTHS, strict=True)
     ]
-    assert problems(rows) == [
+    found = LedgerSurvey.of(rows[:2]) + LedgerSurvey.of(rows[2:])
+    assert found == LedgerSurvey.of(rows)
+    assert found.summary() == {
+        "Videos": "3",
+        "Failed": "1",
+        "Used in part": "1",
+        "Failures and warnings": "3",
+        "Hours": "1.5",
+        "Clips": "2,010",
+    }
+    assert found.problems == [
         {"uri": "b", "status": "failed", "stage": "probe", "reason": "no video stream"},
-        {"uri": "c", "status": "ok", "stage": "warning", "reason": "ended early"},
+        {"uri": "c", "status": "partial", "stage": "decode", "reason": "x"},
+        {"uri": "c", "status": "partial", "stage": "warning", "reason": "ended early"},
     ]
+    many = LedgerSurvey.of([rows[1]] * MAX_PROBLEMS)
+    assert ((many + many).num_problems, len((many + many).problems)) == (2 * MAX_PROBLEMS, MAX_PROBLEMS)
 
 
 def test_curves_of_training_and_validation_losses_first():

@@ -8,22 +8,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import ray
 from tyro.conf import OmitArgPrefixes
 
 from vbert.distributed.actors import outcomes
 from vbert.distributed.attempts import Attempts, actor_retries, retries_of
 from vbert.distributed.cluster import connect
 from vbert.distributed.resources import count_cpus
-from vbert.documents.sequences import random_generator
+from vbert.distributed.survey import survey_documents, survey_ledger
 from vbert.errors import UserError, VideoError, require_at_least
 from vbert.model.checkpoint_files import check_pretrained
 from vbert.progress import Progress
 from vbert.report.facts import (
-    corpus_summary,
     curves,
-    problems,
     usage,
     visible_words,
     words_of_tokens,
@@ -45,7 +41,6 @@ CLIPS_A_DOCUMENT = 24
 TOKENS_A_QUERY = 8
 CLIPS_SEEN = 4
 NOTHING_EXPECTED: dict[str, Any] = {"queries": [], "forecasts": []}
-LEDGER_COLUMNS = ["video_id", "uri", "status", "stage", "reason", "warnings", "duration_seconds", "num_clips"]
 READ_COLUMNS = [
     *("video_id", "uri", "duration_seconds", "clip_seconds", "visual_tokens", "visual_token_start_seconds"),
     *("sentences", "sentence_start_seconds", "sentence_end_seconds"),
@@ -101,30 +96,36 @@ def report(config: ReportConfig) -> ReportSummary:
     lines = _check_run(config.run, vocabulary) if config.run else []
     evaluations = [_evaluation(uri) for uri in config.evaluations]
     table = Table(config.tables, DOCUMENTS)
-    ids = table.read(columns=["video_id"], partition=vocabulary.id)["video_id"].to_pylist()
-    if not ids:
+    if not table.files(partition=vocabulary.id):
         raise UserError(
             f"{config.tables}: has no documents of vocabulary {vocabulary.id}; run build_documents first"
         )
-    sampled = sorted(ids, key=lambda name: random_generator("report", name).random())[: config.num_sampled]
-    documents = table.read(columns=READ_COLUMNS, partition=vocabulary.id, video_ids=sampled).to_pylist()
-    videos = Table(config.tables, VIDEOS).read(columns=LEDGER_COLUMNS, partition=vocabulary.featurizer)
-    ledger = videos.to_pylist()
     check_output(config.output, kind="file")
     connect(with_data=False)
-    counts = count_tokens(table, vocabulary)
+    counts, sampled = survey_documents(
+        table, partition=vocabulary.id, num_leaves=vocabulary.num_leaves, num_sampled=config.num_sampled
+    )
+    videos = Table(config.tables, VIDEOS)
+    ledger = survey_ledger(videos, partition=vocabulary.featurizer)
+    documents = table.read(columns=READ_COLUMNS, partition=vocabulary.id, video_ids=sampled).to_pylist()
     order = np.argsort(-counts, kind="stable").tolist()
     shown = documents[: config.num_videos]
     wanted = _exemplars(vocabulary, order[: config.num_tokens]) + _frames(shown)
-    uris = {row["video_id"]: row["uri"] for row in ledger}
-    images, numbers = decode_frames(wanted, uris, limits=config.limits)
+    uris = videos.read(
+        columns=["video_id", "uri"],
+        partition=vocabulary.featurizer,
+        video_ids={video_id for video_id, _ in wanted},
+    )
+    images, numbers = decode_frames(
+        wanted, dict(zip(*uris.to_pydict().values(), strict=True)), limits=config.limits
+    )
     words = words_of_tokens(documents)
     texts = visible_words(words, count=config.num_queries)
     texts += sorted({text for document in shown for text in document["sentences"]})
     intervals = [document["visual_tokens"] for document in shown]
     model = expectations(config.run, texts, intervals) if config.run else NOTHING_EXPECTED
     facts = {
-        "summary": list((corpus_summary(ledger) | usage(counts)).items()),
+        "summary": list((ledger.summary() | usage(counts)).items()),
         "images": images,
         "tokens": {
             "ids": order,
@@ -135,7 +136,7 @@ def report(config: ReportConfig) -> ReportSummary:
         "documents": [_time_line(document, numbers) for document in shown],
         "curves": curves(lines),
         "evaluations": evaluations,
-        "ledger": problems(ledger),
+        "ledger": ledger.problems,
         **model,
     }
     page = render(facts).encode()
@@ -146,7 +147,7 @@ def report(config: ReportConfig) -> ReportSummary:
         num_tokens=len(order),
         num_images=len(images),
         num_missing_images=len(wanted) - len(numbers),
-        num_problems=len(facts["ledger"]),
+        num_problems=ledger.num_problems,
         seconds=time.monotonic() - start_seconds,
     )
 
@@ -160,22 +161,6 @@ def _check_run(run: str, vocabulary: Vocabulary) -> list[dict[str, Any]]:
             f"{model}: knows the visual vocabulary {known}, and not {vocabulary.id}; give its own"
         )
     return read_metrics(run)
-
-
-def count_tokens(table: Table, vocabulary: Vocabulary) -> np.ndarray:
-    """How often each visual token occurs in all documents int64 [num_leaves], counted where the files are."""
-
-    @ray.remote(num_cpus=1)
-    def count(path: str) -> np.ndarray:
-        counts = np.zeros(vocabulary.num_leaves, np.int64)
-        for rows in table.row_groups(path, columns=["visual_tokens"]):
-            tokens = pc.list_flatten(rows["visual_tokens"]).to_numpy()
-            counts += np.bincount(tokens, minlength=vocabulary.num_leaves)
-        return counts
-
-    parts: list[np.ndarray] = ray.get([count.remote(path) for path in table.paths(partition=vocabulary.id)])
-    counts: np.ndarray = np.sum(parts, axis=0)
-    return counts
 
 
 Place = tuple[str, float]  # a video's id, and seconds

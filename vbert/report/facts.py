@@ -4,6 +4,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from vbert.documents.assembly import tokens_of_sentences
 
 Row = Mapping[str, Any]
 NUM_WORDS = 6
+MAX_PROBLEMS = 10_000  # lines on the page; the ledger has them all
 MIN_TOGETHER = 3  # a word that was said with a token less often may be chance
 
 
@@ -56,21 +58,51 @@ def usage(counts: np.ndarray) -> dict[str, str]:
     }
 
 
-def corpus_summary(videos: Sequence[Row]) -> dict[str, str]:
-    """Of rows of the ledger: status, duration_seconds, num_clips."""
-    states = Counter(row["status"] for row in videos)
-    hours = sum(row["duration_seconds"] or 0 for row in videos) / 3600
-    return {
-        "Videos": f"{len(videos):,}",
-        "Failed": f"{states['failed']:,}",
-        "Used in part": f"{states['partial']:,}",
-        "Hours": f"{hours:,.1f}",
-        "Clips": f"{sum(row['num_clips'] or 0 for row in videos):,}",
-    }
+@dataclass(frozen=True, kw_only=True)
+class LedgerSurvey:
+    """What there is to say of rows of the ledger: of a part of them, or of two parts together."""
+
+    states: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    num_clips: int = 0
+    num_problems: int = 0
+    problems: list[dict[str, str]] = field(default_factory=list)
+    """A line a failure and a line a warning: the first MAX_PROBLEMS."""
+
+    @classmethod
+    def of(cls, videos: Sequence[Row]) -> "LedgerSurvey":
+        """Of rows with uri, status, stage, reason, warnings, duration_seconds and num_clips."""
+        found = _problems(videos)
+        return cls(
+            states=Counter(row["status"] for row in videos),
+            seconds=sum(row["duration_seconds"] or 0 for row in videos),
+            num_clips=sum(row["num_clips"] or 0 for row in videos),
+            num_problems=len(found),
+            problems=found[:MAX_PROBLEMS],
+        )
+
+    def __add__(self, other: "LedgerSurvey") -> "LedgerSurvey":
+        return LedgerSurvey(
+            states=self.states + other.states,
+            seconds=self.seconds + other.seconds,
+            num_clips=self.num_clips + other.num_clips,
+            num_problems=self.num_problems + other.num_problems,
+            problems=(self.problems + other.problems)[:MAX_PROBLEMS],
+        )
+
+    def summary(self) -> dict[str, str]:
+        """The figures at the top of the page."""
+        return {
+            "Videos": f"{self.states.total():,}",
+            "Failed": f"{self.states['failed']:,}",
+            "Used in part": f"{self.states['partial']:,}",
+            "Failures and warnings": f"{self.num_problems:,}",
+            "Hours": f"{self.seconds / 3600:,.1f}",
+            "Clips": f"{self.num_clips:,}",
+        }
 
 
-def problems(videos: Sequence[Row]) -> list[dict[str, str]]:
-    """A line a failure, and a line a warning, of rows of the ledger."""
+def _problems(videos: Sequence[Row]) -> list[dict[str, str]]:
     found = []
     for row in videos:
         about = {"uri": str(row["uri"]), "status": str(row["status"])}

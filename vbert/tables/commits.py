@@ -198,7 +198,9 @@ class Committer:
                 )
 
     def _refuse_company(self, delta: DeltaTable) -> None:
-        if delta.version() == self._last_is_of:  # the number takes a request for each of the log's last commits
+        if (
+            delta.version() == self._last_is_of
+        ):  # the number takes a request for each of the log's last commits
             return
         if (number := self._number(delta)) != self._last:
             raise UserError(
