@@ -96,19 +96,20 @@ def _questions(uri: str) -> list[tuple[Any, dict[str, str]]]:
 
 
 def msvd(source: str) -> Rows:
-    """A folder with youtube_mapping.txt and AllVideoDescriptions.txt, or instead of that the corpus as .csv:
-    all English captions of each clip. MSVD-QA's train_qa.json, val_qa.json and test_qa.json add questions.
+    """A folder with youtube_mapping.txt and AllVideoDescriptions.txt, or instead of that the table MSR Video
+    Description Corpus.csv: all English captions of each clip. MSVD-QA's train_qa.json, val_qa.json and
+    test_qa.json add questions.
 
     Clips are named as in YouTubeClips, `mv89psg6zh4_33_46`. The captions' split is by the clips' numbers in
     the mapping, 1,200, 100 and 670; the questions have one of their own.
     """
     folder = folder_of(source)
     texts = [source] if source.endswith(".csv") else present(folder, "AllVideoDescriptions.txt")
-    texts = texts or [uri for uri in listed(folder) if uri.endswith(".csv")]
+    texts = texts or [uri for uri in listed(folder) if uri.lower().endswith("corpus.csv")]
     questions = present(folder, "train_qa.json", "val_qa.json", "test_qa.json")
     if not texts and not questions:
         raise UserError(
-            f"{source}: has no AllVideoDescriptions.txt or .csv of MSVD and no *_qa.json of MSVD-QA"
+            f"{source}: has no AllVideoDescriptions.txt or *Corpus.csv of MSVD and no *_qa.json of MSVD-QA"
         )
     mapping = f"{folder}/youtube_mapping.txt"
     numbers = {
