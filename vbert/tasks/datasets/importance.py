@@ -50,7 +50,7 @@ def tvsum(source: str) -> Rows:
     for video_id, people in scores.items():
         if video_id not in seconds:
             raise UserError(f"{uri}: ydata-tvsum50-info.tsv has no length of the video {video_id}")
-        yield from _shots(video_id, np.mean(people, axis=0, dtype=np.float64), seconds[video_id])
+        yield from _shots(video_id, np.stack(people).mean(axis=0, dtype=np.float64), seconds[video_id])
 
 
 def _tvsum_seconds(uri: str) -> dict[str, float]:
