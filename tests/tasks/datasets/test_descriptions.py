@@ -119,7 +119,8 @@ def test_msvds_table_and_questions(tmp_path: Path):
         "VideoID,Start,End,WorkerID,Source,AnnotationTime,Language,Description\n"
         "mv89psg6zh4,33,46,588702,unverified,55,Slovene,Papagaj se umiva pod tekočo vodo v lijaku.\n"
         'mv89psg6zh4,33,46,588702,clean,55,English,"A bird, in a sink."\n'
-        "zzit5b_-ukg,5,20,588702,clean,55,English,\n",
+        "zzit5b_-ukg,5,20,588702,clean,55,English,\n"
+        "gone0000000,1,9,588702,clean,55,English,A cat.\n",
     )
     question = {"id": 30933, "video_id": 1201, "question": "What does a man cut?", "answer": "onion"}
     write(tmp_path / "val_qa.json", [question])

@@ -124,7 +124,8 @@ def test_summes_videos_are_in_all_splits():
     ("changes", "message"),
     [
         ({"gt_score": None}, "has no `gt_score`"),
-        ({"FPS": 0.0}, r"has 10 scores and 0.0 frames a second"),
+        ({"FPS": 0.0}, r"its 10 scores or 0.0 frames a second are not as they should be"),
+        ({"gt_score": np.full((3, 1), np.nan)}, r"its 3 scores or 2.5 frames a second"),
         ({"FPS": np.ones((2, 2))}, "not as the authors of summe write it"),
         ({"gt_score": np.array(["a"])}, "not as the authors of summe write it"),
     ],

@@ -71,7 +71,8 @@ def hmdb51(source: str) -> Rows:
     The first of the three splits, unless `source` is a file of another. Of the groups of training clips, each
     cut from one film, a tenth is held out for validation.
     """
-    ending = f"_test_split{_split_number(source, r'.*_test_split([123]).txt')}.txt"
+    number = _split_number(source, r".*_test_split([123])\.txt")
+    ending = f"_test_split{number}.txt"
     files = [uri for uri in listed(folder_of(source)) if uri.endswith(ending)]
     if not files:
         raise UserError(f"{source}: has no *{ending} of HMDB51")
@@ -100,18 +101,23 @@ def something_something_v2(source: str) -> Rows:
     }
     if not any(files.values()):
         raise UserError(f"{source}: has no something-something-v2-train.json, train.json or validation.json")
-    for split, uri in ((split, uri) for split, uris in files.items() for uri in uris):
-        for at, clip in enumerate(read_json(uri)):
-            where = f"{uri}: [{at}]"
-            yield {
-                "video_id": field(clip, "id", where),
-                "split": split,
-                "labels": [field(clip, "template", where).replace("[", "").replace("]", "")],
-                "captions": [field(clip, "label", where)],
-            }
+    for split, uris in files.items():
+        for uri in uris:
+            yield from _something_clips(uri, split)
     for uri in present(folder, "test-answers.csv"):
         for _, match in matched_lines(uri, r"(\d+);(.+)", kind="clip and label"):
             yield {"video_id": match[1], "split": "test", "labels": [match[2]]}
+
+
+def _something_clips(uri: str, split: str) -> Rows:
+    for at, clip in enumerate(read_json(uri)):
+        where = f"{uri}: [{at}]"
+        yield {
+            "video_id": field(clip, "id", where),
+            "split": split,
+            "labels": [field(clip, "template", where).replace("[", "").replace("]", "")],
+            "captions": [field(clip, "label", where)],
+        }
 
 
 def charades(source: str) -> Rows:

@@ -27,6 +27,11 @@ from vbert.tasks.datasets.authors_files import (
 )
 
 SHOT_SECONDS = 2.0
+# What scipy makes of files that are none, or cut off.
+MAT_ERRORS = (
+    *(OSError, ValueError, TypeError, LookupError, NotImplementedError, MemoryError),
+    *(MatReadError, struct.error, zlib.error),
+)
 
 
 def tvsum(source: str) -> Rows:
@@ -48,7 +53,7 @@ def tvsum(source: str) -> Rows:
         if len(mine[-1]) != len(mine[0]):
             raise UserError(f"{where}: has {len(mine[-1])} scores, and the video's first line {len(mine[0])}")
     for video_id, people in scores.items():
-        if video_id not in seconds:
+        if not seconds.get(video_id):
             raise UserError(f"{uri}: ydata-tvsum50-info.tsv has no length of the video {video_id}")
         yield from _shots(video_id, np.stack(people).mean(axis=0, dtype=np.float64), seconds[video_id])
 
@@ -68,9 +73,8 @@ def _tvsum_seconds(uri: str) -> dict[str, float]:
 def summe(source: str) -> Rows:
     """The folder GT with a .mat of each video, or one of them: for every 2 s the share of people who took it
     into their summaries (`gt_score`, the mean over its frames)."""
-    files = (
-        [source] if source.endswith(".mat") else [u for u in listed(folder_of(source)) if u.endswith(".mat")]
-    )
+    files = [source] if source.endswith(".mat") else listed(folder_of(source))
+    files = [uri for uri in files if uri.endswith(".mat")]
     if not files:
         raise UserError(f"{source}: has no .mat files of SumMe; give its folder GT")
     for uri in files:
@@ -79,8 +83,10 @@ def summe(source: str) -> Rows:
             if name not in content:
                 raise UserError(f"{uri}: has no `{name}`; is this a file of SumMe's folder GT?")
         scores, fps = content["gt_score"].ravel().astype(float), float(content["FPS"].item())
-        if not (len(scores) and 0 < fps < np.inf):
-            raise UserError(f"{uri}: has {len(scores)} scores and {fps} frames a second")
+        if not (len(scores) and np.isfinite(scores).all() and 0 < fps < np.inf):
+            raise UserError(
+                f"{uri}: its {len(scores)} scores or {fps} frames a second are not as they should be"
+            )
         yield from _shots(stem_of(uri), scores, len(scores) / fps)
 
 
@@ -89,15 +95,10 @@ def _read_mat(uri: str) -> dict[str, Any]:
     try:
         with open_file(uri) as file:
             content: dict[str, Any] = scipy.io.loadmat(file)
-    except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
-        raise _no_mat(uri, error) from error
-    except (MatReadError, struct.error, zlib.error, IndexError, MemoryError) as error:
-        raise _no_mat(uri, error) from error
+    except MAT_ERRORS as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{uri}: cannot be read as a MATLAB file ({reason})") from error
     return content
-
-
-def _no_mat(uri: str, error: Exception) -> UserError:
-    return UserError(f"{uri}: cannot be read as a MATLAB file ({' '.join(str(error).split())})")
 
 
 def _shots(video_id: str, scores: np.ndarray, seconds: float) -> Rows:
