@@ -20,20 +20,21 @@ class Names:
 def names_of(videos: pa.Table) -> Names:
     """The names of videos (columns video_id and uri).
 
-    A video's id goes before the name of its file without extension, and that before the same with or without
-    YouTube's usual `v_`: v_QOlSCBRmfWY.mp4 is also QOlSCBRmfWY, where no other video is.
+    A video's id goes before the name of its file without extension, and that before the same with its
+    extension and with or without YouTube's usual `v_`: v_QOlSCBRmfWY.mp4 is also QOlSCBRmfWY, where no other
+    video is.
     """
-    ids = videos["video_id"].to_pylist()
-    stems = [stem_of(uri) for uri in videos["uri"].to_pylist()]
-    exact, twice = _unique(zip(stems, ids, strict=True))
-    others = [(name, video_id) for stem, video_id in zip(stems, ids, strict=True) for name in _variants(stem)]
+    ids, uris = videos["video_id"].to_pylist(), videos["uri"].to_pylist()
+    exact, twice = _unique(zip(map(stem_of, uris), ids, strict=True))
+    others = [(name, video_id) for uri, video_id in zip(uris, ids, strict=True) for name in _variants(uri)]
     loose, loose_twice = _unique(pair for pair in others if pair[0] not in exact and pair[0] not in twice)
     known = loose | exact | {video_id: video_id for video_id in ids}
     return Names(known, frozenset((twice | loose_twice) - known.keys()))
 
 
-def _variants(stem: str) -> tuple[str, ...]:
-    return (f"v_{stem}", stem.removeprefix("v_")) if stem.startswith("v_") else (f"v_{stem}",)
+def _variants(uri: str) -> tuple[str, ...]:
+    stem, name = stem_of(uri), uri.rsplit("/", 1)[-1]
+    return (name, f"v_{stem}", stem.removeprefix("v_")) if stem.startswith("v_") else (name, f"v_{stem}")
 
 
 def _unique(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, str], set[str]]:

@@ -63,7 +63,8 @@ class FinetuneConfig(TrainingOptions):
     """File of annotations (.csv, .jsonl, .parquet), or what the data set's authors distribute (--dataset)."""
     dataset: str = "records"
     """records: a file of one's own. Or youcook2, activitynet, activitynet_captions, activitynet_qa,
-    howto100m, msrvtt."""
+    howto100m, msrvtt, msvd, vatex, didemo, coin, crosstask, epic_kitchens_100, kinetics, ucf101, hmdb51,
+    something_something_v2, charades, tvsum, summe."""
     num_epochs: int = 10
     """How often each training example is learned from."""
     batch_size: int = 32

@@ -1,23 +1,22 @@
-"""BLEU, METEOR, ROUGE-L and CIDEr of captions, by the libraries that the field's metrics come from.
-
-BLEU, ROUGE-L and CIDEr are COCO's (pycocoevalcap) on text in small letters without punctuation. METEOR is
-NLTK's, which matches words and stems; where its WordNet is installed it matches synonyms too. Neither needs
-Java.
-"""
+"""BLEU, METEOR, ROUGE-L and CIDEr of captions: COCO's (Chen et al. 2015), as pycocoevalcap has them."""
 
 import contextlib
+import functools
 import io
-import re
 from collections.abc import Sequence
 
 from vbert.errors import UserError
+from vbert.tasks.caption_tokens import caption_tokens
+from vbert.tasks.meteor import java_is_there, running_meteor
 
 
 def score_captions(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
-    """BLEU-3, BLEU-4, METEOR, ROUGE-L and CIDEr of one candidate each against its references.
+    """BLEU-3, BLEU-4, ROUGE-L and CIDEr of one candidate each against its references; METEOR too, where there
+    is Java.
 
-    All from 0 to 1, but CIDEr, which has no upper bound (10 is perfect). UserError if the libraries are not
-    installed.
+    All from 0 to 1, but CIDEr, which has no upper bound (10 is perfect). References without a word are left
+    out, and examples that have no others; where that leaves none, all is 0. UserError if the libraries are
+    not installed.
     """
     try:
         from pycocoevalcap.bleu.bleu import Bleu
@@ -25,44 +24,23 @@ def score_captions(candidates: Sequence[str], references: Sequence[Sequence[str]
         from pycocoevalcap.rouge.rouge import Rouge
     except ImportError as error:
         raise UserError(f"captions need {error.name}: pip install 'vbert[captioning]'") from error
-    said = {at: [_plain(text)] for at, text in enumerate(candidates)}
-    wanted = {at: [_plain(text) for text in texts] for at, texts in enumerate(references)}
+    worded = [[words for words in map(_words, texts) if words] for texts in references]
+    said = {at: [_words(text)] for at, text in enumerate(candidates) if worded[at]}
+    wanted = {at: worded[at] for at in said}
+    names = ["BLEU-3", "BLEU-4", *(["METEOR"] if java_is_there() else []), "ROUGE-L", "CIDEr"]
+    if not said:
+        return dict.fromkeys(names, 0.0)
     with contextlib.redirect_stdout(io.StringIO()):  # it prints its counts
         bleu, _ = Bleu(4).compute_score(wanted, said)
     rouge, _ = Rouge().compute_score(wanted, said)
     cider, _ = Cider().compute_score(wanted, said)
-    return {
-        "BLEU-3": float(bleu[2]),
-        "BLEU-4": float(bleu[3]),
-        "METEOR": _meteor(said, wanted),
-        "ROUGE-L": float(rouge),
-        "CIDEr": float(cider),
-    }
+    found = {"BLEU-3": bleu[2], "BLEU-4": bleu[3], "ROUGE-L": rouge, "CIDEr": cider}
+    if "METEOR" in names:
+        found["METEOR"] = running_meteor().score([text for (text,) in said.values()], list(wanted.values()))
+    return {name: float(found[name]) for name in names}
 
 
-def _meteor(said: dict[int, list[str]], wanted: dict[int, list[str]]) -> float:
-    from nltk.corpus import wordnet
-    from nltk.translate.meteor_score import meteor_score
-
-    try:
-        wordnet.ensure_loaded()
-        synonyms = wordnet
-    except LookupError:
-        synonyms = _NoSynonyms()
-    scores = [
-        meteor_score([text.split() for text in wanted[at]], said[at][0].split(), wordnet=synonyms)
-        for at in said
-    ]
-    return float(sum(scores) / len(scores))
-
-
-class _NoSynonyms:
-    """What NLTK asks of WordNet, where there is none."""
-
-    def synsets(self, word: str) -> list[object]:
-        return []
-
-
-def _plain(text: str) -> str:
-    """Small letters and no punctuation, as COCO's tokenizer leaves."""
-    return " ".join(re.findall(r"[\w']+", text.lower()))
+@functools.lru_cache(maxsize=2**18)
+def _words(text: str) -> str:
+    """The tokens of a caption with spaces between them, as the libraries take them."""
+    return " ".join(caption_tokens(text))

@@ -74,7 +74,7 @@ class Captioning(CaptionTask):
         return [{"caption": inputs.vocabulary.decode(ids)} for ids in written.tolist()]
 
     def metrics(self, answers: Sequence[Row], rows: Sequence[Row]) -> dict[str, float]:
-        """BLEU-3, BLEU-4, METEOR, ROUGE-L and CIDEr against all captions of each example."""
+        """BLEU-3, BLEU-4, METEOR (with Java), ROUGE-L and CIDEr against all captions of each example."""
         return score_captions([answer["caption"] for answer in answers], [row["captions"] for row in rows])
 
     def baselines(self, rows: Sequence[Row]) -> dict[str, dict[str, float]]:
