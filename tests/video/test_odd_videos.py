@@ -1,6 +1,8 @@
 """Videos as they really are: what is odd about each is said by the code that makes it. docs/formats.md lists
 them."""
 
+import io
+import struct
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -8,8 +10,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.decoders import require
+from tests.mp4_boxes import SAMPLE_ENTRY, box, change_box
 from tests.videos import Video, ffmpeg, read_numbers, write_video
 from vbert.errors import VideoError
 from vbert.video.decode import Decoder, decode_clips
@@ -214,3 +218,65 @@ def test_a_stream_that_begins_in_the_middle_costs_the_others_nothing(tmp_path: P
     probe = probe_video(str(path))
     assert probe.duration_seconds == pytest.approx(30.0, abs=0.2)
     assert len(clips_of(path)) == 30
+
+
+def test_a_clean_aperture_is_what_is_shown(tmp_path: Path):
+    """The right 64 x 64 pixels of 128 x 64: H.264 in QuickTime and mp4 says so (14496-12, 12.1.4)."""
+    path = write_video(tmp_path / "clap.mp4", replace(SHORT, width=128, height=64))
+    with av.open(str(path)) as container:
+        whole = [frame.to_ndarray()[:64] for frame in container.decode(video=0)]  # luma
+    aperture = struct.pack(">8I", 64, 1, 64, 1, 32, 1, 0, 1)  # width, height, and the centre's offsets
+    change_box(path, (*SAMPLE_ENTRY, b"avc1"), lambda name, body: (name, body + box(b"clap", aperture)))
+    assert (probe_video(str(path)).width, probe_video(str(path)).height) == (64, 64)
+    for clip in clips_of(path):
+        luma = clip.frames[:, : 32 * 32].reshape(-1, 32, 32).astype(float)
+        for at, picture in enumerate(luma):
+            expected = whole[25 * clip.index + 5 * at][:, 64:].reshape(32, 2, 32, 2).mean((1, 3))
+            assert np.abs(picture - expected).mean() < 6
+
+
+def test_an_edit_list_of_no_length_means_to_the_end(tmp_path: Path):
+    path = write_video(tmp_path / "elst.mp4", SHORT)
+    expected = numbers_of(path)
+
+    def emptied(name: bytes, body: bytes) -> tuple[bytes, bytes]:
+        version, count = struct.unpack_from(">II", body)
+        assert (version >> 24, count) == (0, 1)
+        return name, body[:8] + struct.pack(">I", 0) + body[12:]  # segment_duration
+
+    change_box(path, (b"moov", b"trak", b"edts", b"elst"), emptied)
+    assert numbers_of(path) == expected == TWO_SECONDS
+
+
+def test_an_encrypted_video_says_so(tmp_path: Path):
+    """As Common Encryption marks it (14496-12, 8.12): the sample entry's name hides what it was."""
+    path = write_video(tmp_path / "drm.mp4", SHORT)
+    key = box(b"tenc", bytes(6) + bytes([1, 8]) + bytes(16))  # encrypted, 8 bytes of initialization a sample
+    was = box(b"frma", b"avc1") + box(b"schm", bytes(4) + b"cenc" + bytes([0, 1, 0, 0])) + box(b"schi", key)
+    change_box(path, (*SAMPLE_ENTRY, b"avc1"), lambda _, body: (b"encv", body + box(b"sinf", was)))
+    with pytest.raises(VideoError, match="encrypted"):
+        probe_video(str(path))
+
+
+def test_a_rotation_in_a_pictures_own_header_is_applied(tmp_path: Path):
+    """Cameras that write Motion JPEG keep it in each picture, as Exif does for photographs."""
+    exif = Image.Exif()
+    exif[274] = 6  # Orientation: turn clockwise by a quarter
+    path = tmp_path / "camera.mov"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 32, "yuvj420p"
+        for number in range(20):
+            picture = np.zeros((32, 64, 3), np.uint8)
+            picture[:, :32] = 250  # its left is its top when it is turned
+            file = io.BytesIO()
+            Image.fromarray(picture).save(file, "JPEG", exif=exif, quality=90)
+            packet = av.Packet(file.getvalue())
+            packet.stream, packet.time_base, packet.pts = stream, Fraction(1, 10), number
+            packet.is_keyframe = True
+            container.mux(packet)
+    probe = probe_video(str(path))
+    assert (probe.width, probe.height) == (32, 64)
+    (first, *_) = clips_of(path)
+    luma = first.frames[0, : 32 * 32].reshape(32, 32)
+    assert luma[:14].mean() > 200 > 50 > luma[18:].mean()

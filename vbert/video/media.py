@@ -23,6 +23,7 @@ from vbert.video.opening import (
     presentation_start,
     read_packets,
     reason_of,
+    refuse_encrypted,
     select_video_stream,
     shown_area,
     stored_seconds,
@@ -109,6 +110,7 @@ def probe_video(uri: str) -> VideoProbe:
         with open_video(uri, to_look=True) as container:
             stream = select_video_stream(container, stage="probe", alone=False)
             probe = _probe(container, stream)
+            refuse_encrypted(container, stream, stage="probe")
             promised = _promised_seconds(container)
             is_credible = 0 < probe.duration_seconds <= _credible_seconds(container.size)
             measured = None

@@ -31,9 +31,6 @@ FORMATS_TIMED_BY_DECODING = {"avi"}
 # Formats with an index that holds exact times.
 SEEKABLE_FORMATS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"}
 
-# Of streams under Common Encryption (ISO/IEC 14496-12, 8.12).
-ENCRYPTED_TAGS = {"encv", "enca", "drmi"}
-
 # AVFMT_NOTIMESTAMPS: bare streams (.h264, .m1v), in which durations are guesses from the bit rate.
 NO_TIMESTAMPS_FLAG = 0x0080
 
@@ -109,15 +106,13 @@ def select_video_stream(container: InputContainer, *, stage: str, alone: bool = 
     the others a default one, and of these the largest, or else the first.
 
     If `alone`, all other streams are left unread from here on. Raises VideoError(stage, reason) where there
-    is none, FFmpeg has no decoder for it, or it is encrypted.
+    is none, or FFmpeg has no decoder for it.
     """
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
         raise VideoError(stage, "no video stream")
     stream = max(streams, key=lambda each: _prominence(container, each))
     context = cast("VideoCodecContext | None", stream.codec_context)  # PyAV's types leave out the None
-    if context is not None and context.codec_tag in ENCRYPTED_TAGS:
-        raise VideoError(stage, "encrypted")
     if context is None:
         raise VideoError(stage, "no decoder for the video stream")
     if alone:
@@ -153,6 +148,14 @@ def read_packets(container: InputContainer, stream: Stream | None = None) -> Ite
     """
     with suppress(IndexError):
         yield from container.demux(*([stream] if stream else []))
+
+
+def refuse_encrypted(container: InputContainer, stream: VideoStream, *, stage: str) -> None:
+    """VideoError for a stream under Common Encryption: FFmpeg says so with each packet. Reads the first."""
+    for packet in read_packets(container, stream):
+        if packet.has_sidedata("encryption_info"):
+            raise VideoError(stage, "encrypted")
+        return
 
 
 def is_seekable(container: InputContainer) -> bool:
