@@ -159,7 +159,7 @@ def _say(step: Step, chance: random.Random) -> list[tuple[float, float, str]]:
 def render_video(output: Path, script: Script) -> bool:
     """Draw and encode; the video gets its name when it is whole. False if it is there already."""
     video, transcript = output / f"{script.name}.mp4", output / f"{script.name}.vtt"
-    said = _webvtt(script.captions)
+    said = webvtt(script.captions)
     if video.exists() and transcript.exists() and transcript.read_text() == said:
         return False
     video.unlink(missing_ok=True)  # another VERSION's: its times and words are others
@@ -196,7 +196,7 @@ def _dimmed_kitchen(scene: Scene) -> np.ndarray:
     return (scene.kitchen() * 0.6).astype(np.uint8)
 
 
-def _webvtt(captions: list[tuple[float, float, str]]) -> str:
+def webvtt(captions: list[tuple[float, float, str]]) -> str:
     cues = [f"{_clock(start)} --> {_clock(end)}\n{text}\n" for start, end, text in captions]
     return "\n".join(["WEBVTT\n", *cues])
 
