@@ -31,9 +31,13 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # the graphs of backbones are made 
     CACHE = tempfile.mkdtemp(prefix="vbert-cache-")
     atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
     os.environ["XDG_CACHE_HOME"] = CACHE
+if os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1") != "1":
+    # The processes share the cores: where threads are more than cores, each waits for the others.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 REAL_VIDEOS = Path(os.environ.get("VBERT_TEST_VIDEOS", ROOT.parent / "shared" / "videos"))
 
 SHARE_OF_FAULTS = 0.05
+PRETRAINS = "tests/jobs/test_pretrain.py"  # a fifth of what the tests that use Ray take
 
 Run = Callable[..., int]
 
@@ -149,8 +153,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that use Ray come first: where there are two processes the other files fill the second."""
-    items.sort(key=lambda item: not uses_ray(item.nodeid))
+    """Of two processes the first has most of the tests that use Ray, and the second the other files, and then
+    those that pretrain: so both end at about the same time."""
+    items.sort(key=lambda item: (PRETRAINS in item.nodeid, not uses_ray(item.nodeid)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -165,11 +170,12 @@ def uses_ray(nodeid: str) -> bool:
 
 
 class OneProcessForRay(LoadScopeScheduling):
-    """Of pytest-xdist's processes one has all tests that use Ray, whose workers take two CPUs. Those of
-    another file stay together, since they share its fixtures."""
+    """Of pytest-xdist's processes one has the tests that use Ray, whose workers take two CPUs, but for those
+    that pretrain. Tests of another file stay together, since they share its fixtures."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "ray" if uses_ray(nodeid) else nodeid.partition("::")[0]
+        is_one_file = PRETRAINS in nodeid or not uses_ray(nodeid)
+        return nodeid.partition("::")[0] if is_one_file else "ray"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneProcessForRay:

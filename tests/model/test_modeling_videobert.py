@@ -251,6 +251,7 @@ class TestContinuousFeatures:
         assert before is not None
         assert not torch.allclose(after, before)
 
+    @pytest.mark.slow
     def test_it_learns_which_clip_is_missing(self):
         """A clip that equals its neighbours is found among eight; chance is 1/8, a loss of 2.08."""
         torch.manual_seed(0)
