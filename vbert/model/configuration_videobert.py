@@ -1,9 +1,14 @@
-"""VideoBertConfig: a BERT configuration and the size of the visual vocabulary."""
+"""VideoBertConfig: a BERT configuration and the size of the visual vocabulary; that of a caption writer.
+
+`save_pretrained` copies this module and those of the models into each checkpoint, so that they open without
+vbert: they import torch, transformers and each other, and nothing else.
+"""
 
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
-from transformers import AutoConfig, BertConfig
+from transformers import AutoConfig, BertConfig, EncoderDecoderConfig
+from transformers.configuration_utils import SubConfigSpec
 
 
 @strict
@@ -19,6 +24,7 @@ class VideoBertConfig(BertConfig):
     """
 
     model_type = "videobert"
+    keys_to_ignore_at_inference = ("losses", "is_right")  # what a head's output has beside its logits
 
     num_visual_tokens: int = 20_736  # 12^4, the paper's
     visual_feature_dim: int | None = None
@@ -37,4 +43,29 @@ def from_bert_config(bert: BertConfig, **changes: Any) -> VideoBertConfig:
     return VideoBertConfig(**(kept | changes))
 
 
-AutoConfig.register("videobert", VideoBertConfig)
+@strict
+class VideoBertCaptioningConfig(EncoderDecoderConfig):
+    """VideoBERT as the encoder, BERT's layers as the decoder."""
+
+    model_type = "videobert-captioning"
+    sub_configs_defaults = {  # noqa: RUF012 (Hugging Face's own)
+        "encoder": SubConfigSpec(config_class=VideoBertConfig, model_type="videobert"),
+        "decoder": SubConfigSpec(
+            config_class=BertConfig,
+            model_type="bert",
+            init_kwargs={"is_decoder": True, "add_cross_attention": True},
+        ),
+    }
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module is vbert's own, and not the copy in a checkpoint. A copy registers nothing with
+    Hugging Face's Auto classes: it would take the place of the next checkpoint's code."""
+    return module.startswith("vbert.")
+
+
+VideoBertConfig.register_for_auto_class()
+VideoBertCaptioningConfig.register_for_auto_class()
+if is_installed(__name__):
+    AutoConfig.register(VideoBertConfig.model_type, VideoBertConfig)
+    AutoConfig.register(VideoBertCaptioningConfig.model_type, VideoBertCaptioningConfig)

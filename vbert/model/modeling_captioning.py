@@ -6,18 +6,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import (
+    AutoModelForSeq2SeqLM,
     BertConfig,
     BertLMHeadModel,
-    EncoderDecoderConfig,
     EncoderDecoderModel,
     GenerationConfig,
 )
 from transformers.modeling_outputs import Seq2SeqLMOutput
+from transformers.utils.generic import can_return_tuple
 
-from vbert.documents.sequences import IGNORED
-from vbert.model.configuration_videobert import VideoBertConfig
-from vbert.model.modeling_heads import FreezableEncoder, TaskOutput, scored
-from vbert.model.modeling_videobert import VideoBertModel
+from .configuration_videobert import VideoBertCaptioningConfig, VideoBertConfig, is_installed
+from .modeling_heads import FreezableEncoder, TaskOutput, scored
+from .modeling_videobert import IGNORED, VideoBertModel
 
 MAX_CAPTION_PIECES = 40
 NUM_BEAMS = 4
@@ -28,6 +28,19 @@ class VideoBertForCaptioning(FreezableEncoder, EncoderDecoderModel):
 
     `generate` writes captions by beam search.
     """
+
+    config: VideoBertCaptioningConfig
+    config_class = VideoBertCaptioningConfig
+
+    def __init__(
+        self,
+        config: VideoBertCaptioningConfig,
+        encoder: VideoBertModel | None = None,
+        decoder: BertLMHeadModel | None = None,
+    ) -> None:
+        super().__init__(
+            config, encoder or VideoBertModel(config.encoder), decoder or BertLMHeadModel(config.decoder)
+        )
 
     @property
     def bert(self) -> Any:
@@ -46,7 +59,7 @@ class VideoBertForCaptioning(FreezableEncoder, EncoderDecoderModel):
         decoder = BertLMHeadModel(decoder_config)
         with torch.no_grad():
             decoder.bert.embeddings.word_embeddings.weight.copy_(encoder.embeddings.word_embeddings.weight)
-        config = EncoderDecoderConfig.from_encoder_decoder_configs(encoder.config, decoder.config)
+        config = VideoBertCaptioningConfig.from_encoder_decoder_configs(encoder.config, decoder.config)
         config.decoder_start_token_id, config.pad_token_id, config.eos_token_id = start_id, pad_id, end_id
         model = cls(config=config, encoder=encoder, decoder=decoder)
         model.generation_config = GenerationConfig(
@@ -59,6 +72,7 @@ class VideoBertForCaptioning(FreezableEncoder, EncoderDecoderModel):
         )
         return model
 
+    @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(
         self, input_ids: Tensor | None = None, labels: Tensor | None = None, **inputs: Any
     ) -> Seq2SeqLMOutput | TaskOutput:
@@ -74,7 +88,7 @@ class VideoBertForCaptioning(FreezableEncoder, EncoderDecoderModel):
         is_asked = labels != IGNORED
         wanted, logits = labels[is_asked], output.logits[is_asked].float()
         losses = F.cross_entropy(logits, wanted, reduction="none")
-        return scored(output.logits, losses, logits.argmax(-1) == wanted)
+        return scored(TaskOutput(logits=output.logits), losses, logits.argmax(-1) == wanted)
 
 
 def _decoder_config(encoder: VideoBertConfig, *, num_layers: int) -> BertConfig:
@@ -91,3 +105,8 @@ def _decoder_config(encoder: VideoBertConfig, *, num_layers: int) -> BertConfig:
         is_decoder=True,
         add_cross_attention=True,
     )
+
+
+VideoBertForCaptioning.register_for_auto_class("AutoModelForSeq2SeqLM")
+if is_installed(__name__):
+    AutoModelForSeq2SeqLM.register(VideoBertCaptioningConfig, VideoBertForCaptioning)
