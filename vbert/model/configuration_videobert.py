@@ -10,6 +10,13 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, BertConfig, EncoderDecoderConfig
 from transformers.configuration_utils import SubConfigSpec
 
+# What a checkpoint's folder is opened by where vbert is not installed.
+AUTO_MAP = {
+    "AutoModel": "modeling_videobert.VideoBertModel",
+    "AutoModelForPreTraining": "modeling_videobert.VideoBertForPreTraining",
+    "AutoModelForVideoClassification": "modeling_heads.VideoBertForClassification",
+}
+
 
 @strict
 class VideoBertConfig(BertConfig):
@@ -35,6 +42,11 @@ class VideoBertConfig(BertConfig):
     def joint_vocab_size(self) -> int:
         """How many ids there are in all."""
         return self.vocab_size + 1 + self.num_visual_tokens
+
+    @property
+    def num_frames(self) -> int:
+        """How many clips a sequence has room for, by the name that Hugging Face's video pipeline asks for."""
+        return self.max_position_embeddings - 3
 
 
 def from_bert_config(bert: BertConfig, **changes: Any) -> VideoBertConfig:

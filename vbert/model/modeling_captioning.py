@@ -38,6 +38,8 @@ class VideoBertForCaptioning(FreezableEncoder, EncoderDecoderModel):
         encoder: VideoBertModel | None = None,
         decoder: BertLMHeadModel | None = None,
     ) -> None:
+        if not isinstance(config, self.config_class):  # Hugging Face opens each copy of code by itself
+            config = self.config_class.from_dict(config.to_dict())
         super().__init__(
             config, encoder or VideoBertModel(config.encoder), decoder or BertLMHeadModel(config.decoder)
         )

@@ -240,5 +240,7 @@ class VideoBertForClipScoring(VideoBertTaskModel):
 
 
 VideoBertForClassification.register_for_auto_class("AutoModelForVideoClassification")
+for head in (VideoBertForMultipleChoice, VideoBertForRetrieval, VideoBertForClipScoring):
+    head.register_for_auto_class("AutoModel")  # Hugging Face has no Auto class of their kind
 if is_installed(__name__):
     AutoModelForVideoClassification.register(VideoBertConfig, VideoBertForClassification)

@@ -4,8 +4,9 @@ Shapes: B rows, L positions a row, D hidden size, V joint vocabulary, F visual f
 positions and S sequences of the whole batch.
 """
 
+import os
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,12 @@ from transformers.models.bert.modeling_bert import (
 )
 from transformers.utils.generic import ModelOutput, can_return_tuple
 
-from .configuration_videobert import VideoBertConfig, from_bert_config, is_installed
+from .configuration_videobert import AUTO_MAP, VideoBertConfig, from_bert_config, is_installed
+
+if TYPE_CHECKING:
+    # A checkpoint is saved with the code that its model's imports name, by their text: also that of the heads
+    # which may be put on it.
+    from .modeling_heads import VideoBertForClassification as VideoBertForClassification
 
 IGNORED = -100  # a label that asks for no prediction, as everywhere in Hugging Face's models
 
@@ -33,7 +39,7 @@ class JointEmbedding(nn.Embedding):
         super().__init__(*words.weight.shape, padding_idx=words.padding_idx, _weight=words.weight)
         self._visual = (visual,)  # not registered here too: a checkpoint holds it once
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's own name)
+    def forward(self, input: Tensor) -> Tensor:
         """Ids int64 [...] of the joint space -> [..., D]."""
         words = super().forward(input.clamp(max=self.num_embeddings - 1))
         visual = self._visual[0]((input - self.num_embeddings).clamp(min=0))
@@ -78,6 +84,11 @@ class VideoBertPreTrainedModel(BertPreTrainedModel):
         if isinstance(module, VideoBertPredictionHead):
             init.zeros_(module.bias)
             init.zeros_(module.visual_bias)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+        """As any model's, with the code: it opens without vbert, by `trust_remote_code=True`."""
+        self.config.auto_map = dict(AUTO_MAP)
+        super().save_pretrained(save_directory, **kwargs)
 
     def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
         """As of any model: word pieces are added or taken away. The ids of `[>]` and of visual tokens, which

@@ -1,7 +1,7 @@
 """VideoBertProcessor: videos and text -> what VideoBERT takes, and back.
 
 A copy of this file lies in every checkpoint, with its visual vocabulary: features, visual tokens and text
-need torch and transformers alone. Files and frames are decoded and featurized by vbert, where it is installed.
+need torch and transformers alone. Files and frames are decoded and featurized by vbert, if it is installed.
 Two things are said here that the package says elsewhere, and a test holds both to the same: how a sequence
 is joined (`tasks.examples.sequence_of`), and which visual word is a clip's (`vocabulary.tree`).
 """
@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Self
@@ -51,7 +52,7 @@ class VideoBertProcessor(ProcessorMixin):
         self.num_word_pieces, self.num_visual_tokens = num_word_pieces, num_visual_tokens
         self.max_length = max_length
         self.visual_vocabulary = visual_vocabulary
-        self._file: Callable[[str], Any] = _in_no_folder
+        self._file: Callable[[str], str] = _in_no_folder
         self._levels: list[Tensor] = []
         self._videos: Any = None
 
@@ -60,29 +61,35 @@ class VideoBertProcessor(ProcessorMixin):
         """A folder or a name on the hub. The vocabulary is read when it is first needed."""
         processor: Self = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
         hub = {name: kwargs[name] for name in HUB_OPTIONS if name in kwargs}
-        processor._file = lambda name: cached_file(pretrained_model_name_or_path, name, **hub)
+
+        def file(name: str) -> str:
+            try:
+                return str(cached_file(pretrained_model_name_or_path, name, **hub))
+            except OSError as error:
+                raise FileNotFoundError(f"{pretrained_model_name_or_path}: has no {name}") from error
+
+        processor._file = file
         return processor
 
     def save_pretrained(self, save_directory: Any, **kwargs: Any) -> Any:
         """As any processor's, with its code, the vocabulary and the featurizer's options."""
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
-        for name in self._files():
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if not (target.exists() and target.samefile(self._file(name))):
-                shutil.copyfile(self._file(name), target)
+        if self.visual_vocabulary is not None:
+            with suppress(FileNotFoundError):  # laid beside a model when its training is over
+                self._copy_vocabulary(folder)
         reference = f"{Path(__file__).stem}.{type(self).__name__}"
         (folder / VIDEO_PROCESSOR_CONFIG).write_text(
             json.dumps({"auto_map": {"AutoVideoProcessor": reference}})
         )
         return super().save_pretrained(save_directory, **kwargs)
 
-    def _files(self) -> list[str]:
-        """Of the folder that it was opened from, beside Hugging Face's own."""
-        if self._file is _in_no_folder or self.visual_vocabulary is None:
-            return []
-        return [self._in_vocabulary(TENSORS), self._in_vocabulary(FACTS), self._featurizer_options()]
+    def _copy_vocabulary(self, folder: Path) -> None:
+        for name in (self._in_vocabulary(TENSORS), self._in_vocabulary(FACTS), self._featurizer_options()):
+            source, target = Path(self._file(name)), folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not (target.exists() and target.samefile(source)):
+                shutil.copyfile(source, target)
 
     def _in_vocabulary(self, name: str) -> str:
         if self.visual_vocabulary is None:
@@ -172,8 +179,8 @@ class VideoBertProcessor(ProcessorMixin):
                 raise ValueError("frames need fps, how many of them are a second")
             return self._nearest_words(self._featurizer().of_frames(given, fps=fps).features)
         raise ValueError(
-            f"a video of {given.dtype} {list(given.shape)}: give a path, frames uint8 [frames, height, width, 3], "
-            "features float [clips, D] or visual tokens int [clips]"
+            f"a video of {given.dtype} {list(given.shape)}: give a path, frames uint8 [num_frames, H, W, 3],"
+            " features float [clips, D] or visual tokens int [clips]"
         )
 
     def _nearest_words(self, features: np.ndarray) -> list[int]:
@@ -244,7 +251,7 @@ def _checked(name: str) -> str:
 
 
 def _in_no_folder(name: str) -> str:
-    raise ValueError(f"{name}: a processor that was not opened from a folder has no files")
+    raise FileNotFoundError(f"{name}: this processor was not opened from a folder; give visual tokens")
 
 
 def _listed(videos: Any) -> list[Any]:
