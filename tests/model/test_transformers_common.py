@@ -11,7 +11,8 @@ import torch
 
 from tests.model.transformers_tests import modeling_common
 from tests.tiny import bert_config
-from vbert.model.configuration_videobert import VideoBertConfig, from_bert_config
+from vbert.model.configuration_videobert import VideoBertCaptioningConfig, VideoBertConfig, from_bert_config
+from vbert.model.modeling_captioning import VideoBertForCaptioning
 from vbert.model.modeling_heads import (
     VideoBertForClassification,
     VideoBertForClipScoring,
@@ -75,6 +76,16 @@ class CommonTests(common.ModelTesterMixin):
         self.addCleanup(known.stop)
         self.model_tester = VideoBertModelTester()
 
+    @pytest.mark.seconds(10)  # each model is opened 15 times
+    def test_bc_torch_dtype(self) -> None:
+        """As it is."""
+        super().test_bc_torch_dtype()
+
+    def test_model_outputs_equivalence(self) -> None:
+        """Without labels: for its message theirs subtracts outputs, which torch refuses for `is_right`."""
+        self.with_labels = False
+        super().test_model_outputs_equivalence()
+
     def _prepare_for_class(self, inputs: Any, model_class: type, return_labels: bool = False) -> Any:  # noqa: FBT002
         inputs = super()._prepare_for_class(inputs, model_class)
         rows, length = inputs["input_ids"].shape
@@ -91,6 +102,7 @@ class CommonTests(common.ModelTesterMixin):
             VideoBertForMultipleChoice: {"labels": torch.zeros(1, dtype=torch.int64)},
             VideoBertForRetrieval: {"text_numbers": torch.arange(rows // 2)},
             VideoBertForClipScoring: {"labels": torch.full((rows, length), 0.5)},
+            VideoBertForCaptioning: {"labels": torch.zeros(rows, 5, dtype=torch.int64)},
         }
         return inputs | (labels.get(model_class, {}) if return_labels and self.with_labels else {})
 
@@ -118,7 +130,49 @@ class VideoBertHeadsTest(CommonTests, unittest.TestCase):
         self.all_model_classes = (VideoBertForClassification, VideoBertForClipScoring)
         super().test_batching_equivalence(*args, **kwargs)
 
-    def test_model_outputs_equivalence(self) -> None:
-        """Without labels: for its message theirs subtracts outputs, which torch refuses for `is_right`."""
-        self.with_labels = False
-        super().test_model_outputs_equivalence()
+
+@pytest.mark.library
+class VideoBertCaptioningTest(CommonTests, unittest.TestCase):
+    """The caption writer."""
+
+    all_model_classes = (VideoBertForCaptioning,)
+    is_encoder_decoder = True
+
+    # The source distribution leaves GenerationTesterMixin out; test_modeling_captioning.py has such checks.
+    test_generation_tester_mixin_inheritance = None
+    # As any EncoderDecoderModel it is its own base, and has its halves' vocabularies resized each by itself.
+    test_model_base_model_prefix = None
+    test_model_get_set_embeddings = None
+    test_resize_tokens_embeddings = None
+    test_resize_embeddings_untied = None
+
+    def setUp(self) -> None:
+        """The same encoder, and a decoder over its word pieces."""
+        super().setUp()
+        self.model_tester = VideoBertCaptioningTester()
+
+
+class VideoBertCaptioningTester(VideoBertModelTester):
+    """With a caption to go on writing."""
+
+    decoder_seq_length = 5
+
+    def get_config(self) -> VideoBertCaptioningConfig:
+        """An encoder and a decoder of the same size."""
+        encoder = super().get_config()
+        sizes = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
+        decoder = bert_config(
+            intermediate_size=37,
+            is_decoder=True,
+            add_cross_attention=True,
+            **{name: getattr(self, name) for name in sizes},
+        )
+        return VideoBertCaptioningConfig.from_encoder_decoder_configs(
+            encoder, decoder, decoder_start_token_id=1, pad_token_id=0, eos_token_id=2
+        )
+
+    def prepare_config_and_inputs_for_common(self) -> tuple[Any, dict[str, Any]]:
+        """Ids of the whole joint vocabulary; word pieces for the decoder."""
+        _, inputs = VideoBertModelTester().prepare_config_and_inputs_for_common()
+        shape = [self.batch_size, self.decoder_seq_length]
+        return self.get_config(), inputs | {"decoder_input_ids": common.ids_tensor(shape, self.vocab_size)}

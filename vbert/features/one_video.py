@@ -1,6 +1,6 @@
 """One video's features in this process, without tables: of a file, or of frames that are in memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -57,9 +57,8 @@ class VideoFeaturizer:
     def _clips_of_frames(self, frames: np.ndarray, frame_seconds: Fraction) -> Iterator[Clip]:
         spec = self.featurizer.spec
         grid = FrameGrid(spec, time_base=frame_seconds, origin_seconds=Fraction(0))
-        (whole,) = plan_segments(
-            float(len(frames) * frame_seconds), clip_seconds=spec.clip_seconds, segment_seconds=float("inf")
-        )
+        seconds = float(len(frames) * frame_seconds)
+        (whole,) = plan_segments(seconds, clip_seconds=spec.clip_seconds, segment_seconds=seconds)
         builder: ClipBuilder[int] = ClipBuilder(
             grid,
             whole,
@@ -71,7 +70,7 @@ class VideoFeaturizer:
         timed = timed_indices(range(len(frames)), grid, whole, one_frame_ticks=1)
         return builder.clips(timed, promised_end_ticks=0)
 
-    def _features(self, decoded: "Iterator[list[Clip]] | list[list[Clip]]", seconds: float) -> VideoFeatures:
+    def _features(self, decoded: Iterable[list[Clip]], seconds: float) -> VideoFeatures:
         parts, starts = [], []
         for clips in decoded:
             if clips:

@@ -31,7 +31,8 @@ class VideoBertConfig(BertConfig):
     """
 
     model_type = "videobert"
-    keys_to_ignore_at_inference = ("losses", "is_right")  # what a head's output has beside its logits
+    # What a head's output has beside its logits.
+    keys_to_ignore_at_inference = ["losses", "is_right"]  # noqa: RUF012 (Hugging Face's own)
 
     num_visual_tokens: int = 20_736  # 12^4, the paper's
     visual_feature_dim: int | None = None

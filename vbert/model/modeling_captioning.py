@@ -76,21 +76,33 @@ class VideoBertForCaptioning(FreezableEncoder, EncoderDecoderModel):
 
     @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(
-        self, input_ids: Tensor | None = None, labels: Tensor | None = None, **inputs: Any
+        self,
+        input_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        decoder_input_ids: Tensor | None = None,
+        **inputs: Any,
     ) -> Seq2SeqLMOutput | TaskOutput:
-        """With `labels`, word pieces int64 [B, T] and -100 behind each caption's end: a loss for each piece.
-        Logits [B, T, number of word pieces]."""
+        """With `labels`, word pieces int64 [B, T] and -100 behind each caption's end: a loss for each piece,
+        given those before it. Logits [B, T, number of word pieces]."""
         if labels is None:
-            found: Seq2SeqLMOutput = super().forward(input_ids, **inputs)
+            found: Seq2SeqLMOutput = super().forward(input_ids, decoder_input_ids=decoder_input_ids, **inputs)
             return found
         config: Any = self.config
-        written = labels.new_full(labels.shape, config.decoder_start_token_id)
-        written[:, 1:] = labels[:, :-1].masked_fill(labels[:, :-1] == IGNORED, config.pad_token_id)
-        output = super().forward(input_ids, decoder_input_ids=written, use_cache=False, **inputs)
+        if decoder_input_ids is None:
+            decoder_input_ids = labels.new_full(labels.shape, config.decoder_start_token_id)
+            decoder_input_ids[:, 1:] = labels[:, :-1].masked_fill(
+                labels[:, :-1] == IGNORED, config.pad_token_id
+            )
+        output = super().forward(input_ids, decoder_input_ids=decoder_input_ids, use_cache=False, **inputs)
         is_asked = labels != IGNORED
         wanted, logits = labels[is_asked], output.logits[is_asked].float()
         losses = F.cross_entropy(logits, wanted, reduction="none")
-        return scored(TaskOutput(logits=output.logits), losses, logits.argmax(-1) == wanted)
+        written = TaskOutput(
+            logits=output.logits,
+            hidden_states=output.decoder_hidden_states,
+            attentions=output.decoder_attentions,
+        )
+        return scored(written, losses, logits.argmax(-1) == wanted)
 
 
 def _decoder_config(encoder: VideoBertConfig, *, num_layers: int) -> BertConfig:

@@ -5,7 +5,7 @@ sequences, as `examples.packed_inputs` makes them: sequence_ids number them from
 sequence_ids each row is a sequence, and attention_mask says where it ends.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
@@ -44,10 +44,8 @@ def answered(logits: Tensor, encoded: BaseModelOutput) -> TaskOutput:
 
 
 def scored(output: TaskOutput, losses: Tensor, is_right: Tensor) -> TaskOutput:
-    """The same with its mean loss."""
-    output.loss = losses.sum() / max(1, losses.numel())
-    output.losses, output.is_right = losses, is_right
-    return output
+    """The same with its mean loss, which is the first of the output as a tuple."""
+    return replace(output, loss=losses.sum() / max(1, losses.numel()), losses=losses, is_right=is_right)
 
 
 class FreezableEncoder(nn.Module):

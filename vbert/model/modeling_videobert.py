@@ -5,7 +5,7 @@ positions and S sequences of the whole batch.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -303,9 +303,8 @@ class VideoBertForPreTraining(VideoBertPreTrainedModel):
             output.alignment_logits = self.cls.alignment(hidden[is_pair])
             output.alignment_losses = _cross_entropies(output.alignment_logits, alignment_labels[is_pair])
             losses.append(self.config.alignment_loss_weight * _mean(output.alignment_losses))
-        if losses:
-            output.loss = torch.stack(losses).sum()
-        return output
+        # Made anew, or the loss would not be the first of the output as a tuple.
+        return replace(output, loss=torch.stack(losses).sum() if losses else None)
 
     def _feature_logits(self, hidden: Tensor, feature_labels: Tensor) -> Tensor:
         """[N, N]: row i is a masked place, column j the vector of the j-th masked clip."""

@@ -33,6 +33,7 @@ from vbert.model.encoders import quiet_transformers
 from vbert.model.modeling_videobert import VideoBertForPreTraining
 from vbert.model.processing_videobert import VideoBertProcessor
 from vbert.text.joint_vocabulary import SPECIAL, JointVocabulary
+from vbert.training.model_card import CARD, model_card
 from vbert.training.parallel import rank, unwrapped
 
 WHOLE_ON_RANK_0 = StateDictOptions(full_state_dict=True, cpu_offload=True)
@@ -57,6 +58,7 @@ def save_checkpoint(
         if config.visual_feature_dim is None:
             make_processor(config, tokenizer_json=tokenizer_json, progress=progress).save_pretrained(folder)
     (folder / TOKENIZER).write_text(tokenizer_json)
+    (folder / CARD).write_text(model_card(progress))
     moments: dict[str, dict[str, torch.Tensor]] = state["state"]  # type: ignore[assignment]
     tensors = {
         f"{parameter}.{name}": value.contiguous()

@@ -29,6 +29,12 @@ class TrainingJob:
     gradient_checkpointing: bool
     checkpoint_every: int
     log_every: int
+    report_to: str
+    """Of `reporters_of`."""
+    command: str
+    """What was asked for, for the model's card."""
+    featurizer: str | None
+    """Id of what made the features; None where the model to start from does not say."""
 
 
 @dataclass(frozen=True, kw_only=True)
