@@ -246,6 +246,7 @@ def test_another_kind_of_checkpoint_is_refused(tmp_path: Path):
         VideoBertForPreTraining.from_bert(str(tmp_path), num_visual_tokens=3)
 
 
+@pytest.mark.usefixtures("one_thread")
 class TestContinuousFeatures:
     """The variant without tokens: features of clips through a linear layer."""
 

@@ -77,8 +77,8 @@ def is_installed(module: str) -> bool:
     return module.startswith("vbert.")
 
 
-VideoBertConfig.register_for_auto_class()
-VideoBertCaptioningConfig.register_for_auto_class()
+VideoBertConfig.register_for_auto_class()  # type: ignore[no-untyped-call]
+VideoBertCaptioningConfig.register_for_auto_class()  # type: ignore[no-untyped-call]
 if is_installed(__name__):
     AutoConfig.register(VideoBertConfig.model_type, VideoBertConfig)
     AutoConfig.register(VideoBertCaptioningConfig.model_type, VideoBertCaptioningConfig)

@@ -34,7 +34,7 @@ class VideoBertForCaptioning(FreezableEncoder, EncoderDecoderModel):
 
     def __init__(
         self,
-        config: VideoBertCaptioningConfig,
+        config: Any,
         encoder: VideoBertModel | None = None,
         decoder: BertLMHeadModel | None = None,
     ) -> None:
@@ -121,6 +121,6 @@ def _decoder_config(encoder: VideoBertConfig, *, num_layers: int) -> BertConfig:
     )
 
 
-VideoBertForCaptioning.register_for_auto_class("AutoModelForSeq2SeqLM")
+VideoBertForCaptioning.register_for_auto_class("AutoModelForSeq2SeqLM")  # type: ignore[no-untyped-call]
 if is_installed(__name__):
     AutoModelForSeq2SeqLM.register(VideoBertCaptioningConfig, VideoBertForCaptioning)

@@ -85,7 +85,7 @@ class VideoBertTaskModel(FreezableEncoder, VideoBertPreTrainedModel):
     def pooled(self, encoded: BaseModelOutput, input_ids: Tensor, **inputs: Any) -> Tensor:
         """[S, 2 D]: the state at [CLS], which alignment has trained, and the mean over the clips, which keeps
         what is in them; over the words where a sequence has no clip."""
-        hidden: Tensor = encoded.last_hidden_state
+        hidden: Any = encoded.last_hidden_state
         sequence_ids = inputs.get("sequence_ids")
         if sequence_ids is None:
             rows = torch.arange(len(input_ids), device=input_ids.device)[:, None].expand_as(input_ids)
@@ -237,8 +237,9 @@ class VideoBertForClipScoring(VideoBertTaskModel):
         return scored(output, losses, (found > 0) == (wanted > 0.5))
 
 
-VideoBertForClassification.register_for_auto_class("AutoModelForVideoClassification")
+VideoBertForClassification.register_for_auto_class("AutoModelForVideoClassification")  # type: ignore[no-untyped-call]
+# Hugging Face has no Auto class of their kind.
 for head in (VideoBertForMultipleChoice, VideoBertForRetrieval, VideoBertForClipScoring):
-    head.register_for_auto_class("AutoModel")  # Hugging Face has no Auto class of their kind
+    head.register_for_auto_class("AutoModel")  # type: ignore[no-untyped-call]
 if is_installed(__name__):
     AutoModelForVideoClassification.register(VideoBertConfig, VideoBertForClassification)

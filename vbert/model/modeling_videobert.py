@@ -36,7 +36,8 @@ class JointEmbedding(nn.Embedding):
     """Embeddings of the joint id space: BERT's word pieces, whose matrix keeps its shape, then `visual`."""
 
     def __init__(self, words: nn.Embedding, visual: nn.Embedding) -> None:
-        super().__init__(*words.weight.shape, padding_idx=words.padding_idx, _weight=words.weight)
+        count, width = words.weight.shape
+        super().__init__(count, width, padding_idx=words.padding_idx, _weight=words.weight)
         self._visual = (visual,)  # not registered here too: a checkpoint holds it once
 
     def forward(self, input: Tensor) -> Tensor:
@@ -85,10 +86,10 @@ class VideoBertPreTrainedModel(BertPreTrainedModel):
             init.zeros_(module.bias)
             init.zeros_(module.visual_bias)
 
-    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+    def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
         """As any model's, with the code: it opens without vbert, by `trust_remote_code=True`."""
         self.config.auto_map = dict(AUTO_MAP)
-        super().save_pretrained(save_directory, **kwargs)
+        super().save_pretrained(save_directory, *args, **kwargs)
 
     def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
         """As of any model: word pieces are added or taken away. The ids of `[>]` and of visual tokens, which
@@ -330,8 +331,8 @@ def _mean(losses: Tensor) -> Tensor:
     return losses.sum() / max(1, losses.numel())
 
 
-VideoBertModel.register_for_auto_class("AutoModel")
-VideoBertForPreTraining.register_for_auto_class("AutoModelForPreTraining")
+VideoBertModel.register_for_auto_class("AutoModel")  # type: ignore[no-untyped-call]
+VideoBertForPreTraining.register_for_auto_class("AutoModelForPreTraining")  # type: ignore[no-untyped-call]
 if is_installed(__name__):
     AutoModel.register(VideoBertConfig, VideoBertModel)
     AutoModelForPreTraining.register(VideoBertConfig, VideoBertForPreTraining)

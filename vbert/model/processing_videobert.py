@@ -48,7 +48,7 @@ class VideoBertProcessor(ProcessorMixin):
         max_length: int = 512,
         visual_vocabulary: str | None = None,
     ) -> None:
-        super().__init__(tokenizer)
+        super().__init__(tokenizer)  # type: ignore[no-untyped-call]
         self.num_word_pieces, self.num_visual_tokens = num_word_pieces, num_visual_tokens
         self.max_length = max_length
         self.visual_vocabulary = visual_vocabulary
@@ -71,7 +71,7 @@ class VideoBertProcessor(ProcessorMixin):
         processor._file = file
         return processor
 
-    def save_pretrained(self, save_directory: Any, **kwargs: Any) -> Any:
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> Any:
         """As any processor's, with its code, the vocabulary and the featurizer's options."""
         folder = Path(save_directory)
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ class VideoBertProcessor(ProcessorMixin):
         (folder / VIDEO_PROCESSOR_CONFIG).write_text(
             json.dumps({"auto_map": {"AutoVideoProcessor": reference}})
         )
-        return super().save_pretrained(save_directory, **kwargs)
+        return super().save_pretrained(save_directory, *args, **kwargs)
 
     def _copy_vocabulary(self, folder: Path) -> None:
         for name in (self._in_vocabulary(TENSORS), self._in_vocabulary(FACTS), self._featurizer_options()):
@@ -269,6 +269,6 @@ def _repeated(parts: list[list[int]], count: int) -> list[list[int]]:
     return parts if len(parts) == count else (parts or [[]]) * count
 
 
-VideoBertProcessor.register_for_auto_class()
+VideoBertProcessor.register_for_auto_class()  # type: ignore[no-untyped-call]
 if is_installed(__name__):
     AutoProcessor.register(VideoBertConfig, VideoBertProcessor)

@@ -4,6 +4,7 @@ One more is a subclass of Reporter and a line in REPORTERS.
 """
 
 import importlib.util
+import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -62,10 +63,9 @@ class MLflow(Reporter):
 
     def __init__(self, root: str, *, resumed_step: int) -> None:
         import mlflow
-        from mlflow.environment_variables import MLFLOW_EXPERIMENT_NAME
 
         try:
-            experiment = mlflow.set_experiment(MLFLOW_EXPERIMENT_NAME.get() or PROJECT)
+            experiment = mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT))
         except mlflow.MlflowException as error:
             raise UserError(f"--report-to mlflow: {mlflow.get_tracking_uri()}: {one_line(error)}") from error
         self._client = mlflow.MlflowClient()
