@@ -234,6 +234,7 @@ def _plan(config: FinetuneConfig) -> tuple[FinetuningJob, dict[str, int]]:
         checkpoint_every=batches_an_epoch,
         command=command_of("finetune", config),
         featurizer=read_json(config.model, PROGRESS).get("featurizer"),
+        documents_version=read_json(config.output, FINETUNE_OPTIONS).get("versions", {}).get("documents"),
         **{name: getattr(config, name) for name in FINETUNE_JOB_OPTIONS},
     )
     num_unusable = sum(len(rows[split]) - len(usable[split]) for split in rows)

@@ -63,6 +63,8 @@ class FinetuningJob(TrainingJob):
     """Folder or bucket URL of the checkpoint to start from."""
     vocabulary: str
     """Id of the visual vocabulary that it was trained with."""
+    documents_version: int | None
+    """Of the table that the examples were made from; None where an older run does not say."""
     freeze_encoder: bool
     batch_size: int
     row_length: int
