@@ -34,7 +34,7 @@ from vbert.model.modeling_videobert import VideoBertForPreTraining
 from vbert.model.processing_videobert import VideoBertProcessor
 from vbert.text.joint_vocabulary import SPECIAL, JointVocabulary
 from vbert.training.model_card import CARD, model_card
-from vbert.training.parallel import rank, unwrapped
+from vbert.training.parallel import as_itself, rank
 
 WHOLE_ON_RANK_0 = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
@@ -52,9 +52,9 @@ def save_checkpoint(
     state = get_optimizer_state_dict(model, optimizer, options=WHOLE_ON_RANK_0)
     if rank() != 0:
         return
-    with quiet_transformers():
-        unwrapped(model).save_pretrained(folder, state_dict=weights)
-        config = unwrapped(model).bert.config
+    with quiet_transformers(), as_itself(model) as own:
+        own.save_pretrained(folder, state_dict=weights)
+        config = own.bert.config
         if config.visual_feature_dim is None:
             make_processor(config, tokenizer_json=tokenizer_json, progress=progress).save_pretrained(folder)
     (folder / TOKENIZER).write_text(tokenizer_json)
