@@ -118,7 +118,7 @@ def test_a_pretrained_model_fills_in_verbs_and_objects(pretrained: Path, video: 
 
 
 def test_a_processor_takes_files_frames_features_and_visual_tokens(
-    pretrained: Path, video: str, features: np.ndarray
+    pretrained: Path, video: str, features: np.ndarray, tmp_path: Path
 ):
     processor = AutoProcessor.from_pretrained(pretrained)
     with av.open(video) as container:
@@ -141,6 +141,9 @@ def test_a_processor_takes_files_frames_features_and_visual_tokens(
         [cls_id, separator, separator + 1, separator + 6, sep_id]
     ]
     assert processor.exemplars(2) == []
+    processor.save_pretrained(tmp_path)  # with its decoders open
+    assert (tmp_path / "vocabularies" / processor.visual_vocabulary / "vocabulary.safetensors").is_file()
+    assert list((tmp_path / "featurizers").iterdir())
     for wrong in (frames.astype(np.int64), features[:, 1:], [6], np.full((1, features.shape[1]), np.nan)):
         with pytest.raises(ValueError, match=r"give a path|must be"):
             processor(videos=[wrong])

@@ -84,6 +84,14 @@ class VideoBertProcessor(ProcessorMixin):
         )
         return super().save_pretrained(save_directory, *args, **kwargs)
 
+    def to_dict(self) -> dict[str, Any]:
+        """What processor_config.json holds; of what has been opened nothing, and it is not copied."""
+        opened = {name: self.__dict__.pop(name) for name in ("_file", "_levels", "_videos")}
+        try:
+            return super().to_dict()
+        finally:
+            self.__dict__ |= opened
+
     def _copy_vocabulary(self, folder: Path) -> None:
         for name in (self._in_vocabulary(TENSORS), self._in_vocabulary(FACTS), self._featurizer_options()):
             source, target = Path(self._file(name)), folder / name
@@ -166,7 +174,7 @@ class VideoBertProcessor(ProcessorMixin):
         """The visual words of a video's clips, counted from 0; `video` as in a call."""
         if isinstance(video, (str, Path)):
             return self._nearest_words(self._featurizer().of_file(str(video)).features)
-        given = video.numpy() if isinstance(video, Tensor) else np.asarray(video)
+        given = video.cpu().numpy() if isinstance(video, Tensor) else np.asarray(video)
         if given.ndim == 1 and given.dtype.kind in "iu":
             tokens: list[int] = given.tolist()
             if tokens and not 0 <= min(tokens) <= max(tokens) < self.num_visual_tokens:
