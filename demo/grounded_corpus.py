@@ -1,10 +1,10 @@
-"""Record demonstrations in BabyAI's grid world as narrated videos: what its expert sees, and its mission in words.
+"""Record demonstrations in BabyAI's grid world as videos: what its expert sees, and its mission as speech.
 
     python -m demo.grounded_corpus --output grounded-output/corpus --num-missions 1000
 
-BabyAI (Chevalier-Boisvert et al. 2019) is the field's benchmark of grounded language; nobody here drew it. Its
-missions are its own sentences, its expert (`BabyAIBot`) carries them out. Some pairs of colour and object are
-held out: no training video says or shows one as a goal. Writes what `demo.render_corpus` writes.
+BabyAI (Chevalier-Boisvert et al. 2019) is the field's benchmark of grounded language; nobody here drew it.
+Its missions are its own sentences, its expert (`BabyAIBot`) carries them out. Some pairs of colour and object
+are held out: no training video says or shows one as a goal. Writes what `demo.render_corpus` writes.
 """
 
 import argparse
@@ -27,9 +27,7 @@ import numpy as np
 
 from demo.render_corpus import webvtt
 
-LEVELS = (
-    *("BabyAI-GoToObjS4-v0", "BabyAI-GoToObj-v0", "BabyAI-GoToLocalS5N2-v0", "BabyAI-PickupDist-v0"),
-)
+LEVELS = (*("BabyAI-GoToObjS4-v0", "BabyAI-GoToObj-v0", "BabyAI-GoToLocalS5N2-v0", "BabyAI-PickupDist-v0"),)
 COLORS, OBJECTS = ("blue", "green", "grey", "purple", "red", "yellow"), ("ball", "box", "key")
 HELD_OUT = {("blue", "ball"), ("green", "key"), ("purple", "box"), ("red", "key")}  # of 18
 HELD_OUT_SHARE = 0.2  # of the videos; each has at least one such pair
@@ -73,7 +71,9 @@ def record_corpus(output: Path, *, num_videos: int) -> list[dict[str, Any]]:
         rows.writerow(["video", "transcript", "video_id", "split"])
         rows.writerows([f"{v['name']}.mp4", f"{v['name']}.vtt", v["name"], v["split"]] for v in videos)
     with (output / "heldout.csv").open("w", newline="") as file:
-        rows = csv.writer(file)  # `verb` and `object` are the two words that zero-shot classification fills in
+        rows = csv.writer(
+            file
+        )  # `verb` and `object` are the two words that zero-shot classification fills in
         rows.writerow(["video_id", "start_seconds", "end_seconds", "verb", "object"])
         for video in videos:
             if video["split"] == "heldout":
@@ -118,7 +118,11 @@ def record_video(output: Path, number: int) -> dict[str, Any]:
         container.mux(stream.encode(None))
     path.with_suffix(".vtt").write_text(webvtt(captions))
     unfinished.rename(path)
-    video = {"name": name, "split": "heldout" if is_held_out else "train", "steps": [asdict(s) for s in steps]}
+    video = {
+        "name": name,
+        "split": "heldout" if is_held_out else "train",
+        "steps": [asdict(s) for s in steps],
+    }
     facts.write_text(json.dumps(video))
     return video
 

@@ -197,6 +197,7 @@ def _dimmed_kitchen(scene: Scene) -> np.ndarray:
 
 
 def webvtt(captions: list[tuple[float, float, str]]) -> str:
+    """A WebVTT file of (start, end, text), in seconds."""
     cues = [f"{_clock(start)} --> {_clock(end)}\n{text}\n" for start, end, text in captions]
     return "\n".join(["WEBVTT\n", *cues])
 

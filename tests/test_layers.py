@@ -1,6 +1,7 @@
 """The package is a one-way street: a folder imports from those above it alone, and modules in no circle."""
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -24,15 +25,28 @@ LAYERS = [
 MODULES = [p for p in sorted(PACKAGE.rglob("*.py")) if p.parent != PACKAGE or p.name != "__init__.py"]
 
 
-def imported_names(path: Path) -> set[str]:
+# What a checkpoint is saved with: it imports these of its own folder by `from .name`, and no others of ours.
+COPIED = [p for p in MODULES if re.match(r"(configuration|modeling|processing)_", p.name)]
+
+
+def imported_names(path: Path, *, at_run_time: bool = False) -> set[str]:
+    """All that a module imports, at its top or within a function; or without what only type checkers read."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    if at_run_time:
+        tree.body = [node for node in tree.body if not is_for_types(node)]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno} relative import"
-            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+            assert node.level <= (path in COPIED), f"{path}:{node.lineno} relative import"
+            module = f"vbert.{path.parent.name}.{node.module}" if node.level else str(node.module)
+            names |= {f"{module}.{alias.name}" for alias in node.names} | {module}
     return names
+
+
+def is_for_types(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 def module_name(path: Path) -> str:
@@ -43,9 +57,10 @@ def layer_of(name: str) -> str:
     return name.split(".")[0]
 
 
-def modules_used(path: Path) -> set[str]:
-    """Modules of ours that a module imports, at its top or within a function."""
-    names = {name.removeprefix("vbert.") for name in imported_names(path) if name.startswith("vbert.")}
+def modules_used(path: Path, *, at_run_time: bool = False) -> set[str]:
+    """Modules of ours that a module imports."""
+    imported = imported_names(path, at_run_time=at_run_time)
+    names = {name.removeprefix("vbert.") for name in imported if name.startswith("vbert.")}
     return names & {module_name(other) for other in MODULES}
 
 
@@ -61,7 +76,9 @@ def test_imports_point_left(path: Path) -> None:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    graph = {module_name(path): modules_used(path) - {module_name(path)} for path in MODULES}
+    graph = {
+        module_name(path): modules_used(path, at_run_time=True) - {module_name(path)} for path in MODULES
+    }
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as circle:
@@ -73,6 +90,18 @@ def test_only_distributed_imports_ray_and_only_tables_imports_delta(path: Path) 
     packages = {name.split(".")[0] for name in imported_names(path)}
     assert "ray" not in packages or layer_of(module_name(path)) == "distributed"
     assert "deltalake" not in packages or layer_of(module_name(path)) == "tables"
+
+
+@pytest.mark.parametrize("path", COPIED, ids=module_name)
+def test_what_is_copied_into_checkpoints_imports_only_what_is_copied_with_it(path: Path) -> None:
+    """But for the processor, which tries vbert to decode videos, and does without where it is not there."""
+    own = {module_name(other) for other in COPIED}
+    tried = {"features.featurizer_config", "features.one_video"} if "processing" in path.name else set()
+    assert modules_used(path) <= own | tried
+    packages = (
+        {name.split(".")[0] for name in imported_names(path)} - set(sys.stdlib_module_names) - {"vbert"}
+    )
+    assert packages <= {"huggingface_hub", "numpy", "safetensors", "torch", "transformers"}
 
 
 def test_every_folder_says_what_it_is_for() -> None:

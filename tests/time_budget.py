@@ -16,6 +16,7 @@ MIDDLING_SECONDS = 0.5
 UNIT_SECONDS, SLOW_SECONDS = 2.0, 30.0
 NOISE = 3.0
 NUM_SLOWEST = 10
+MAY_SKIP = ("gpu", "machine", "library")
 # A tenth of that loop, as a script has it at its top: its variables are global.
 _LOOP = compile("total = 0\nfor number in range(1_000_000): total += number", "loop", "exec")
 
@@ -65,7 +66,8 @@ class TimeBudget:
 
 class Skips:
     """Where everything is there that tests need (`--no-skips`), one that is skipped has failed: but for want
-    of a GPU, or of what else a machine has or has not."""
+    of a GPU, or of what else a machine has or has not; and but for a library's own tests, which are written
+    for all its models and skip what one of them has not."""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Iterator[None]:
@@ -73,7 +75,7 @@ class Skips:
         if (
             report.skipped
             and not hasattr(report, "wasxfail")
-            and not (item.get_closest_marker("gpu") or item.get_closest_marker("machine"))
+            and not any(map(item.get_closest_marker, MAY_SKIP))
         ):
             report.outcome = "failed"
             report.longrepr = f"skipped with --no-skips: {report.longrepr}"
@@ -106,7 +108,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--no-skips",
         action="store_true",
-        help="a test that is skipped fails, unless it is marked gpu or machine",
+        help=f"a test that is skipped fails, unless it is marked {', '.join(MAY_SKIP)}",
     )
 
 

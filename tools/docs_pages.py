@@ -27,7 +27,7 @@ API = {
     "features": ("featurizer_config", "featurizer", "backbones"),
     "vocabulary": ("tree",),
     "documents": ("assembly", "sequences", "packing"),
-    "model": ("configuration_videobert", "modeling_videobert", "modeling_heads"),
+    "model": ("configuration_videobert", "modeling_videobert", "modeling_heads", "processing_videobert"),
     "training": ("optimization", "objective"),
     "tasks": ("pipeline", "base", "annotations"),
     "distributed": ("featurize", "pretrain", "finetune"),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vbert.distributed.featurize import featurize as featurize
     from vbert.model.configuration_videobert import VideoBertConfig as VideoBertConfig
     from vbert.model.modeling_videobert import VideoBertForPreTraining as VideoBertForPreTraining
+    from vbert.tables.reading import document_batches as document_batches
     from vbert.tables.reading import read_documents as read_documents
     from vbert.tasks.pipeline import VideoPipeline as VideoPipeline
 
@@ -27,7 +28,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "distributed.featurize": ["FeaturizeConfig", "featurize"],
         "model.configuration_videobert": ["VideoBertConfig"],
         "model.modeling_videobert": ["VideoBertForPreTraining"],
-        "tables.reading": ["read_documents"],
+        "tables.reading": ["document_batches", "read_documents"],
         "tasks.pipeline": ["VideoPipeline"],
     },
 )

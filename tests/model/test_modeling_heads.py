@@ -77,9 +77,10 @@ def test_the_pooled_state_is_cls_and_the_mean_over_the_clips_or_else_over_the_wo
         (2, slice(0, 3)),
     ):  # [CLS] cut the egg [>] v v v, [CLS] peel [SEP]
         inputs = alone(number)
-        hidden = model.bert(**inputs).last_hidden_state[0]
+        encoded = model.encoded(**inputs)
+        hidden = encoded.last_hidden_state[0]
         expected = torch.cat([hidden[0], hidden[places].mean(0)])
-        torch.testing.assert_close(model.pooled(**inputs)[0], expected, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(model.pooled(encoded, **inputs)[0], expected, atol=1e-5, rtol=1e-4)
 
 
 def test_one_label_is_a_softmax_and_several_are_sigmoids():
@@ -104,7 +105,7 @@ def test_a_question_is_answered_among_its_own_options():
     options = torch.tensor([[0, 1, 2], [3, 4, -1]])
     labels = torch.tensor([2, 0])
     output = model(**packed(), options=options, labels=labels)
-    scores = model.scorer(model.pooled(**packed())).squeeze(1)
+    scores = model.scorer(model.pooled(model.encoded(**packed()), **packed())).squeeze(1)
     torch.testing.assert_close(output.logits[0], scores[:3])
     assert output.logits[1, 2] == -torch.inf
     expected = [F.cross_entropy(scores[:3][None], labels[:1]), F.cross_entropy(scores[3:][None], labels[1:])]

@@ -145,6 +145,49 @@ def test_flash_attention_refuses_packs_in_one_line(bert: tuple[BertForMaskedLM, 
         model.bert(joint_ids(1, 4), sequence_ids=torch.ones(1, 4, dtype=torch.int64))
 
 
+@torch.no_grad()
+def test_more_or_fewer_word_pieces_move_the_visual_ids_and_change_no_other_logit(
+    bert: tuple[BertForMaskedLM, str],
+):
+    ids = joint_ids(2, 12)
+    for change in (3, -500):
+        model = videobert(bert[1])
+        model.cls.predictions.bias.normal_(generator=torch.Generator().manual_seed(0))
+        before = model(ids.clamp(max=NUM_WORD_PIECES - 501)).prediction_logits
+        visual = model(ids.clamp(min=NUM_WORD_PIECES)).prediction_logits
+        model.resize_token_embeddings(NUM_WORD_PIECES + change, mean_resizing=False)
+        words = model(ids.clamp(max=NUM_WORD_PIECES - 501)).prediction_logits
+        assert model.config.joint_vocab_size == NUM_WORD_PIECES + change + 1 + NUM_VISUAL_TOKENS
+        assert words.shape[-1] == model.config.joint_vocab_size
+        kept = NUM_WORD_PIECES + min(change, 0)
+        torch.testing.assert_close(words[..., :kept], before[..., :kept])
+        moved = model(ids.clamp(min=NUM_WORD_PIECES) + change).prediction_logits
+        torch.testing.assert_close(
+            moved[..., -1 - NUM_VISUAL_TOKENS :], visual[..., -1 - NUM_VISUAL_TOKENS :]
+        )
+
+
+@torch.no_grad()
+def test_input_embeddings_are_those_of_words_and_of_clips(bert: tuple[BertForMaskedLM, str]):
+    model = videobert(bert[1])
+    ids = joint_ids(2, 12)
+    embedded = model.get_input_embeddings()(ids)
+    embeddings = model.bert.embeddings
+    both = torch.cat([embeddings.word_embeddings.weight, embeddings.visual_embeddings.weight])
+    torch.testing.assert_close(embedded, both[ids])
+    expected = model(ids).prediction_logits
+    torch.testing.assert_close(model(inputs_embeds=embedded).prediction_logits, expected)
+
+
+def test_a_loss_is_the_first_of_an_output_as_a_tuple(bert: tuple[BertForMaskedLM, str]):
+    model = videobert(bert[1])
+    ids, labels = words(2, 16), torch.full((2, 16), IGNORED)
+    labels[0, 3] = 2000
+    loss, logits, *_ = model(ids, labels=labels, return_dict=False)
+    assert loss == model(ids, labels=labels).loss
+    assert logits.shape == (1, NUM_WORD_PIECES + 1 + NUM_VISUAL_TOKENS)
+
+
 def test_losses_are_computed_at_labels_only(bert: tuple[BertForMaskedLM, str]):
     model = videobert(bert[1], alignment_loss_weight=0.5)
     ids = joint_ids(2, 10)
@@ -206,6 +249,7 @@ def test_another_kind_of_checkpoint_is_refused(tmp_path: Path):
         VideoBertForPreTraining.from_bert(str(tmp_path), num_visual_tokens=3)
 
 
+@pytest.mark.usefixtures("one_thread")
 class TestContinuousFeatures:
     """The variant without tokens: features of clips through a linear layer."""
 

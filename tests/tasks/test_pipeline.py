@@ -5,9 +5,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForPreTraining, AutoProcessor, pipeline
 
 from tests.hostile_modules import write_hostile_modules
 from tests.tiny import bert_config, vocabulary
@@ -25,12 +27,14 @@ from vbert.tables.schemas import unpack_vectors
 from vbert.tasks.base import TaskOptions
 from vbert.tasks.pipeline import VideoPipeline
 from vbert.tasks.registry import TASKS
+from vbert.training.checkpoints import make_processor
 from vbert.video.decode_child import DecodeLimits
 from vbert.video.thumbnails import thumbnails
 from vbert.vocabulary.tree import Vocabulary, save
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
+WORDS = vocabulary().tokenizer_json
 CONFIG = FeaturizerConfig(frames_per_clip=1, segment_seconds=3.0)
 ROWS = [
     {
@@ -77,8 +81,10 @@ def pretrained(features: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -
     torch.manual_seed(0)
     config = from_bert_config(bert_config(), num_visual_tokens=6, initializer_range=0.3)
     VideoBertForPreTraining(config).save_pretrained(folder)
-    (folder / "tokenizer.json").write_text(vocabulary().tokenizer_json)
-    (folder / "progress.json").write_text(json.dumps({"step": 1, "vocabulary": leaves.id}))
+    progress = {"step": 1, "vocabulary": leaves.id}
+    make_processor(config, tokenizer_json=WORDS, progress=progress).save_pretrained(folder)
+    (folder / "tokenizer.json").write_text(WORDS)
+    (folder / "progress.json").write_text(json.dumps(progress))
     save(leaves, str(folder / "vocabularies"))
     save_config(CONFIG, str(folder))
     return folder
@@ -89,9 +95,8 @@ def tuned(pretrained: Path, folder: Path, name: str) -> VideoPipeline:
     task = TASKS[name].of(ROWS, TaskOptions())
     facts = json.loads((pretrained / "progress.json").read_text())
     task.new_model(str(pretrained), seed=0, dropout=0.0).save_pretrained(folder)
+    AutoProcessor.from_pretrained(pretrained).save_pretrained(folder)
     (folder / "progress.json").write_text(json.dumps(facts | {"task": task.to_json(), "row_length": 64}))
-    for part in ("tokenizer.json", "vocabularies", "featurizers"):
-        (folder / part).symlink_to(pretrained / part)
     return VideoPipeline(str(folder))
 
 
@@ -110,6 +115,62 @@ def test_a_pretrained_model_fills_in_verbs_and_objects(pretrained: Path, video: 
     assert scores == sorted(scores, reverse=True)
     with pytest.raises(UserError, match="a pretrained model answers nothing"):
         pipeline(video)
+
+
+def test_a_processor_takes_files_frames_features_and_visual_tokens(
+    pretrained: Path, video: str, features: np.ndarray, tmp_path: Path
+):
+    processor = AutoProcessor.from_pretrained(pretrained)
+    with av.open(video) as container:
+        frames = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+    separator = processor.num_word_pieces
+    cls_id, sep_id = processor.tokenizer.cls_token_id, processor.tokenizer.sep_token_id
+    for shown, options in (
+        (video, {}),
+        (Path(video), {}),
+        (frames, {"fps": 10}),
+        (features, {}),
+        (range(6), {}),
+    ):
+        found = processor(videos=[shown], return_tensors="pt", **options)
+        expected = [cls_id, separator, *range(separator + 1, separator + 7), sep_id]
+        assert found["input_ids"].tolist() == [expected]
+        assert found["token_type_ids"].tolist() == [[0] + [1] * 8]
+        assert found["position_ids"].tolist() == [list(range(9))]
+    assert processor(videos=video, num_frames=2)["input_ids"] == [
+        [cls_id, separator, separator + 1, separator + 6, sep_id]
+    ]
+    assert processor.exemplars(2) == []
+    processor.save_pretrained(tmp_path)  # with its decoders open
+    assert (tmp_path / "vocabularies" / processor.visual_vocabulary / "vocabulary.safetensors").is_file()
+    assert list((tmp_path / "featurizers").iterdir())
+    for wrong in (frames.astype(np.int64), features[:, 1:], [6], np.full((1, features.shape[1]), np.nan)):
+        with pytest.raises(ValueError, match=r"give a path|must be"):
+            processor(videos=[wrong])
+    with pytest.raises(ValueError, match="frames need fps"):
+        processor(videos=frames)
+
+
+def test_zero_shot_in_five_lines_is_what_the_evaluation_does(pretrained: Path, video: str):
+    processor = AutoProcessor.from_pretrained(pretrained)
+    model = AutoModelForPreTraining.from_pretrained(pretrained).eval()
+    inputs = processor(
+        videos=video, text="now let me show you how to [MASK] the [MASK] .", return_tensors="pt"
+    )
+    verb, _ = model(**inputs).prediction_logits[inputs["input_ids"] == processor.tokenizer.mask_token_id]
+    verbs = ["cut", "peel", "fry"]
+    ids = processor.tokenizer.convert_tokens_to_ids(verbs)
+    expected = VideoPipeline(str(pretrained)).zero_shot(video, verbs=verbs, objects=["egg"])["verb"]
+    chances = verb[: processor.num_word_pieces].log_softmax(-1)[ids].tolist()
+    assert dict(expected) == pytest.approx(dict(zip(verbs, chances, strict=True)), abs=1e-4)
+
+
+def test_hugging_faces_video_pipeline_says_what_ours_says(pretrained: Path, video: str, tmp_path: Path):
+    (ours,) = tuned(pretrained, tmp_path, "classification")(video)
+    theirs = pipeline("video-classification", model=str(tmp_path), trust_remote_code=True, device="cpu")
+    found = theirs(video)
+    assert [answer["label"] for answer in found] == ours["labels"]
+    assert [answer["score"] for answer in found] == pytest.approx(ours["probabilities"], abs=1e-4)
 
 
 @pytest.mark.parametrize(

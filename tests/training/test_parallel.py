@@ -97,3 +97,6 @@ def test_two_processes_compute_what_one_does_and_take_over_from_it(tmp_path: Pat
         for strategy in ("ddp", "fsdp"):
             found = torch.load(tmp_path / f"{strategy}-{half}" / "losses.pt")
             torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+            for name in ("config.json", "modeling_videobert.py", "processing_videobert.py"):
+                saved = (tmp_path / f"{strategy}-{half}" / name).read_text()
+                assert saved == (tmp_path / f"one-{half}" / name).read_text()

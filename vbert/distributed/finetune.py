@@ -14,6 +14,7 @@ from vbert.distributed.train_run import (
     MODEL,
     PRETRAIN_OPTIONS,
     TrainingOptions,
+    command_of,
     copy_beside,
     copy_model,
     options_of,
@@ -232,6 +233,9 @@ def _plan(config: FinetuneConfig) -> tuple[FinetuningJob, dict[str, int]]:
         num_steps=config.num_epochs * batches_an_epoch,
         num_streams=min(config.data_streams, batch_size),
         checkpoint_every=batches_an_epoch,
+        command=command_of("finetune", config),
+        featurizer=read_json(config.model, PROGRESS).get("featurizer"),
+        documents_version=read_json(config.output, FINETUNE_OPTIONS).get("versions", {}).get("documents"),
         **{name: getattr(config, name) for name in FINETUNE_JOB_OPTIONS},
     )
     num_unusable = sum(len(rows[split]) - len(usable[split]) for split in rows)

@@ -84,4 +84,5 @@ class FinetuningLoop(TrainingLoop):
             "task": self.job.task,
             "row_length": self.job.row_length,
             "vocabulary": self.job.vocabulary,
+            "documents_version": self.job.documents_version,
         }

@@ -15,6 +15,7 @@ from vbert.distributed.train_run import (
     MODEL,
     PRETRAIN_OPTIONS,
     TrainingOptions,
+    command_of,
     copy_beside,
     copy_model,
     options_of,
@@ -207,6 +208,8 @@ def _plan(config: PretrainConfig, vocabulary: Vocabulary) -> tuple[PretrainingJo
         version=version,
         num_streams=config.data_streams,
         continuous=continuous,
+        command=command_of("pretrain", config),
+        featurizer=vocabulary.featurizer,
         **{name: getattr(config, name) for name in PRETRAIN_JOB_OPTIONS},
     )
     return job, num_training

@@ -1,8 +1,9 @@
 """How a Ray Train run is set up, and what is left of it: shared by pretraining and fine-tuning."""
 
 import pickle
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass
+import shlex
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from vbert.model.checkpoint_files import OPTIMIZER, read_progress
 from vbert.storage.files import absolute_uri, arrow_filesystem, filesystem_of, read_object, write_file
 from vbert.training.job import DIVERGED, MAX_SKIPPED_STEPS, TrainingJob
 from vbert.training.optimization import Precision, Strategy
+from vbert.training.reporters import reporters_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -35,6 +37,7 @@ JOB_OPTIONS = (
     "compile",
     "gradient_checkpointing",
     "log_every",
+    "report_to",
 )
 MAY_CHANGE = (
     *(
@@ -47,7 +50,7 @@ MAY_CHANGE = (
         "compile",
         "gradient_checkpointing",
     ),
-    *("keep_checkpoints", "log_every", "max_failures"),
+    *("keep_checkpoints", "log_every", "max_failures", "report_to"),
 )
 
 
@@ -79,6 +82,9 @@ class TrainingOptions:
     """The best by validation loss that are kept, beside the last."""
     log_every: int = 50
     """Steps from one line of metrics to the next."""
+    report_to: str = "tensorboard"
+    """Where metrics go beside metrics.jsonl: tensorboard, mlflow, wandb, several with commas between them, or
+    none. MLflow and W&B are told where by their own environment variables."""
     max_failures: int = 10
     """How often lost workers are replaced before the job gives up."""
     seed: int = 0
@@ -88,6 +94,7 @@ class TrainingOptions:
         require_at_least(self, 1, "data_streams", "keep_checkpoints", "log_every")
         require_at_least(self, 0, "max_failures")
         check_gpus(self.gpus)
+        reporters_of(self.report_to)
         for name in ("num_workers", "min_workers"):
             count = getattr(self, name)
             if count is not None and not 1 <= count <= self.data_streams:
@@ -165,6 +172,26 @@ def _run_config(options: TrainingOptions) -> Any:
             checkpoint_score_order="min",
         ),
     )
+
+
+def command_of(job: str, config: "DataclassInstance") -> str:
+    """The command line that asks for it: what differs from the defaults, and what has none."""
+    words = ["vbert", job]
+    for flag, value in _flags(config):
+        if value is True:
+            words.append(f"--{flag}")
+        else:
+            words += [f"--{flag}", shlex.quote(str(value))]
+    return " ".join(words)
+
+
+def _flags(config: "DataclassInstance", prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for field in fields(config):
+        value, flag = getattr(config, field.name), prefix + field.name.replace("_", "-")
+        if is_dataclass(value) and not isinstance(value, type):
+            yield from _flags(value, f"{flag}.")
+        elif value != field.default:
+            yield flag, value
 
 
 def options_of(config: "DataclassInstance", *, leave_out: Collection[str]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from vbert.training.metrics_log import MetricsLog
 from vbert.training.objective import Objective, Tally, evaluate_batches, train_step
 from vbert.training.optimization import learning_rate_at, make_optimizer
 from vbert.training.parallel import parallelize
+from vbert.training.reporters import reporters_of
 
 
 @dataclass
@@ -80,7 +81,10 @@ class TrainingLoop(ABC):
             self.step = progress["step"]
             self.start(progress)
         self.validation = self.validation_batches()
-        self.log = MetricsLog(job.output, resumed_step=self.step) if self.rank == 0 else None
+        self.log = None
+        if self.rank == 0:
+            report_to = reporters_of(job.report_to)
+            self.log = MetricsLog(job.output, resumed_step=self.step, report_to=report_to)
 
     @abstractmethod
     def new_model(self) -> Any:
@@ -193,6 +197,9 @@ class TrainingLoop(ABC):
         if self.log:
             self.log.write(self.step, metrics)
 
+    def _origin(self) -> dict[str, Any]:
+        return {"command": self.job.command, "featurizer": self.job.featurizer}
+
     def _checkpoint(self) -> None:
         """Validate, save, report; all workers together."""
         tally = evaluate_batches(
@@ -208,7 +215,7 @@ class TrainingLoop(ABC):
                     self.model,
                     self.optimizer,
                     tokenizer_json=tokenizer_json,
-                    progress={"step": self.step, "validation": metrics, **facts},
+                    progress={"step": self.step, "validation": metrics, **self._origin(), **facts},
                 )
             saved = train.Checkpoint.from_directory(name) if self.rank == 0 else None
             with writing(self.job.output):

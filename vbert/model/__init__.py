@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "configuration_videobert": ["VideoBertConfig"],
         "modeling_videobert": ["VideoBertForPreTraining"],
+        "processing_videobert": ["VideoBertProcessor"],
         "modeling_captioning": ["VideoBertForCaptioning"],
         "modeling_heads": [
             "VideoBertForClassification",

@@ -6,18 +6,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import (
+    AutoModelForSeq2SeqLM,
     BertConfig,
     BertLMHeadModel,
-    EncoderDecoderConfig,
     EncoderDecoderModel,
     GenerationConfig,
 )
 from transformers.modeling_outputs import Seq2SeqLMOutput
+from transformers.utils.generic import can_return_tuple
 
-from vbert.documents.sequences import IGNORED
-from vbert.model.configuration_videobert import VideoBertConfig
-from vbert.model.modeling_heads import FreezableEncoder, TaskOutput, scored
-from vbert.model.modeling_videobert import VideoBertModel
+from .configuration_videobert import VideoBertCaptioningConfig, VideoBertConfig, is_installed
+from .modeling_heads import FreezableEncoder, TaskOutput, scored
+from .modeling_videobert import IGNORED, VideoBertModel
 
 MAX_CAPTION_PIECES = 40
 NUM_BEAMS = 4
@@ -28,6 +28,21 @@ class VideoBertForCaptioning(FreezableEncoder, EncoderDecoderModel):
 
     `generate` writes captions by beam search.
     """
+
+    config: VideoBertCaptioningConfig
+    config_class = VideoBertCaptioningConfig
+
+    def __init__(
+        self,
+        config: Any,
+        encoder: VideoBertModel | None = None,
+        decoder: BertLMHeadModel | None = None,
+    ) -> None:
+        if not isinstance(config, self.config_class):  # Hugging Face opens each copy of code by itself
+            config = self.config_class.from_dict(config.to_dict())
+        super().__init__(
+            config, encoder or VideoBertModel(config.encoder), decoder or BertLMHeadModel(config.decoder)
+        )
 
     @property
     def bert(self) -> Any:
@@ -46,7 +61,7 @@ class VideoBertForCaptioning(FreezableEncoder, EncoderDecoderModel):
         decoder = BertLMHeadModel(decoder_config)
         with torch.no_grad():
             decoder.bert.embeddings.word_embeddings.weight.copy_(encoder.embeddings.word_embeddings.weight)
-        config = EncoderDecoderConfig.from_encoder_decoder_configs(encoder.config, decoder.config)
+        config = VideoBertCaptioningConfig.from_encoder_decoder_configs(encoder.config, decoder.config)
         config.decoder_start_token_id, config.pad_token_id, config.eos_token_id = start_id, pad_id, end_id
         model = cls(config=config, encoder=encoder, decoder=decoder)
         model.generation_config = GenerationConfig(
@@ -59,22 +74,35 @@ class VideoBertForCaptioning(FreezableEncoder, EncoderDecoderModel):
         )
         return model
 
+    @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(
-        self, input_ids: Tensor | None = None, labels: Tensor | None = None, **inputs: Any
+        self,
+        input_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        decoder_input_ids: Tensor | None = None,
+        **inputs: Any,
     ) -> Seq2SeqLMOutput | TaskOutput:
-        """With `labels`, word pieces int64 [B, T] and -100 behind each caption's end: a loss for each piece.
-        Logits [B, T, number of word pieces]."""
+        """With `labels`, word pieces int64 [B, T] and -100 behind each caption's end: a loss for each piece,
+        given those before it. Logits [B, T, number of word pieces]."""
         if labels is None:
-            found: Seq2SeqLMOutput = super().forward(input_ids, **inputs)
+            found: Seq2SeqLMOutput = super().forward(input_ids, decoder_input_ids=decoder_input_ids, **inputs)
             return found
         config: Any = self.config
-        written = labels.new_full(labels.shape, config.decoder_start_token_id)
-        written[:, 1:] = labels[:, :-1].masked_fill(labels[:, :-1] == IGNORED, config.pad_token_id)
-        output = super().forward(input_ids, decoder_input_ids=written, use_cache=False, **inputs)
+        if decoder_input_ids is None:
+            decoder_input_ids = labels.new_full(labels.shape, config.decoder_start_token_id)
+            decoder_input_ids[:, 1:] = labels[:, :-1].masked_fill(
+                labels[:, :-1] == IGNORED, config.pad_token_id
+            )
+        output = super().forward(input_ids, decoder_input_ids=decoder_input_ids, use_cache=False, **inputs)
         is_asked = labels != IGNORED
         wanted, logits = labels[is_asked], output.logits[is_asked].float()
         losses = F.cross_entropy(logits, wanted, reduction="none")
-        return scored(output.logits, losses, logits.argmax(-1) == wanted)
+        written = TaskOutput(
+            logits=output.logits,
+            hidden_states=output.decoder_hidden_states,
+            attentions=output.decoder_attentions,
+        )
+        return scored(written, losses, logits.argmax(-1) == wanted)
 
 
 def _decoder_config(encoder: VideoBertConfig, *, num_layers: int) -> BertConfig:
@@ -91,3 +119,8 @@ def _decoder_config(encoder: VideoBertConfig, *, num_layers: int) -> BertConfig:
         is_decoder=True,
         add_cross_attention=True,
     )
+
+
+VideoBertForCaptioning.register_for_auto_class("AutoModelForSeq2SeqLM")  # type: ignore[no-untyped-call]
+if is_installed(__name__):
+    AutoModelForSeq2SeqLM.register(VideoBertCaptioningConfig, VideoBertForCaptioning)

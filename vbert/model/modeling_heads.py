@@ -5,17 +5,18 @@ sequences, as `examples.packed_inputs` makes them: sequence_ids number them from
 sequence_ids each row is a sequence, and attention_mask says where it ends.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers.utils.generic import ModelOutput
+from transformers import AutoModelForVideoClassification
+from transformers.modeling_outputs import BaseModelOutput
+from transformers.utils.generic import ModelOutput, can_return_tuple
 
-from vbert.documents.sequences import IGNORED
-from vbert.model.configuration_videobert import VideoBertConfig
-from vbert.model.modeling_videobert import VideoBertModel, VideoBertPreTrainedModel
+from .configuration_videobert import VideoBertConfig, is_installed
+from .modeling_videobert import IGNORED, VideoBertModel, VideoBertPreTrainedModel
 
 
 @dataclass
@@ -23,21 +24,28 @@ class TaskOutput(ModelOutput):
     """What a head gives.
 
     loss: scalar, the mean of losses, if labels were given.
+    logits: see the model.
+    hidden_states, attentions: as of any encoder, if asked for.
     losses: [M], one for each thing that was to be said: an example, or a word of a caption.
     is_right: bool [M], whether the likeliest answer was a right one.
-    logits: see the model.
     """
 
     loss: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
     losses: Tensor | None = None
     is_right: Tensor | None = None
-    logits: Tensor | None = None
 
 
-def scored(logits: Tensor, losses: Tensor, is_right: Tensor) -> TaskOutput:
-    """An output with its mean loss."""
-    loss = losses.sum() / max(1, losses.numel())
-    return TaskOutput(loss=loss, losses=losses, is_right=is_right, logits=logits)
+def answered(logits: Tensor, encoded: BaseModelOutput) -> TaskOutput:
+    """An output without a loss."""
+    return TaskOutput(logits=logits, hidden_states=encoded.hidden_states, attentions=encoded.attentions)
+
+
+def scored(output: TaskOutput, losses: Tensor, is_right: Tensor) -> TaskOutput:
+    """The same with its mean loss, which is the first of the output as a tuple."""
+    return replace(output, loss=losses.sum() / max(1, losses.numel()), losses=losses, is_right=is_right)
 
 
 class FreezableEncoder(nn.Module):
@@ -69,20 +77,20 @@ class VideoBertTaskModel(FreezableEncoder, VideoBertPreTrainedModel):
         super().__init__(config)
         self.bert = VideoBertModel(config)
 
-    def states(self, input_ids: Tensor, **inputs: Any) -> tuple[Tensor, Tensor]:
-        """Hidden states [B, L, D], and the sequence of each position int64 [B, L]."""
-        hidden = self.bert(input_ids, **inputs).last_hidden_state
+    def encoded(self, input_ids: Tensor, **inputs: Any) -> BaseModelOutput:
+        """The encoder's output."""
+        output: BaseModelOutput = self.bert(input_ids, return_dict=True, **inputs)
+        return output
+
+    def pooled(self, encoded: BaseModelOutput, input_ids: Tensor, **inputs: Any) -> Tensor:
+        """[S, 2 D]: the state at [CLS], which alignment has trained, and the mean over the clips, which keeps
+        what is in them; over the words where a sequence has no clip."""
+        hidden: Any = encoded.last_hidden_state
         sequence_ids = inputs.get("sequence_ids")
         if sequence_ids is None:
             rows = torch.arange(len(input_ids), device=input_ids.device)[:, None].expand_as(input_ids)
             mask = inputs.get("attention_mask")
             sequence_ids = rows if mask is None else rows.masked_fill(mask == 0, -1)
-        return hidden, sequence_ids
-
-    def pooled(self, input_ids: Tensor, **inputs: Any) -> Tensor:
-        """[S, 2 D]: the state at [CLS], which alignment has trained, and the mean over the clips, which keeps
-        what is in them; over the words where a sequence has no clip."""
-        hidden, sequence_ids = self.states(input_ids, **inputs)
         num_sequences = int(sequence_ids.max()) + 1
         is_clip = (input_ids > self.config.vocab_size) & (sequence_ids >= 0)
         clips = _means(hidden, sequence_ids, is_clip, num_sequences)
@@ -120,16 +128,19 @@ class VideoBertForClassification(VideoBertTaskModel):
         self.classifier = nn.Linear(2 * config.hidden_size, len(config.id2label or ()))
         self.post_init()  # type: ignore[no-untyped-call]
 
+    @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(self, input_ids: Tensor, labels: Tensor | None = None, **inputs: Any) -> TaskOutput:
         """`labels` int64 [S], or of several float [S, num_labels] of 0 and 1. Logits [S, num_labels]."""
-        logits = self.classifier(self.dropout(self.pooled(input_ids, **inputs))).float()
+        encoded = self.encoded(input_ids, **inputs)
+        logits = self.classifier(self.dropout(self.pooled(encoded, input_ids, **inputs))).float()
+        output = answered(logits, encoded)
         if labels is None:
-            return TaskOutput(logits=logits)
+            return output
         best = logits.argmax(-1)
         if labels.dim() == 1:
-            return scored(logits, F.cross_entropy(logits, labels, reduction="none"), best == labels)
+            return scored(output, F.cross_entropy(logits, labels, reduction="none"), best == labels)
         losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="none").sum(-1)
-        return scored(logits, losses, labels.gather(1, best[:, None]).squeeze(1) > 0)
+        return scored(output, losses, labels.gather(1, best[:, None]).squeeze(1) > 0)
 
 
 class VideoBertForMultipleChoice(VideoBertTaskModel):
@@ -141,16 +152,20 @@ class VideoBertForMultipleChoice(VideoBertTaskModel):
         self.scorer = nn.Linear(2 * config.hidden_size, 1)
         self.post_init()  # type: ignore[no-untyped-call]
 
+    @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(
         self, input_ids: Tensor, options: Tensor, labels: Tensor | None = None, **inputs: Any
     ) -> TaskOutput:
         """`options` int64 [Q, C]: the sequence of each question's options, -1 where it has fewer; `labels`
         int64 [Q]. Logits [Q, C], -inf where there is no option."""
-        scores = self.scorer(self.dropout(self.pooled(input_ids, **inputs))).squeeze(1).float()
+        encoded = self.encoded(input_ids, **inputs)
+        pooled = self.dropout(self.pooled(encoded, input_ids, **inputs))
+        scores = self.scorer(pooled).squeeze(1).float()
         logits = scores[options.clamp(min=0)].masked_fill(options < 0, -torch.inf)
+        output = answered(logits, encoded)
         if labels is None:
-            return TaskOutput(logits=logits)
-        return scored(logits, F.cross_entropy(logits, labels, reduction="none"), logits.argmax(-1) == labels)
+            return output
+        return scored(output, F.cross_entropy(logits, labels, reduction="none"), logits.argmax(-1) == labels)
 
 
 class VideoBertForRetrieval(VideoBertTaskModel):
@@ -168,27 +183,35 @@ class VideoBertForRetrieval(VideoBertTaskModel):
 
     def embed(self, input_ids: Tensor, is_video: Tensor, **inputs: Any) -> Tensor:
         """Vectors [S, D] of length 1; `is_video` bool [S] says which sequences are clips, not words."""
-        pooled = self.pooled(input_ids, **inputs)
+        return self._embedded(self.encoded(input_ids, **inputs), input_ids, is_video, **inputs)
+
+    def _embedded(
+        self, encoded: BaseModelOutput, input_ids: Tensor, is_video: Tensor, **inputs: Any
+    ) -> Tensor:
+        pooled = self.pooled(encoded, input_ids, **inputs)
         vectors = torch.where(
             is_video[:, None].bool(), self.video_projection(pooled), self.text_projection(pooled)
         )
         return F.normalize(vectors.float(), dim=-1)
 
+    @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(
         self, input_ids: Tensor, is_video: Tensor, text_numbers: Tensor | None = None, **inputs: Any
     ) -> TaskOutput:
         """The first half of the sequences are texts and the second their videos, in the same order; texts of
         equal `text_numbers` [S / 2] say the same, and are not told apart. Logits [S / 2, S / 2]: texts by
         videos; losses [S] of texts, then of videos."""
-        texts, videos = self.embed(input_ids, is_video, **inputs).chunk(2)
+        encoded = self.encoded(input_ids, **inputs)
+        texts, videos = self._embedded(encoded, input_ids, is_video, **inputs).chunk(2)
         logits = texts @ videos.T / self.config.visual_temperature
+        output = answered(logits, encoded)
         if text_numbers is None:
-            return TaskOutput(logits=logits)
+            return output
         own = torch.arange(len(texts), device=texts.device)
         is_same = (text_numbers[:, None] == text_numbers) & (own[:, None] != own)
         apart = logits.masked_fill(is_same, -torch.inf)
         losses = torch.cat([F.cross_entropy(scores, own, reduction="none") for scores in (apart, apart.T)])
-        return scored(logits, losses, torch.cat([apart.argmax(0) == own, apart.argmax(1) == own]))
+        return scored(output, losses, torch.cat([apart.argmax(0) == own, apart.argmax(1) == own]))
 
 
 class VideoBertForClipScoring(VideoBertTaskModel):
@@ -200,13 +223,23 @@ class VideoBertForClipScoring(VideoBertTaskModel):
         self.scorer = nn.Linear(config.hidden_size, 1)
         self.post_init()  # type: ignore[no-untyped-call]
 
+    @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(self, input_ids: Tensor, labels: Tensor | None = None, **inputs: Any) -> TaskOutput:
         """`labels` float [B, L]: the importance of the clip there, or -100. Logits [B, L], unsquashed."""
-        hidden, _ = self.states(input_ids, **inputs)
-        logits = self.scorer(self.dropout(hidden)).squeeze(-1).float()
+        encoded = self.encoded(input_ids, **inputs)
+        logits = self.scorer(self.dropout(encoded.last_hidden_state)).squeeze(-1).float()
+        output = answered(logits, encoded)
         if labels is None:
-            return TaskOutput(logits=logits)
+            return output
         is_asked = labels != IGNORED
         found, wanted = logits[is_asked], labels[is_asked]
         losses = F.binary_cross_entropy_with_logits(found, wanted, reduction="none")
-        return scored(logits, losses, (found > 0) == (wanted > 0.5))
+        return scored(output, losses, (found > 0) == (wanted > 0.5))
+
+
+VideoBertForClassification.register_for_auto_class("AutoModelForVideoClassification")  # type: ignore[no-untyped-call]
+# Hugging Face has no Auto class of their kind.
+for head in (VideoBertForMultipleChoice, VideoBertForRetrieval, VideoBertForClipScoring):
+    head.register_for_auto_class("AutoModel")  # type: ignore[no-untyped-call]
+if is_installed(__name__):
+    AutoModelForVideoClassification.register(VideoBertConfig, VideoBertForClassification)

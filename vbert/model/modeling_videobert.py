@@ -4,8 +4,9 @@ Shapes: B rows, L positions a row, D hidden size, V joint vocabulary, F visual f
 positions and S sequences of the whole batch.
 """
 
-from dataclasses import dataclass
-from typing import Any, Self
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +20,31 @@ from transformers.models.bert.modeling_bert import (
     BertPredictionHeadTransform,
     BertPreTrainedModel,
 )
-from transformers.utils.generic import ModelOutput
+from transformers.utils.generic import ModelOutput, can_return_tuple
 
-from vbert.documents.sequences import IGNORED
-from vbert.model.configuration_videobert import VideoBertConfig, from_bert_config
+from .configuration_videobert import AUTO_MAP, VideoBertConfig, from_bert_config, is_installed
+
+if TYPE_CHECKING:
+    # A checkpoint is saved with the code that its model's imports name, by their text: also that of the heads
+    # which may be put on it.
+    from .modeling_heads import VideoBertForClassification as VideoBertForClassification
+
+IGNORED = -100  # a label that asks for no prediction, as everywhere in Hugging Face's models
+
+
+class JointEmbedding(nn.Embedding):
+    """Embeddings of the joint id space: BERT's word pieces, whose matrix keeps its shape, then `visual`."""
+
+    def __init__(self, words: nn.Embedding, visual: nn.Embedding) -> None:
+        count, width = words.weight.shape
+        super().__init__(count, width, padding_idx=words.padding_idx, _weight=words.weight)
+        self._visual = (visual,)  # not registered here too: a checkpoint holds it once
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Ids int64 [...] of the joint space -> [..., D]."""
+        words = super().forward(input.clamp(max=self.num_embeddings - 1))
+        visual = self._visual[0]((input - self.num_embeddings).clamp(min=0))
+        return torch.where((input >= self.num_embeddings).unsqueeze(-1), visual, words)
 
 
 class VideoBertEmbeddings(BertEmbeddings):
@@ -30,8 +52,8 @@ class VideoBertEmbeddings(BertEmbeddings):
 
     def __init__(self, config: VideoBertConfig) -> None:
         super().__init__(config)  # type: ignore[no-untyped-call]
-        self.vocab_size = config.vocab_size
         self.visual_embeddings = nn.Embedding(1 + config.num_visual_tokens, config.hidden_size)
+        self.word_embeddings = JointEmbedding(self.word_embeddings, self.visual_embeddings)
         self.visual_projection = (
             None
             if config.visual_feature_dim is None
@@ -44,12 +66,11 @@ class VideoBertEmbeddings(BertEmbeddings):
         `visual_features` [B, L, F] go through the linear layer and are added where the id is visual. A masked
         clip has the id of [MASK], so that its features do not count.
         """
-        is_visual = (input_ids >= self.vocab_size).unsqueeze(-1)
-        words = self.word_embeddings(input_ids.clamp(max=self.vocab_size - 1))
-        visual = self.visual_embeddings((input_ids - self.vocab_size).clamp(min=0))
-        if self.visual_projection is not None and visual_features is not None:
-            visual = visual + self.visual_projection(_scaled(visual_features))
-        return torch.where(is_visual, visual, words)
+        embedded: Tensor = self.word_embeddings(input_ids)
+        if self.visual_projection is None or visual_features is None:
+            return embedded
+        is_visual = (input_ids >= self.word_embeddings.num_embeddings).unsqueeze(-1)
+        return embedded + torch.where(is_visual, self.visual_projection(_scaled(visual_features)), 0.0)
 
 
 class VideoBertPreTrainedModel(BertPreTrainedModel):
@@ -64,6 +85,20 @@ class VideoBertPreTrainedModel(BertPreTrainedModel):
         if isinstance(module, VideoBertPredictionHead):
             init.zeros_(module.bias)
             init.zeros_(module.visual_bias)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
+        """As any model's, with the code: it opens without vbert, by `trust_remote_code=True`."""
+        self.config.auto_map = dict(AUTO_MAP)
+        super().save_pretrained(save_directory, *args, **kwargs)
+
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
+        """As of any model: word pieces are added or taken away. The ids of `[>]` and of visual tokens, which
+        come behind them, move with their number."""
+        resized: nn.Embedding = super().resize_token_embeddings(*args, **kwargs)
+        for module in self.modules():
+            if isinstance(module, VideoBertPredictionHead):
+                module.resize(resized.num_embeddings)
+        return resized
 
     @classmethod
     def from_bert(cls, name_or_path: str, **changes: Any) -> Self:
@@ -144,6 +179,12 @@ class VideoBertPredictionHead(nn.Module):
         visual = F.linear(states, embeddings.visual_embeddings.weight, self.visual_bias)
         return torch.cat([words, visual], dim=-1)
 
+    def resize(self, num_word_pieces: int) -> None:
+        """Biases for another number of word pieces; new ones are 0."""
+        kept = self.bias.detach()[:num_word_pieces]
+        bias = F.pad(kept, (0, num_word_pieces - len(kept)))
+        self.bias = nn.Parameter(bias, requires_grad=self.bias.requires_grad)
+
 
 class VideoBertHeads(nn.Module):
     """What pretraining predicts from the encoder's states."""
@@ -207,9 +248,10 @@ class VideoBertForPreTraining(VideoBertPreTrainedModel):
         self.cls = VideoBertHeads(config)
         self.post_init()  # type: ignore[no-untyped-call]
 
+    @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(
         self,
-        input_ids: Tensor,
+        input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
@@ -218,6 +260,7 @@ class VideoBertForPreTraining(VideoBertPreTrainedModel):
         labels: Tensor | None = None,
         feature_labels: Tensor | None = None,
         alignment_labels: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
         **kwargs: Any,
     ) -> VideoBertForPreTrainingOutput:
         """Run the encoder and the heads; the head over the vocabulary only where there is a label.
@@ -233,6 +276,8 @@ class VideoBertForPreTraining(VideoBertPreTrainedModel):
             position_ids=position_ids,
             sequence_ids=sequence_ids,
             visual_features=visual_features,
+            inputs_embeds=inputs_embeds,
+            return_dict=True,
             **kwargs,
         )
         hidden = encoded.last_hidden_state
@@ -259,9 +304,8 @@ class VideoBertForPreTraining(VideoBertPreTrainedModel):
             output.alignment_logits = self.cls.alignment(hidden[is_pair])
             output.alignment_losses = _cross_entropies(output.alignment_logits, alignment_labels[is_pair])
             losses.append(self.config.alignment_loss_weight * _mean(output.alignment_losses))
-        if losses:
-            output.loss = torch.stack(losses).sum()
-        return output
+        # Made anew, or the loss would not be the first of the output as a tuple.
+        return replace(output, loss=torch.stack(losses).sum() if losses else None)
 
     def _feature_logits(self, hidden: Tensor, feature_labels: Tensor) -> Tensor:
         """[N, N]: row i is a masked place, column j the vector of the j-th masked clip."""
@@ -287,5 +331,8 @@ def _mean(losses: Tensor) -> Tensor:
     return losses.sum() / max(1, losses.numel())
 
 
-AutoModel.register(VideoBertConfig, VideoBertModel)
-AutoModelForPreTraining.register(VideoBertConfig, VideoBertForPreTraining)
+VideoBertModel.register_for_auto_class("AutoModel")  # type: ignore[no-untyped-call]
+VideoBertForPreTraining.register_for_auto_class("AutoModelForPreTraining")  # type: ignore[no-untyped-call]
+if is_installed(__name__):
+    AutoModel.register(VideoBertConfig, VideoBertModel)
+    AutoModelForPreTraining.register(VideoBertConfig, VideoBertForPreTraining)

@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "commits": ["Committer"],
         "delta": ["Table"],
-        "reading": ["read_documents"],
+        "reading": ["document_batches", "read_documents"],
         "schemas": ["DOCUMENTS", "FEATURES", "TRANSCRIPTS", "VIDEOS"],
     },
 )

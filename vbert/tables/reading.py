@@ -1,5 +1,7 @@
 """Tables as a notebook reads them."""
 
+from collections.abc import Iterator
+
 import pyarrow as pa
 
 from vbert.errors import UserError
@@ -14,6 +16,28 @@ def read_documents(tables: str, *, vocabulary: str | None = None, version: int |
     `vocabulary` is an id, and may be left out where there is one; `version` is the table's, None the latest.
     Raises UserError for tables without documents, or with those of several vocabularies and none named.
     """
+    table, vocabulary = _documents_of(tables, vocabulary)
+    return table.read(columns=DOCUMENTS.schema.names, partition=vocabulary, version=version)
+
+
+def document_batches(
+    tables: str, *, vocabulary: str | None = None, version: int | None = None
+) -> pa.RecordBatchReader:
+    """The same rows as Arrow batches, for more of them than fit into memory: one row group is read at a
+    time."""
+    table, found = _documents_of(tables, vocabulary)
+    files = table.files(partition=found, version=version)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for path in files:
+            for rows in table.row_groups(path):
+                whole = rows.append_column(DOCUMENTS.partition, pa.repeat(found, rows.num_rows))
+                yield from whole.select(DOCUMENTS.schema.names).to_batches()
+
+    return pa.RecordBatchReader.from_batches(DOCUMENTS.schema, batches())
+
+
+def _documents_of(tables: str, vocabulary: str | None) -> tuple[Table, str]:
     table = Table(absolute_uri(tables), DOCUMENTS)
     known = sorted(table.partitions())
     if vocabulary is None and len(known) == 1:
@@ -21,4 +45,4 @@ def read_documents(tables: str, *, vocabulary: str | None = None, version: int |
     if vocabulary not in known:
         fix = f"give vocabulary, one of {', '.join(known)}" if known else "run build_documents first"
         raise UserError(f"{tables}: has {'no' if vocabulary is None else 'none of those'} documents; {fix}")
-    return table.read(columns=DOCUMENTS.schema.names, partition=vocabulary, version=version)
+    return table, vocabulary

@@ -14,10 +14,9 @@ import numpy as np
 import torch
 
 from vbert.documents.assembly import build_document
-from vbert.errors import UserError, VideoError
+from vbert.errors import UserError
 from vbert.features.featurizer_config import FeaturizerConfig, featurizer_id, load_config
-from vbert.features.segment_rows import usable_clips
-from vbert.features.torch_featurizer import open_featurizer
+from vbert.features.one_video import VideoFeaturizer
 from vbert.model.checkpoint_files import VOCABULARIES, check_model
 from vbert.tasks.base import readable
 from vbert.tasks.examples import example_of, windows_of
@@ -26,8 +25,6 @@ from vbert.tasks.zero_shot import TEMPLATE, Classes, ZeroShotClassifier
 from vbert.text.transcripts import read_transcript
 from vbert.training.checkpoints import load_pretrained
 from vbert.video.decode_child import DecodeLimits
-from vbert.video.isolation import worker_process
-from vbert.video.media import plan_segments
 from vbert.vocabulary.tree import load
 
 BATCH_SIZE = 32
@@ -64,8 +61,7 @@ class VideoPipeline:
                 f"{model}: was trained on features of {self.vocabulary.featurizer}, and the featurizer given "
                 f"is {featurizer_id(self.config)}; give the options that featurize had"
             )
-        self.featurizer = open_featurizer(self.config, device=str(self.device))
-        self.process = worker_process(limits or DecodeLimits())
+        self.videos = VideoFeaturizer(self.config, device=str(self.device), limits=limits)
         self.tuned = TunedModel(model, device=str(self.device)) if "task" in facts else None
         self.pretrained = None if self.tuned else load_pretrained(model)
 
@@ -126,7 +122,9 @@ class VideoPipeline:
     def key_frames(self, video: str, summary: Mapping[str, Any], *, width: int = 640) -> list[bytes]:
         """The frame in the middle of each segment of a summary, as JPEGs; those that decode."""
         middles = [(start + end) / 2 for start, end in summary["segments"]]
-        return [jpeg for jpeg in self.process.thumbnails(video, middles, width=width) if jpeg is not None]
+        return [
+            jpeg for jpeg in self.videos.process.thumbnails(video, middles, width=width) if jpeg is not None
+        ]
 
     def zero_shot(
         self, video: str, *, verbs: Sequence[str], objects: Sequence[str], template: str = TEMPLATE
@@ -146,28 +144,15 @@ class VideoPipeline:
 
     def _document(self, video: str, transcript: str | None) -> dict[str, Any]:
         """As build_documents makes it, of this one video."""
-        (probe,) = self.process.probe([video])
-        if isinstance(probe, VideoError):
-            raise probe
-        segments, tokens = [], []
-        for segment in plan_segments(
-            probe.duration_seconds,
-            clip_seconds=self.config.clip_seconds,
-            segment_seconds=self.config.segment_seconds,
-        ):
-            clips, _ = usable_clips(video, segment, self.config, process=self.process)
-            if clips:
-                tokens.append(self.vocabulary.assign(self.featurizer.extract(clips)))
-                starts = [clip.index * self.config.clip_seconds for clip in clips]
-                segments.append({"clip_seconds": self.config.clip_seconds, "clip_start_seconds": starts})
-        if not segments:
-            raise VideoError("decode", "no usable clip")
+        found = self.videos.of_file(video)
+        segment = {"clip_seconds": self.config.clip_seconds, "clip_start_seconds": found.start_seconds}
         sentences = read_transcript(transcript) if transcript else []
         row = {
             "video_id": video,
             "uri": video,
             "fingerprint": "",
             "transcript_fingerprint": None,
-            "duration_seconds": probe.duration_seconds,
+            "duration_seconds": found.duration_seconds,
         }
-        return build_document(row, segments, tokens, sentences, vocabulary=self.vocabulary.id)
+        tokens = self.vocabulary.assign(found.features)
+        return build_document(row, [segment], [tokens], sentences, vocabulary=self.vocabulary.id)

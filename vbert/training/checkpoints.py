@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 from torch import nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -15,6 +16,7 @@ from torch.distributed.checkpoint.state_dict import (
     get_optimizer_state_dict,
     set_optimizer_state_dict,
 )
+from transformers import PreTrainedTokenizerFast
 
 from vbert.model.checkpoint_files import (
     CONFIG,
@@ -26,10 +28,13 @@ from vbert.model.checkpoint_files import (
     read_progress,
     read_vocabulary,
 )
+from vbert.model.configuration_videobert import VideoBertConfig
 from vbert.model.encoders import quiet_transformers
 from vbert.model.modeling_videobert import VideoBertForPreTraining
-from vbert.text.joint_vocabulary import JointVocabulary
-from vbert.training.parallel import rank, unwrapped
+from vbert.model.processing_videobert import VideoBertProcessor
+from vbert.text.joint_vocabulary import SPECIAL, JointVocabulary
+from vbert.training.model_card import CARD, model_card
+from vbert.training.parallel import as_itself, rank
 
 WHOLE_ON_RANK_0 = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
@@ -47,9 +52,13 @@ def save_checkpoint(
     state = get_optimizer_state_dict(model, optimizer, options=WHOLE_ON_RANK_0)
     if rank() != 0:
         return
-    with quiet_transformers():
-        unwrapped(model).save_pretrained(folder, state_dict=weights)
+    with quiet_transformers(), as_itself(model) as own:
+        own.save_pretrained(folder, state_dict=weights)
+        config = own.bert.config
+        if config.visual_feature_dim is None:
+            make_processor(config, tokenizer_json=tokenizer_json, progress=progress).save_pretrained(folder)
     (folder / TOKENIZER).write_text(tokenizer_json)
+    (folder / CARD).write_text(model_card(progress))
     moments: dict[str, dict[str, torch.Tensor]] = state["state"]  # type: ignore[assignment]
     tensors = {
         f"{parameter}.{name}": value.contiguous()
@@ -58,6 +67,21 @@ def save_checkpoint(
     }
     save_file(tensors, folder / OPTIMIZER)
     (folder / PROGRESS).write_text(json.dumps(progress, indent=2))
+
+
+def make_processor(
+    config: VideoBertConfig, *, tokenizer_json: str, progress: Mapping[str, Any]
+) -> VideoBertProcessor:
+    """What makes a model's inputs, without its visual vocabulary, which is laid beside it."""
+    names = {f"{name[1:-1].lower()}_token": name for name in (*SPECIAL, "[UNK]")}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(tokenizer_json), **names)
+    return VideoBertProcessor(
+        tokenizer,
+        num_word_pieces=config.vocab_size,
+        num_visual_tokens=config.num_visual_tokens,
+        max_length=progress.get("row_length", config.max_position_embeddings),
+        visual_vocabulary=progress.get("vocabulary"),
+    )
 
 
 def load_optimizer(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

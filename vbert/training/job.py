@@ -29,6 +29,12 @@ class TrainingJob:
     gradient_checkpointing: bool
     checkpoint_every: int
     log_every: int
+    report_to: str
+    """Of `reporters_of`."""
+    command: str
+    """What was asked for, for the model's card."""
+    featurizer: str | None
+    """Id of what made the features; None where the model to start from does not say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +63,8 @@ class FinetuningJob(TrainingJob):
     """Folder or bucket URL of the checkpoint to start from."""
     vocabulary: str
     """Id of the visual vocabulary that it was trained with."""
+    documents_version: int | None
+    """Of the table that the examples were made from; None where an older run does not say."""
     freeze_encoder: bool
     batch_size: int
     row_length: int

@@ -1,13 +1,12 @@
-"""Training's metrics over its steps: one JSON line each, and TensorBoard's files beside them."""
+"""Training's metrics over its steps: one JSON line each, and what else they are reported to."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-from torch.utils.tensorboard import SummaryWriter
 
 from vbert.errors import UserError
 from vbert.storage.files import filesystem_of, write_file, writing
+from vbert.training.reporters import Reporter, TensorBoard
 
 METRICS = "metrics.jsonl"
 
@@ -20,10 +19,12 @@ class MetricsLog:
     logged beyond its last checkpoint is dropped.
     """
 
-    def __init__(self, root: str, *, resumed_step: int) -> None:
+    def __init__(
+        self, root: str, *, resumed_step: int, report_to: Sequence[type[Reporter]] = (TensorBoard,)
+    ) -> None:
         self._uri = f"{root.rstrip('/')}/{METRICS}"
         self._lines = [line for line in read_metrics(root) if line["step"] <= resumed_step]
-        self._board = SummaryWriter(f"{root.rstrip('/')}/tensorboard", purge_step=resumed_step + 1)
+        self._reporters = [reporter(root, resumed_step=resumed_step) for reporter in report_to]
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Add a step's metrics, rounded to six digits in the file."""
@@ -32,13 +33,13 @@ class MetricsLog:
         text = "".join(f"{json.dumps(line)}\n" for line in self._lines)
         write_file(self._uri, text.encode())
         with writing(self._uri):
-            for name, value in metrics.items():
-                self._board.add_scalar(name, value, step)
-            self._board.flush()
+            for reporter in self._reporters:
+                reporter.write(step, metrics)
 
     def close(self) -> None:
-        """Close TensorBoard's file."""
-        self._board.close()
+        """Close what it reports to."""
+        for reporter in self._reporters:
+            reporter.close()
 
 
 def read_metrics(root: str) -> list[dict[str, Any]]:

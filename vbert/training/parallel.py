@@ -52,6 +52,19 @@ def unwrapped(model: nn.Module) -> Any:
     return model.module if isinstance(model, DistributedDataParallel) else model
 
 
+@contextmanager
+def as_itself(model: nn.Module) -> Iterator[Any]:
+    """The model itself, of its own class again: FSDP2 gives it one of torch's, and Hugging Face saves a model
+    with the code and the name of its class."""
+    own = unwrapped(model)
+    given = type(own)
+    own.__class__ = next(found for found in given.__mro__ if not issubclass(found, FSDPModule))
+    try:
+        yield own
+    finally:
+        own.__class__ = given
+
+
 def world_size() -> int:
     """How many processes train together."""
     return dist.get_world_size() if dist.is_initialized() else 1

@@ -11,9 +11,10 @@ import numpy as np
 
 from vbert.errors import UserError, VideoError
 from vbert.storage.files import local_path
-from vbert.video.frame_grid import Clip, ClipBuilder, ClipSpec, Color, FrameGrid, crop_box, timed_indices
+from vbert.video.frame_grid import Clip, ClipBuilder, ClipSpec, Color, FrameGrid, timed_indices
 from vbert.video.frame_times import FrameTimes, read_frame_times
 from vbert.video.media import Segment
+from vbert.video.rgb_scaler import crop_and_scale
 
 # The share of frames that decord may silently replace by a neighbour before it refuses to go on: as good as
 # none. (0 stands for no limit.)
@@ -48,7 +49,7 @@ def _clips(decord: ModuleType, path: str, segment: Segment, spec: ClipSpec) -> I
         builder: ClipBuilder[int] = ClipBuilder(
             grid,
             segment,
-            picture=lambda index: _crop_and_scale(reader[index].asnumpy(), spec, times),
+            picture=lambda index: _picture(reader[index].asnumpy(), spec, times),
             picture_shape=(spec.size, spec.size, 3),
             color=Color(matrix="rgb", full_range=True),
             one_frame_ticks=times.frame_ticks,
@@ -59,15 +60,7 @@ def _clips(decord: ModuleType, path: str, segment: Segment, spec: ClipSpec) -> I
         raise VideoError("decode", str(error)) from error
 
 
-def _crop_and_scale(frame: np.ndarray, spec: ClipSpec, times: FrameTimes) -> np.ndarray:
-    """Uint8 [height, width, 3] as shown, rotated -> uint8 [size, size, 3]."""
-    import torch  # takes seconds, and only this backend needs it to scale
-
+def _picture(frame: np.ndarray, spec: ClipSpec, times: FrameTimes) -> np.ndarray:
     height, width = frame.shape[:2]
     aspect = times.pixel_aspect if (width, height) == (times.width, times.height) else 1 / times.pixel_aspect
-    x, y, crop_width, crop_height = crop_box(width, height, crop_share=spec.crop_share, pixel_aspect=aspect)
-    cropped = torch.from_numpy(frame[y : y + crop_height, x : x + crop_width]).permute(2, 0, 1)
-    resize = torch.nn.functional.interpolate
-    scaled = resize(cropped[None], (spec.size, spec.size), mode=spec.interpolation, antialias=True)
-    pixels: np.ndarray = scaled[0].permute(1, 2, 0).numpy()
-    return pixels
+    return crop_and_scale(frame, spec, pixel_aspect=aspect)
