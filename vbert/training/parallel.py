@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard
@@ -25,6 +24,15 @@ def parallelize(model: nn.Module, strategy: Strategy, *, layers: nn.ModuleList) 
     return model
 
 
+def compile_model(model: nn.Module, strategy: Strategy, *, layers: nn.ModuleList) -> None:
+    """Have torch.compile make one graph of the forward pass with its losses, and one of the backward pass.
+
+    Of FSDP's, which exchanges weights in between, the graphs are a layer's.
+    """
+    for module in layers if strategy == "fsdp" else [model]:
+        module.compile()
+
+
 @contextmanager
 def gradient_sync(model: nn.Module, *, enabled: bool) -> Iterator[None]:
     """Whether the backward pass inside exchanges gradients: only the last of a step's has to."""
@@ -38,13 +46,9 @@ def gradient_sync(model: nn.Module, *, enabled: bool) -> Iterator[None]:
         yield
 
 
-def missing_passes(model: nn.Module, num_passes: int) -> int:
+def missing_passes(model: nn.Module, *, have: int, wanted: int) -> int:
     """How many forward passes this worker would make too few: FSDP exchanges weights in each."""
-    if not isinstance(model, FSDPModule):
-        return 0
-    most = torch.tensor(num_passes, device=next(model.parameters()).device)
-    dist.all_reduce(most, op=dist.ReduceOp.MAX)
-    return int(most) - num_passes
+    return max(0, wanted - have) if isinstance(model, FSDPModule) else 0
 
 
 def unwrapped(model: nn.Module) -> Any:
