@@ -22,12 +22,13 @@ from vbert.model.checkpoint_files import read_progress
 from vbert.model.encoders import quiet_transformers
 from vbert.progress import Progress
 from vbert.storage.files import write_json, writing
+from vbert.training.compilation import checkpoint_activations, compile_model
 from vbert.training.checkpoints import load_optimizer, save_checkpoint
 from vbert.training.job import DIVERGED, MAX_SKIPPED_STEPS, TrainingJob
 from vbert.training.metrics_log import MetricsLog
 from vbert.training.objective import Objective, Tally, evaluate_batches, train_step
 from vbert.training.optimization import learning_rate_at, make_optimizer
-from vbert.training.parallel import compile_model, parallelize
+from vbert.training.parallel import parallelize
 
 
 class Interval:
@@ -125,7 +126,7 @@ class TrainingLoop(ABC):
         model.to(self.device).train()
         self.prepare_model(model)
         if self.job.gradient_checkpointing:
-            model.activation_checkpointing_enable()
+            checkpoint_activations(model)
         if self.job.compile:
             compile_model(model, self.job.strategy, layers=model.bert.encoder.layer)
         self.config = model.config

@@ -24,15 +24,6 @@ def parallelize(model: nn.Module, strategy: Strategy, *, layers: nn.ModuleList) 
     return model
 
 
-def compile_model(model: nn.Module, strategy: Strategy, *, layers: nn.ModuleList) -> None:
-    """Have torch.compile make one graph of the forward pass with its losses, and one of the backward pass.
-
-    Of FSDP's, which exchanges weights in between, the graphs are a layer's.
-    """
-    for module in layers if strategy == "fsdp" else [model]:
-        module.compile()
-
-
 @contextmanager
 def gradient_sync(model: nn.Module, *, enabled: bool) -> Iterator[None]:
     """Whether the backward pass inside exchanges gradients: only the last of a step's has to."""

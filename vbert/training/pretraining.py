@@ -90,7 +90,7 @@ def places(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     position 0 and the label that asks for nothing (see LABEL_STEP)."""
     found = np.flatnonzero(labels != IGNORED)
     step = max(1, labels.size // LABEL_STEP)
-    missing = -len(found) % step
+    missing = -len(found) % step if len(found) else step
     return np.pad(found, (0, missing)), np.pad(labels.ravel()[found], (0, missing), constant_values=IGNORED)
 
 
