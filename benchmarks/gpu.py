@@ -1,11 +1,11 @@
 """All that wants a GPU, in one go of eight minutes at most: parity, training, featurizing; JSON as it goes.
 
     python -m benchmarks.gpu --output gpu.json
-    python -m benchmarks.gpu --output gpu.json --tiny        # a rehearsal: small, on a CPU where there is no GPU
+    python -m benchmarks.gpu --output gpu.json --tiny        # a rehearsal: small, and on a CPU if need be
 
-Parity: losses and gradients of a small model by each path (attention by lengths, compiled) against float32 under
-a mask. Training: BERT-base's sizes, random weights, packed rows; useful tokens/s, MFU, memory, under torch's
-check that nothing waits for the GPU. Featurizing: networks alone, as they are and compiled, and from decoded
+Parity: losses and gradients of a small model by each path (attention by lengths, compiled) against float32
+under a mask. Training: BERT-base's sizes, random weights, packed rows; useful tokens/s, MFU, memory, under
+torch's check that nothing waits for the GPU. Featurizing: networks alone, as they are and compiled, and from decoded
 frames to features. Takes torch and transformers; Ray is not asked for.
 """
 
@@ -72,13 +72,17 @@ def bert_base(**changes: Any) -> VideoBertConfig:
 
 TINY_MODEL = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128}
 FULL = Sizes(
-    model=bert_base(), tokens=(32_768, 65_536), steps=12, seconds=SECONDS_A_MEASUREMENT, clips=CLIPS_PER_SEGMENT
+    model=bert_base(),
+    tokens=(32_768, 65_536),
+    steps=12,
+    seconds=SECONDS_A_MEASUREMENT,
+    clips=CLIPS_PER_SEGMENT,
 )
 TINY = Sizes(model=bert_base(**TINY_MODEL, vocab_size=1000), tokens=(512,), steps=2, seconds=0.01, clips=2)
 
 
 class Results:
-    """Lines of JSON objects, written anew with each: what was measured stands if the machine is taken away."""
+    """Lines of JSON objects, written anew with each: what was measured stands if the machine goes."""
 
     def __init__(self, file: Path) -> None:
         self.file, self.lines = file, list[dict[str, Any]]()
@@ -98,13 +102,16 @@ class Results:
             self.add(**name, skipped="too late")
         try:
             yield not is_late
-        except Exception as error:  # noqa: BLE001 (the other parts' figures are worth as much)
-            self.add(**name, failed=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+        except Exception as error:  # noqa: BLE001 (the other parts are worth as much)
+            said = str(error).splitlines() or [""]
+            self.add(**name, failed=f"{type(error).__name__}: {said[0]}")
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Everything in turn; status 1 if a part failed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--output", type=Path, required=True, help="file of JSON")
     parser.add_argument("--tiny", action="store_true", help="a rehearsal of seconds, on a CPU if need be")
     options = parser.parse_args(arguments)
@@ -191,7 +198,7 @@ def train(
     sizes: Sizes, rows: dict[str, Any], device: torch.device, results: Results, *, tokens: int, compiled: bool
 ) -> None:
     """Some steps of one micro-batch, after three that warm up."""
-    precision: Precision = "bf16"
+    precision: Precision = "auto"
     varlen = can_use_varlen(device, torch.bfloat16, dropout=0.0)
     model = new_model(sizes.model, device, varlen=varlen, compiled=compiled)
     config = OptimizerConfig(learning_rate=1e-5)

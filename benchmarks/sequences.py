@@ -3,7 +3,13 @@ mean, half words and half of 20,736 visual tokens, packed into rows of 256."""
 
 import numpy as np
 
-from vbert.documents.sequences import Regime, SequenceConfig, TrainingSequence, build_sequence, random_generator
+from vbert.documents.sequences import (
+    Regime,
+    SequenceConfig,
+    TrainingSequence,
+    build_sequence,
+    random_generator,
+)
 from vbert.text.joint_vocabulary import JointVocabulary
 
 NUM_VISUAL_TOKENS = 20_736

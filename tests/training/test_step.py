@@ -1,4 +1,4 @@
-"""The step as GPUs take it, on a CPU: against the step that looks for its places on the device, draws a mask of
+"""The step as GPUs take it, on a CPU: against one that looks for its places on the device, draws a mask of
 [L, L] and compiles nothing."""
 
 from collections.abc import Iterator
@@ -77,16 +77,16 @@ def test_places_fill_up_to_a_multiple_and_ask_for_nothing_there():
 
 
 def reference_varlen(
-    query: Tensor, key: Tensor, value: Tensor, starts: Tensor, ends: Tensor, longest: int, _: int, *, scale: float
-) -> Tensor:  # fmt: skip
+    query: Tensor, key: Tensor, value: Tensor, starts: Tensor, ends: Tensor, *longest: int, scale: float
+) -> Tensor:
     """Torch's kernel by its documentation, a sequence at a time; all [positions, N, H]."""
     assert torch.equal(starts, ends)
-    assert starts.diff().max() <= longest
-    mixed = [
-        F.scaled_dot_product_attention(*(x[first:last].transpose(0, 1) for x in (query, key, value)), scale=scale)
-        for first, last in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)
-    ]  # fmt: skip
-    return torch.cat([states.transpose(0, 1) for states in mixed])
+    assert longest == (64, 64)
+    mixed = []
+    for first, last in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
+        mine = (states[first:last].transpose(0, 1) for states in (query, key, value))
+        mixed.append(F.scaled_dot_product_attention(*mine, scale=scale).transpose(0, 1))
+    return torch.cat(mixed)
 
 
 def test_attention_by_lengths_is_attention_under_a_mask(monkeypatch: pytest.MonkeyPatch):
@@ -160,25 +160,22 @@ def test_a_step_is_one_graph_that_is_compiled_once(
 def test_micro_batches_of_any_size_have_the_same_losses_with_dropout():
     expected = steps(by_rows(), count=1)
     assert steps(by_rows(), count=3) == pytest.approx(expected, rel=1e-4)
-    assert steps(new_model(attention_probs_dropout_prob=0.0), count=3) != pytest.approx(expected, rel=1e-4), "torch's own dropout"
+    with_torchs_dropout = new_model(attention_probs_dropout_prob=0.0)
+    assert steps(with_torchs_dropout, count=3) != pytest.approx(expected, rel=1e-4)
 
 
 def test_a_step_reads_nothing_from_its_device(monkeypatch: pytest.MonkeyPatch):
     """What makes a CPU wait for a GPU; a GPU's own check is in benchmarks/gpu.py."""
     model = by_rows()
     optimizer = make_optimizer(model, OPTIMIZER)
-    (batch,) = micro_batches(
-        {0: rows_of(range(8), epoch=0)}, count=1, rows_per_micro_batch=8, seed=0, step=0
-    )
+    (batch,) = micro_batches({0: rows_of(range(8), epoch=0)}, count=1, rows_per_micro_batch=8, seed=0, step=0)
 
     def refuse(*_: Any) -> None:
         raise AssertionError("waits for the device")
 
     for name in ("item", "tolist", "nonzero", "cpu", "numpy", "__bool__", "__float__", "__int__"):
         monkeypatch.setattr(Tensor, name, refuse)
-    train_step(
-        PRETRAINING, model, optimizer, {0: batch}, OPTIMIZER, step=0, num_steps=4, seed=0, device=CPU
-    )
+    train_step(PRETRAINING, model, optimizer, {0: batch}, OPTIMIZER, step=0, num_steps=4, seed=0, device=CPU)
 
 
 @pytest.mark.parametrize(("gigabytes", "tokens"), [(24, 16_384), (80, 32_768), (141, 65_536)])

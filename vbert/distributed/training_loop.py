@@ -22,8 +22,8 @@ from vbert.model.checkpoint_files import read_progress
 from vbert.model.encoders import quiet_transformers
 from vbert.progress import Progress
 from vbert.storage.files import write_json, writing
-from vbert.training.compilation import checkpoint_activations, compile_model
 from vbert.training.checkpoints import load_optimizer, save_checkpoint
+from vbert.training.compilation import checkpoint_activations, compile_model
 from vbert.training.job import DIVERGED, MAX_SKIPPED_STEPS, TrainingJob
 from vbert.training.metrics_log import MetricsLog
 from vbert.training.objective import Objective, Tally, evaluate_batches, train_step
