@@ -5,8 +5,8 @@
 
 Parity: losses and gradients of a small model by each path (attention by lengths, compiled) against float32
 under a mask. Training: BERT-base's sizes, random weights, packed rows; useful tokens/s, MFU, memory, under
-torch's check that nothing waits for the GPU. Featurizing: networks alone, as they are and compiled, and from decoded
-frames to features. Takes torch and transformers; Ray is not asked for.
+torch's check that nothing waits for the GPU. Featurizing: networks alone, as they are and compiled, and from
+frames to features. Takes torch and transformers, for features torchvision and PyAV, too, and no Ray.
 """
 
 import argparse
@@ -157,7 +157,8 @@ def new_model(config: VideoBertConfig, device: torch.device, *, varlen: bool, co
     """The same weights each time."""
     torch.manual_seed(0)
     torch.compiler.reset()
-    model: Any = VideoBertForPreTraining(config).to(device).train()
+    model: Any = VideoBertForPreTraining(config)
+    model.to(device).train()
     drop_by_rows(model)
     if varlen:
         model.set_attn_implementation(VARLEN)

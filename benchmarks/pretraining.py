@@ -1,7 +1,7 @@
 """Useful tokens a second: BertForMaskedLM with Hugging Face's padding collator against vbert's step.
 
-    python benchmarks/pretraining.py                     # the packaged MiniLM encoder
-    python benchmarks/pretraining.py --bert bert-base-uncased --tokens 32768 --precision bf16 --compile
+    python -m benchmarks.pretraining                     # the packaged MiniLM encoder
+    python -m benchmarks.pretraining --bert bert-base-uncased --tokens 32768 --precision bf16 --compile
 
 Both train on the same sequences (97 tokens in the mean, half words and half of 20,736 visual tokens), with
 the same weights, optimiser, precision and cores, in turns. A useful token is one that is not padding.
