@@ -94,7 +94,9 @@ class PretrainingLoop(TrainingLoop):
             video_ids=self.job.validation_ids,
             version=self.job.version,
         )
-        return list(reader.batches_of(rows.to_pylist(), epoch=0)) if rows.num_rows else []
+        batches = reader.batches_of(rows.to_pylist(), epoch=0) if rows.num_rows else []
+        how = {"count": 1, "rows_per_micro_batch": reader.rows_per_batch, "seed": self.job.seed, "step": 0}
+        return [micro_batches({0: batch}, **how)[0] for batch in batches]  # of one shape
 
     def facts(self) -> tuple[str, dict[str, Any]]:
         """Where every stream is, and what the model was trained on."""

@@ -46,7 +46,7 @@ class Pretraining(Objective):
         tensors = {name: torch.from_numpy(values.astype(np.int64)) for name, values in arrays.items()}
         # Kernels and hashes take these in 32 bits.
         tensors["cu_seq_lens_q"] = torch.from_numpy(sequence_starts(batch["sequence_ids"]))
-        kept = {name: torch.from_numpy(batch[name]) for name in ("vectors", "dropout_seeds") if name in batch}
+        kept = {name: torch.tensor(batch[name]) for name in ("vectors", "dropout_seeds") if name in batch}
         return tensors | kept
 
     def counts(self, batch: Batch) -> Tensor:
