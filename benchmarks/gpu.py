@@ -137,7 +137,7 @@ def main(arguments: list[str] | None = None) -> None:
 def packed(sizes: Sizes) -> dict[str, Any]:
     """Rows for all steps of the largest variant."""
     words = [*SPECIAL, *(f"word{number}" for number in range(sizes.model.vocab_size - len(SPECIAL)))]
-    tokenizer = Tokenizer(models.WordPiece({word: at for at, word in enumerate(words)}, unk_token="[UNK]"))  # nosec B106
+    tokenizer = Tokenizer(models.WordPiece({word: at for at, word in enumerate(words)}))
     vocabulary = JointVocabulary(
         tokenizer_json=tokenizer.to_str(), num_word_pieces=len(words), num_visual_tokens=NUM_VISUAL_TOKENS
     )

@@ -47,6 +47,7 @@ def test_a_row_is_the_same_in_any_batch():
     states = torch.randn(3, 5, 4)
     together = dropout(0.5, 9, 8, 7)(states)
     assert torch.equal(together[1:2], dropout(0.5, 8)(states[1:2]))
+    assert dropout(0.5, 8)(states[1:2].bfloat16()).dtype == torch.bfloat16
 
 
 def test_a_model_takes_its_rows_seeds_and_drops_nothing_when_it_is_asked():

@@ -37,7 +37,7 @@ class RowDropout(nn.Dropout):
         bits = _mixed(places ^ _mixed(self.seeds.rows + self.salt)[:, None])
         two_places = torch.stack([bits & 0xFFFF, (bits >> 16) & 0xFFFF], dim=1).flatten(1)
         is_kept = two_places[:, :num_places] >= round(self.p * NUM_VALUES)
-        return states * (is_kept.view_as(states) * (1 / (1 - self.p)))
+        return states * is_kept.view_as(states) * (1 / (1 - self.p))  # of the same dtype
 
 
 def drop_by_rows(model: nn.Module) -> None:
