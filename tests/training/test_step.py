@@ -178,6 +178,7 @@ def test_compiled_no_logits_are_kept_in_float32():
     assert [dtype for shape, dtype in kept if shape == logits] == [torch.bfloat16]
 
 
+@pytest.mark.slow
 def test_micro_batches_of_any_size_have_the_same_losses_with_dropout():
     expected = steps(by_rows(), count=1)
     assert steps(by_rows(), count=3) == pytest.approx(expected, rel=1e-4)
