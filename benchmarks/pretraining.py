@@ -1,7 +1,7 @@
 """Useful tokens a second: BertForMaskedLM with Hugging Face's padding collator against vbert's step.
 
-    python benchmarks/pretraining.py                     # the packaged MiniLM encoder
-    python benchmarks/pretraining.py --bert bert-base-uncased --tokens 32768 --precision bf16 --compile
+    python -m benchmarks.pretraining                     # the packaged MiniLM encoder
+    python -m benchmarks.pretraining --bert bert-base-uncased --tokens 32768 --precision bf16 --compile
 
 Both train on the same sequences (97 tokens in the mean, half words and half of 20,736 visual tokens), with
 the same weights, optimiser, precision and cores, in turns. A useful token is one that is not padding.
@@ -16,19 +16,15 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, BertForMaskedLM, DataCollatorForLanguageModeling
 
-from vbert.documents.sequences import (
-    Batch,
-    Regime,
-    SequenceConfig,
-    TrainingSequence,
-    build_sequence,
-    packed_rows,
-    random_generator,
-)
+from benchmarks.sequences import LONGEST, MEAN_LENGTH, NUM_VISUAL_TOKENS, make_sequences
+from vbert.documents.micro_batches import micro_batches
+from vbert.documents.sequences import Batch, TrainingSequence, packed_rows, random_generator
 from vbert.model.configuration_videobert import from_bert_config
 from vbert.model.encoders import bert_checkpoint, bert_config, joint_vocabulary, quiet_transformers
 from vbert.model.modeling_videobert import VideoBertForPreTraining
+from vbert.model.varlen_attention import VARLEN, can_use_varlen
 from vbert.text.joint_vocabulary import JointVocabulary
+from vbert.training.compilation import compile_model
 from vbert.training.objective import train_step
 from vbert.training.optimization import (
     OptimizerConfig,
@@ -38,11 +34,11 @@ from vbert.training.optimization import (
     peak_flops,
     training_flops,
     update,
+    uses_bf16,
 )
 from vbert.training.pretraining import PRETRAINING
+from vbert.training.row_dropout import drop_by_rows
 
-NUM_VISUAL_TOKENS = 20_736
-MEAN_LENGTH, SPREAD, LONGEST = 97, 0.6, 256
 OPTIMIZER = OptimizerConfig(learning_rate=1e-5)
 
 
@@ -91,21 +87,6 @@ def main() -> None:
     print(f"ratio {fast / slow:.1f}; MFU of vbert {mfu:.2f}")
 
 
-def make_sequences(vocabulary: JointVocabulary, *, count: int) -> list[TrainingSequence]:
-    """Joint sequences of random words and clips, log-normal in length, masked."""
-    chance = random_generator("benchmark")
-    config = SequenceConfig(row_length=LONGEST)
-    lengths = chance.lognormal(np.log(MEAN_LENGTH) - SPREAD**2 / 2, SPREAD, count).clip(8, LONGEST)
-    sequences = []
-    for length in lengths.astype(int):
-        words = chance.choice(vocabulary.replacement_words, length // 2 - 1)
-        clips = chance.integers(vocabulary.visual_offset, vocabulary.size, length - len(words) - 3)
-        sequences.append(
-            build_sequence(words, clips, vocabulary, config, chance, regime=Regime.JOINT, alignment=1)
-        )
-    return sequences
-
-
 Batches = Iterator[tuple[Any, int, int]]  # a batch, its useful and its computed positions
 
 
@@ -120,8 +101,12 @@ class Ours:
         config.attention_probs_dropout_prob = 0.0
         self.model = load(VideoBertForPreTraining, options, config).to(device).train()
         self.encoder_size = sum(p.numel() for p in self.model.bert.encoder.parameters())
+        drop_by_rows(self.model)
+        dtype = torch.bfloat16 if uses_bf16(device, options.precision) else torch.float32
+        if can_use_varlen(device, dtype, dropout=0.0):
+            self.model.set_attn_implementation(VARLEN)
         if options.compile:
-            self.model.bert.compile()
+            compile_model(self.model, "ddp", layers=self.model.bert.encoder.layer)
         self.optimizer = make_optimizer(self.model, OPTIMIZER)
         self.number, self.flops = 0, 0.0
 
@@ -130,7 +115,8 @@ class Ours:
         rows = packed_rows(sequences, self.vocabulary, row_length=LONGEST, chance=random_generator(0))
         height = self.options.tokens // LONGEST
         for first in range(0, len(rows["input_ids"]), height):
-            batch = {name: values[first : first + height] for name, values in rows.items()}
+            mine = {0: {name: values[first : first + height] for name, values in rows.items()}}
+            (batch,) = micro_batches(mine, count=1, rows_per_micro_batch=height, seed=0, step=first)
             yield batch, int((batch["sequence_ids"] > 0).sum()), batch["input_ids"].size
 
     def step(self, batch: Batch) -> None:
@@ -156,7 +142,7 @@ class Ours:
                 num_layers=self.model.config.num_hidden_layers,
                 hidden_size=self.model.config.hidden_size,
                 vocabulary_size=self.model.config.joint_vocab_size,
-                num_positions=batch["input_ids"].size,
+                num_positions=int((batch["sequence_ids"] > 0).sum()),
                 row_length=LONGEST,
                 num_masked=int((batch["labels"] >= 0).sum()),
             )

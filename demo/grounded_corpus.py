@@ -151,13 +151,14 @@ def attempt(level: str, seed: int, pair: tuple[str, str]) -> tuple[str, list[np.
     goal = world.instrs.desc
     if (goal.color, goal.type) != pair:
         return None
-    expert, action, frames = BabyAIBot(world), None, [view_of(world)]
+    expert: Any = BabyAIBot(world)  # type: ignore[no-untyped-call]
+    action, frames = None, [view_of(world)]
     for _ in range(MAX_STEPS):
         action = expert.replan(action)
         _, reward, is_over, _, _ = env.step(action)
         frames.append(view_of(world))
         if is_over:
-            return (world.mission, frames) if reward > 0 else None
+            return (world.mission, frames) if float(reward) > 0 else None
     return None
 
 

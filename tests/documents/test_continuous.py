@@ -127,7 +127,7 @@ def test_windows_ask_for_masked_clips_and_do_not_show_them(root: str):
     (window,) = windows_of_epoch(runs, seed=0, epoch=0, num_streams=1)[0]
     shares = []
     for batch in window_reader.micro_batches(window):
-        tensors = PRETRAINING.to_device(batch, CPU)
+        tensors = spread_vectors(PRETRAINING.tensors(batch))
         assert tensors["visual_features"].shape == (*tensors["input_ids"].shape, DIM)
         is_wanted = tensors["feature_labels"].any(-1)
         is_masked = tensors["input_ids"] == WORDS.mask_id

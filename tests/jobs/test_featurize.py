@@ -1,5 +1,6 @@
 """The featurization job as its users run it: reruns, changes, failures and kills, on a local Ray cluster."""
 
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,9 @@ def test_the_job_keeps_up_with_its_corpus(
     tables = tmp_path / "tables"
 
     assert featurize() == 1
-    assert "broken.mp4: probe: " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "broken.mp4: probe: " in said
+    assert re.search(r"work +0:0\d of CPUs on decoding, 0:\d\d of actors in the backbone", said)
     rows = rows_of(tables)
     ledger = by_name(rows["videos"])
     assert {name: row["status"] for name, row in ledger.items()} == {"broken": "failed"} | {

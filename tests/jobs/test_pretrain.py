@@ -39,7 +39,6 @@ from vbert.tables.schemas import DOCUMENTS
 from vbert.tables.vacuum import vacuum
 from vbert.training.checkpoints import load_pretrained
 from vbert.training.metrics_log import read_metrics
-from vbert.training.objective import Tally
 from vbert.training.pretraining import Pretraining
 
 NUM_STEPS = 24
@@ -277,14 +276,14 @@ def test_a_bad_step_is_skipped_and_a_model_that_diverges_is_trained_no_further(
     outcome = Pretraining.outcome
     num_passes = itertools.count()
 
-    def bad(self: Pretraining, model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tally]:
-        parts, tally = outcome(self, model, batch)
-        step = next(num_passes) // 4 + 1 if model.training else 0  # of four streams each
-        return (parts * torch.nan if step == 2 or step >= 7 else parts), tally
+    def bad(self: Pretraining, model: nn.Module, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        parts, cells = outcome(self, model, inputs)
+        step = next(num_passes) // 2 + 1 if model.training else 0  # of two micro-batches each
+        return (parts * torch.nan if step == 2 or step >= 7 else parts), cells
 
     monkeypatch.setattr(Pretraining, "outcome", bad)
     options = options_of(corpus, tmp_path / "run")
-    assert run_job("pretrain", *options, "--num-steps", "40") == 2
+    assert run_job("pretrain", *options, "--num-steps", "40", "--tokens-per-micro-batch", "256") == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith(f"error: {tmp_path}/run: the loss has not been finite for 20 steps up to step 26;")
     lines = [line for line in read_metrics(str(tmp_path / "run")) if "train/skipped_steps" in line]

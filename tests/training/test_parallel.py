@@ -10,13 +10,16 @@ import torch.multiprocessing
 
 from tests.training.test_pretraining import CPU, OPTIMIZER, WORDS, batches_of, new_model
 from vbert.documents.data_streams import streams_of_worker
+from vbert.documents.micro_batches import micro_batches
 from vbert.model.encoders import quiet_transformers
 from vbert.model.modeling_videobert import VideoBertForPreTraining
 from vbert.training.checkpoints import load_optimizer, save_checkpoint
+from vbert.training.compilation import checkpoint_activations
 from vbert.training.objective import Tally, evaluate_batches, train_step
 from vbert.training.optimization import Strategy, make_optimizer
 from vbert.training.parallel import parallelize
 from vbert.training.pretraining import PRETRAINING
+from vbert.training.row_dropout import drop_by_rows
 
 NUM_STREAMS = 3  # two workers have two and one
 NUM_STEPS = 4
@@ -33,10 +36,13 @@ def train(
 ) -> None:
     """Some steps of a run of NUM_STEPS; leaves its losses and a checkpoint in the folder."""
     if start is None:
-        model = new_model()
+        model = new_model(attention_probs_dropout_prob=0.0)
     else:
         with quiet_transformers():
             model = VideoBertForPreTraining.from_pretrained(start).train()
+    drop_by_rows(model)
+    if first:
+        checkpoint_activations(model)
     wrapped = parallelize(model, strategy, layers=model.bert.encoder.layer)
     optimizer = make_optimizer(wrapped, OPTIMIZER)
     if start is not None:
@@ -45,19 +51,26 @@ def train(
     streams = streams_of_worker(rank, num_workers=num_workers, num_streams=NUM_STREAMS)
     for step in range(first, NUM_STEPS if first else NUM_STEPS // 2):
         batches = batches_of(range(24), epoch=step, at_most=3)
-        mine = {stream: batches[stream] for stream in streams}
+        mine = micro_batches(
+            {stream: batches[stream] for stream in streams},
+            count=2,
+            rows_per_micro_batch=5 if num_workers == 1 else 3,
+            seed=0,
+            step=step,
+        )
         tally, norm = train_step(
             PRETRAINING,
             wrapped,
             optimizer,
-            mine,
+            dict(enumerate(mine)),
             OPTIMIZER,
             step=step,
             num_steps=NUM_STEPS,
             seed=0,
             device=CPU,
+            num_passes=2,
         )
-        losses += [loss_of(tally), norm]
+        losses += [loss_of(tally), float(norm)]
     unseen = batches_of(range(100, 112), epoch=0, at_most=1)[:3]  # more than one each, and not as many each
     losses.append(loss_of(evaluate_batches(PRETRAINING, wrapped, unseen, device=CPU)))
     save_checkpoint(folder, wrapped, optimizer, tokenizer_json=WORDS.tokenizer_json, progress={})

@@ -4,7 +4,7 @@ vbert featurize --corpus videos/ --tables tables/
 """
 
 from vbert.corpus.set_aside import SetAside
-from vbert.distributed.featurize import FeaturizeConfig, featurize
+from vbert.distributed.featurize import FeaturizeConfig, FeaturizeSummary, featurize
 from vbert.errors import OK, SOME_FAILED
 from vbert.progress import duration_text, print_summary
 
@@ -36,11 +36,20 @@ def main(config: FeaturizeConfig) -> int:
             "failed": summary.num_failed,
             "gone from the corpus": f"{summary.num_removed:,} ({fate})",
             "clips": f"{summary.num_clips:,} ({rate:.1f} a second, once the workers were up)",
+            **_work(summary),
             "time": duration_text(summary.seconds),
             "tables": config.tables,
         },
     )
     return SOME_FAILED if summary.num_failed or summary.num_partial else OK
+
+
+def _work(summary: FeaturizeSummary) -> dict[str, object]:
+    """Where the time went: with GPUs the side that took the less of it waited for the other."""
+    if not summary.num_clips:
+        return {}
+    decoding, network = (duration_text(s) for s in (summary.decode_seconds, summary.backbone_seconds))
+    return {"work": f"{decoding} of CPUs on decoding, {network} of actors in the backbone"}
 
 
 def _found_beside(set_aside: SetAside) -> dict[str, object]:

@@ -95,6 +95,8 @@ class FeaturizeSummary:
     # When the decoding of the first segment began, seconds since 1970.
     working_since: float | None = None
     working_seconds: float = 0.0  # from then to the last commit: the start of Ray and of the workers left out
+    decode_seconds: float = 0.0  # of CPUs
+    backbone_seconds: float = 0.0  # of actors: of a GPU's or a CPU's
     failures: list[str] = field(default_factory=list)  # the first of them
 
 
@@ -246,6 +248,8 @@ def _collect(
         if row["path"] is not None:
             micro_batch.add_file(file_of_row(row), replaces_video=row["replaces_video"])
             summary.working_since = min(summary.working_since or row["began_at"], row["began_at"])
+            summary.decode_seconds += row["decode_seconds"] or 0.0
+            summary.backbone_seconds += row["backbone_seconds"] or 0.0
             continue
         summary.num_clips += (row["num_clips"] or 0) if row["state"] == "done" else 0
         if (video := micro_batch.add_segment(row)) is None:

@@ -38,6 +38,9 @@ FILE_COLUMNS = pa.schema(
         ("replaces_video", pa.string()),
         # When the decoding of its first segment began, seconds since 1970.
         ("began_at", pa.float64()),
+        # Of all segments that were worked on together; in the row of their first file.
+        ("decode_seconds", pa.float64()),
+        ("backbone_seconds", pa.float64()),
     ]
 )
 OUTCOMES = pa.unify_schemas([SEGMENTS, FILE_COLUMNS])
@@ -114,6 +117,8 @@ class FeaturizeSegments:
                 file = self.features.write_file(rows, provenance=[self.provenance])
                 self.metrics.add_file(file)
                 written.append(_row_of(file, name) | {"began_at": effort.began_at})
+        for row in written[:1]:
+            row |= {"decode_seconds": effort.decode_seconds, "backbone_seconds": effort.backbone_seconds}
         return pa.Table.from_pylist(written, schema=FILE_COLUMNS)
 
 

@@ -39,8 +39,11 @@ from vbert.training.job import PretrainingJob
 from vbert.training.optimization import OptimizerConfig
 from vbert.vocabulary.tree import Vocabulary, load, save
 
-PRETRAIN_JOB_OPTIONS = (*JOB_OPTIONS, "vocabulary", "model", "num_steps", "checkpoint_every")
-OPTIONS_THAT_MAY_CHANGE = (*MAY_CHANGE, "vocabulary", "held_out")
+PRETRAIN_JOB_OPTIONS = (
+    *JOB_OPTIONS,
+    *("vocabulary", "model", "num_steps", "checkpoint_every", "tokens_per_micro_batch"),
+)
+OPTIONS_THAT_MAY_CHANGE = (*MAY_CHANGE, "vocabulary", "held_out", "tokens_per_micro_batch")
 VALIDATION = "held_out_videos"  # in the run's options: a hash of their ids
 MAX_VALIDATION_VIDEOS = 1000  # of 200 tokens: a validation takes as long as 200,000 tokens of training
 
@@ -60,6 +63,9 @@ class PretrainConfig(TrainingOptions):
     """Steps of the optimiser in all."""
     rows_per_step: int = 128
     """Rows of a global batch; times --sequences.row-length, its tokens."""
+    tokens_per_micro_batch: int | None = None
+    """Positions that a worker computes at once; default: what half of its GPU's memory holds (32,768 of
+    BERT-base on 80 GB), 4,096 on a CPU. Losses do not hang on it."""
     share_of_videos: float = 1.0
     """Train on a part of the videos, chosen by hash."""
     validation_share: float = 0.01
@@ -78,7 +84,7 @@ class PretrainConfig(TrainingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_at_least(self, 1, "num_steps", "checkpoint_every")
+        require_at_least(self, 1, "num_steps", "checkpoint_every", "tokens_per_micro_batch")
         require_at_least(self, 0, "documents_version", "features_version")
         if self.features_version is not None and self.visual_input != "features":
             raise UserError(

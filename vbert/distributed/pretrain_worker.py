@@ -10,13 +10,17 @@ import torch.distributed as dist
 from vbert.distributed.shuffle_windows import built_windows
 from vbert.distributed.training_loop import TrainingLoop
 from vbert.documents.data_streams import Position, WorkerStreams, windows_from
+from vbert.documents.micro_batches import micro_batches, num_micro_batches
 from vbert.documents.sequences import Batch
 from vbert.model.modeling_videobert import VideoBertForPreTraining
 from vbert.model.starting_model import starting_model
+from vbert.model.varlen_attention import VARLEN, can_use_varlen
 from vbert.training.job import PretrainingJob
+from vbert.training.memory import fitting_tokens
 from vbert.training.objective import Tally
-from vbert.training.optimization import peak_flops, training_flops
+from vbert.training.optimization import peak_flops, training_flops, uses_bf16
 from vbert.training.pretraining import PRETRAINING
+from vbert.training.row_dropout import drop_by_rows
 from vbert.vocabulary.tree import load
 
 
@@ -48,9 +52,37 @@ class PretrainingLoop(TrainingLoop):
         self.stream = WorkerStreams(self.windows, mine)
         self.peak_flops = peak_flops(self.device, job.precision)
 
+    def prepare_model(self, model: VideoBertForPreTraining) -> None:
+        """Its dropout and attention, and how many rows fit on the device at once."""
+        job = self.job
+        drop_by_rows(model)
+        dropout = model.config.attention_probs_dropout_prob
+        dtype = torch.bfloat16 if uses_bf16(self.device, job.precision) else torch.float32
+        if can_use_varlen(self.device, dtype, dropout=dropout):
+            model.set_attn_implementation(VARLEN)
+        # Torch draws the dropout of attention weights, and vectors are told from the others of their batch:
+        # both hang on what is in a micro-batch, which is one stream's then.
+        self.is_divisible = dropout == 0 and not job.continuous
+        num_rows = self.most_streams * job.reader.rows_per_batch
+        if self.is_divisible:
+            row_length = job.reader.sequences.row_length
+            tokens = job.tokens_per_micro_batch or fitting_tokens(model.config, self.device)
+            self.num_passes = num_micro_batches(
+                num_rows, row_length=row_length, tokens_per_micro_batch=tokens
+            )
+        self.rows_per_micro_batch = -(-num_rows // self.num_passes)
+
     def next_batches(self) -> dict[int, Batch]:
-        """One of each stream."""
-        return self.stream.next_batches()
+        """The rows of all of this worker's streams in micro-batches, or a micro-batch of each."""
+        streams = self.stream.next_batches()
+        how = {
+            "rows_per_micro_batch": self.rows_per_micro_batch,
+            "seed": self.job.seed,
+            "step": self.step,
+        }
+        if self.is_divisible:
+            return dict(enumerate(micro_batches(streams, count=self.num_passes, **how)))
+        return {stream: micro_batches({stream: rows}, count=1, **how)[0] for stream, rows in streams.items()}
 
     def validation_batches(self) -> list[Batch]:
         """Of the held-out documents."""
@@ -62,7 +94,9 @@ class PretrainingLoop(TrainingLoop):
             video_ids=self.job.validation_ids,
             version=self.job.version,
         )
-        return list(reader.batches_of(rows.to_pylist(), epoch=0)) if rows.num_rows else []
+        batches = reader.batches_of(rows.to_pylist(), epoch=0) if rows.num_rows else []
+        how = {"count": 1, "rows_per_micro_batch": reader.rows_per_batch, "seed": self.job.seed, "step": 0}
+        return [micro_batches({0: batch}, **how)[0] for batch in batches]  # of one shape
 
     def facts(self) -> tuple[str, dict[str, Any]]:
         """Where every stream is, and what the model was trained on."""
@@ -81,7 +115,7 @@ class PretrainingLoop(TrainingLoop):
             num_layers=self.config.num_hidden_layers,
             hidden_size=self.config.hidden_size,
             vocabulary_size=self.config.joint_vocab_size,
-            num_positions=computed,
+            num_positions=useful,
             row_length=self.job.reader.sequences.row_length,
             num_masked=float(tally.cells[:4, 2].sum()),
         )

@@ -6,14 +6,14 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ray.train.torch
 import torch
 from ray import train
-from torch import nn
+from torch import Tensor, nn
 
 from vbert.distributed.cluster import connect
 from vbert.documents.data_streams import streams_of_worker
@@ -23,6 +23,7 @@ from vbert.model.encoders import quiet_transformers
 from vbert.progress import Progress
 from vbert.storage.files import write_json, writing
 from vbert.training.checkpoints import load_optimizer, save_checkpoint
+from vbert.training.compilation import checkpoint_activations, compile_model
 from vbert.training.job import DIVERGED, MAX_SKIPPED_STEPS, TrainingJob
 from vbert.training.metrics_log import MetricsLog
 from vbert.training.objective import Objective, Tally, evaluate_batches, train_step
@@ -31,26 +32,26 @@ from vbert.training.parallel import parallelize
 from vbert.training.reporters import reporters_of
 
 
-@dataclass
 class Interval:
-    """What is summed up between two lines of the log."""
+    """What is summed up between two lines of the log; on the device, which nobody waits for before that."""
 
-    tally: Tally
-    start_seconds: float = field(default_factory=time.monotonic)
-    waited_seconds: float = 0.0
-    num_steps: int = 0
-    num_skipped: int = 0
-    norm: float = 0.0  # of the last gradient that was finite
+    def __init__(self, tally: Tally, skipped_in_a_row: Tensor) -> None:
+        self.tally, self.skipped_in_a_row = tally, skipped_in_a_row
+        self.start_seconds = time.monotonic()
+        self.waited_seconds = 0.0
+        self.num_steps = 0
+        self.num_skipped = torch.zeros_like(skipped_in_a_row)
+        # Of the last gradient that was finite.
+        self.norm = torch.zeros((), device=skipped_in_a_row.device)
 
-    def add(self, tally: Tally, norm: float) -> None:
+    def add(self, tally: Tally, norm: Tensor) -> None:
         """A step, which was skipped if its gradient is not finite: of such a one the work counts, no loss."""
         self.num_steps += 1
-        if math.isfinite(norm):
-            self.norm = norm
-        else:
-            self.num_skipped += 1
-            tally = replace(tally, cells=torch.zeros_like(tally.cells))
-        self.tally = self.tally + tally
+        is_finite = norm.isfinite()
+        self.norm = torch.where(is_finite, norm, self.norm)
+        self.num_skipped = self.num_skipped + ~is_finite
+        self.skipped_in_a_row = torch.where(is_finite, 0, self.skipped_in_a_row + 1)
+        self.tally = self.tally + replace(tally, cells=torch.where(is_finite, tally.cells, 0))
 
 
 class TrainingLoop(ABC):
@@ -67,6 +68,8 @@ class TrainingLoop(ABC):
         if self.device.type == "cpu":
             torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
         self.streams = streams_of_worker(self.rank, num_workers=self.num_workers, num_streams=job.num_streams)
+        self.most_streams = -(-job.num_streams // self.num_workers)  # of a worker
+        self.num_passes = self.most_streams
         checkpoint = train.get_checkpoint()
         if checkpoint is None:
             self.step = 0
@@ -100,7 +103,7 @@ class TrainingLoop(ABC):
 
     @abstractmethod
     def next_batches(self) -> dict[int, Batch]:
-        """This worker's micro-batches of the next step, by stream."""
+        """This worker's micro-batches of the next step, numbered; no worker has more than `num_passes`."""
 
     @abstractmethod
     def validation_batches(self) -> list[Batch]:
@@ -119,12 +122,17 @@ class TrainingLoop(ABC):
         """Let go of the data."""
         return
 
+    def prepare_model(self, model: Any) -> None:
+        """What else is to be done with a model before it is compiled and wrapped."""
+        return
+
     def _prepare(self, model: Any) -> None:
         model.to(self.device).train()
+        self.prepare_model(model)
         if self.job.gradient_checkpointing:
-            model.activation_checkpointing_enable()
+            checkpoint_activations(model)
         if self.job.compile:
-            model.bert.compile()
+            compile_model(model, self.job.strategy, layers=model.bert.encoder.layer)
         self.config = model.config
         self.encoder_size = sum(p.numel() for p in model.bert.encoder.parameters())
         self.model: nn.Module = parallelize(model, self.job.strategy, layers=model.bert.encoder.layer)
@@ -135,30 +143,27 @@ class TrainingLoop(ABC):
         job = self.job
         progress = Progress(job.name, total=job.num_steps, unit="steps")
         progress.resume(self.step)
-        interval = Interval(Tally.empty(self.objective.names))
-        skipped_in_a_row = 0
+        interval = self._interval(torch.zeros((), dtype=torch.int64, device=self.device))
         while self.step < job.num_steps:
             before = time.monotonic()
             batches = self.next_batches()
             interval.waited_seconds += time.monotonic() - before
-            tally, norm = train_step(
-                self.objective,
-                self.model,
-                self.optimizer,
-                batches,
-                job.optimizer,
-                step=self.step,
-                num_steps=job.num_steps,
-                seed=job.seed,
-                device=self.device,
-                precision=job.precision,
+            interval.add(
+                *train_step(
+                    self.objective,
+                    self.model,
+                    self.optimizer,
+                    batches,
+                    job.optimizer,
+                    step=self.step,
+                    num_steps=job.num_steps,
+                    seed=job.seed,
+                    device=self.device,
+                    precision=job.precision,
+                    num_passes=self.num_passes,
+                )
             )
-            interval.add(tally, norm)
             self.step += 1
-            skipped_in_a_row = 0 if math.isfinite(norm) else skipped_in_a_row + 1
-            if skipped_in_a_row == MAX_SKIPPED_STEPS:
-                self._give_up()
-                break
             is_last = self.step == job.num_steps
             is_due = is_last or self.step % job.checkpoint_every == 0
             if is_due or self.step % job.log_every == 0:
@@ -167,12 +172,18 @@ class TrainingLoop(ABC):
                     loss = metrics.get("loss", math.nan)
                     progress.advance(interval.num_steps, note=f"loss {loss:.3f}")
                 self._log({f"train/{name}": value for name, value in metrics.items()})
+                if int(interval.skipped_in_a_row) >= MAX_SKIPPED_STEPS:
+                    self._give_up()
+                    break
                 if is_due:
                     self._checkpoint()
-                interval = Interval(Tally.empty(self.objective.names))
+                interval = self._interval(interval.skipped_in_a_row)
         self.close()
         if self.log:
             self.log.close()
+
+    def _interval(self, skipped_in_a_row: Tensor) -> Interval:
+        return Interval(Tally.empty(self.objective.names, self.device), skipped_in_a_row)
 
     def _give_up(self) -> None:
         """Leave word for the driver, which no error does: Ray would start all workers again, to no avail."""
@@ -181,13 +192,14 @@ class TrainingLoop(ABC):
 
     def _metrics(self, interval: Interval) -> dict[str, float]:
         """Of the steps since the last line, over all workers."""
-        tally = interval.tally.over_workers()
+        tally = interval.tally.over_workers()  # waits for the device: only then is the time right
         seconds = time.monotonic() - interval.start_seconds
         rate = learning_rate_at(self.step - 1, self.job.optimizer, num_steps=self.job.num_steps)
-        seen = self.objective.metrics(tally) if interval.num_skipped < interval.num_steps else {}
+        num_skipped = int(interval.num_skipped)
+        seen = self.objective.metrics(tally) if num_skipped < interval.num_steps else {}
         return seen | {
-            "gradient_norm": interval.norm,
-            "skipped_steps": interval.num_skipped,
+            "gradient_norm": float(interval.norm),
+            "skipped_steps": num_skipped,
             "learning_rate": rate,
             "data_wait_share": interval.waited_seconds / seconds,
             **self.speeds(tally, seconds),

@@ -1,18 +1,19 @@
 """A document: all visual tokens and all sentences of one video, each in time order."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vbert.text.transcripts import Sentence
+if TYPE_CHECKING:  # no file is opened here
+    from vbert.text.transcripts import Sentence
 
 
 def build_document(
     video: Mapping[str, Any],
     segments: Sequence[Mapping[str, Any]],
     tokens: Sequence[np.ndarray],
-    sentences: Sequence[Sentence],
+    sentences: "Sequence[Sentence]",
     *,
     vocabulary: str,
 ) -> dict[str, Any]:

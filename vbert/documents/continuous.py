@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from vbert.documents.sequences import IGNORED
+from vbert.documents.sequences import IGNORED, NO_CLIP
 from vbert.tables.delta import Table
 from vbert.tables.schemas import unpack_vectors
 from vbert.text.joint_vocabulary import JointVocabulary
 
-NONE = -1
 COLUMNS = ("video_id", "fingerprint", "clip_start_seconds", "features")
 
 
@@ -70,18 +69,18 @@ def attach_vectors(
     row_length]: which of them is the input of a position and which is to be predicted there, or -1.
     """
     offset = vocabulary.visual_offset
-    shown = np.where(batch["input_ids"] >= offset, batch["input_ids"] - offset, NONE)
-    wanted = np.where(batch["labels"] >= offset, batch["labels"] - offset, NONE)
+    shown = np.where(batch["input_ids"] >= offset, batch["input_ids"] - offset, NO_CLIP)
+    wanted = np.where(batch["labels"] >= offset, batch["labels"] - offset, NO_CLIP)
     used = np.union1d(shown, wanted)
-    used = used[used != NONE]
+    used = used[used != NO_CLIP]
 
     def renumbered(clips: np.ndarray) -> np.ndarray:
-        return np.where(clips == NONE, NONE, np.searchsorted(used, clips)).astype(np.int32)
+        return np.where(clips == NO_CLIP, NO_CLIP, np.searchsorted(used, clips)).astype(np.int32)
 
     return {
         **batch,
-        "input_ids": np.where(shown == NONE, batch["input_ids"], offset).astype(np.int32),
-        "labels": np.where(wanted == NONE, batch["labels"], IGNORED).astype(np.int32),
+        "input_ids": np.where(shown == NO_CLIP, batch["input_ids"], offset).astype(np.int32),
+        "labels": np.where(wanted == NO_CLIP, batch["labels"], IGNORED).astype(np.int32),
         "vectors": vectors[used],
         "shown_clips": renumbered(shown),
         "wanted_clips": renumbered(wanted),

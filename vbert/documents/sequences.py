@@ -18,6 +18,7 @@ from vbert.errors import UserError
 from vbert.text.joint_vocabulary import JointVocabulary
 
 IGNORED = -100  # a label that asks for no prediction, as everywhere in Hugging Face's models
+NO_CLIP = -1  # at a position that has no vector of continuous features
 TEXT, VIDEO = 0, 1  # token types, as BERT's sentences A and B
 
 

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, BertConfig, BertModel
 from transformers import initialization as init
 from transformers.masking_utils import create_bidirectional_mask, packed_sequence_mask_function
 from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions
 from transformers.models.bert.modeling_bert import (
-    BertEmbeddings,
     BertPredictionHeadTransform,
     BertPreTrainedModel,
 )
 from transformers.utils.generic import ModelOutput, can_return_tuple
 
 from .configuration_videobert import AUTO_MAP, VideoBertConfig, from_bert_config, is_installed
+from .modeling_embeddings import VideoBertEmbeddings, scaled
 
 if TYPE_CHECKING:
     # A checkpoint is saved with the code that its model's imports name, by their text: also that of the heads
@@ -32,45 +33,8 @@ if TYPE_CHECKING:
 IGNORED = -100  # a label that asks for no prediction, as everywhere in Hugging Face's models
 
 
-class JointEmbedding(nn.Embedding):
-    """Embeddings of the joint id space: BERT's word pieces, whose matrix keeps its shape, then `visual`."""
-
-    def __init__(self, words: nn.Embedding, visual: nn.Embedding) -> None:
-        count, width = words.weight.shape
-        super().__init__(count, width, padding_idx=words.padding_idx, _weight=words.weight)
-        self._visual = (visual,)  # not registered here too: a checkpoint holds it once
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Ids int64 [...] of the joint space -> [..., D]."""
-        words = super().forward(input.clamp(max=self.num_embeddings - 1))
-        visual = self._visual[0]((input - self.num_embeddings).clamp(min=0))
-        return torch.where((input >= self.num_embeddings).unsqueeze(-1), visual, words)
-
-
-class VideoBertEmbeddings(BertEmbeddings):
-    """BERT's embeddings, whose `word_embeddings` keep their shape, and rows for `[>]` and visual words."""
-
-    def __init__(self, config: VideoBertConfig) -> None:
-        super().__init__(config)  # type: ignore[no-untyped-call]
-        self.visual_embeddings = nn.Embedding(1 + config.num_visual_tokens, config.hidden_size)
-        self.word_embeddings = JointEmbedding(self.word_embeddings, self.visual_embeddings)
-        self.visual_projection = (
-            None
-            if config.visual_feature_dim is None
-            else nn.Linear(config.visual_feature_dim, config.hidden_size)
-        )
-
-    def embed(self, input_ids: Tensor, visual_features: Tensor | None) -> Tensor:
-        """Ids int64 [B, L] of the joint space -> [B, L, D], without positions and token types.
-
-        `visual_features` [B, L, F] go through the linear layer and are added where the id is visual. A masked
-        clip has the id of [MASK], so that its features do not count.
-        """
-        embedded: Tensor = self.word_embeddings(input_ids)
-        if self.visual_projection is None or visual_features is None:
-            return embedded
-        is_visual = (input_ids >= self.word_embeddings.num_embeddings).unsqueeze(-1)
-        return embedded + torch.where(is_visual, self.visual_projection(_scaled(visual_features)), 0.0)
+# Of the head: 1,024 x 51,259 logits of BERT's and the paper's vocabularies are 210 MB in float32.
+POSITIONS_AT_ONCE = 1024
 
 
 class VideoBertPreTrainedModel(BertPreTrainedModel):
@@ -207,8 +171,10 @@ class VideoBertForPreTrainingOutput(ModelOutput):
     """What a pretraining step gives.
 
     loss: scalar, the mean over what was masked and `alignment_loss_weight` times the mean over the pairs.
-    prediction_logits: [M, V] of the masked positions in reading order if labels were given, else [B, L, V].
-    prediction_losses: [M].
+    prediction_logits: [M, V] of the masked positions in reading order if labels were given, else [B, L, V];
+    None if label_positions were given.
+    prediction_losses: [M], 0 where a label is -100.
+    predicted_ids: int64 [M], the likeliest.
     alignment_logits: [S, 2], not aligned and aligned: at the [CLS] that have a label, else [B, 2] at the
     rows' first positions.
     alignment_losses: [S].
@@ -220,6 +186,7 @@ class VideoBertForPreTrainingOutput(ModelOutput):
     loss: Tensor | None = None
     prediction_logits: Tensor | None = None
     prediction_losses: Tensor | None = None
+    predicted_ids: Tensor | None = None
     alignment_logits: Tensor | None = None
     alignment_losses: Tensor | None = None
     feature_logits: Tensor | None = None
@@ -261,6 +228,9 @@ class VideoBertForPreTraining(VideoBertPreTrainedModel):
         feature_labels: Tensor | None = None,
         alignment_labels: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
+        label_positions: Tensor | None = None,
+        alignment_positions: Tensor | None = None,
+        feature_positions: Tensor | None = None,
         **kwargs: Any,
     ) -> VideoBertForPreTrainingOutput:
         """Run the encoder and the heads; the head over the vocabulary only where there is a label.
@@ -268,6 +238,11 @@ class VideoBertForPreTraining(VideoBertPreTrainedModel):
         Arguments beyond VideoBertModel's: `labels` int64 [B, L], a joint id or -100; `alignment_labels` int64
         [B, L], 1 at the [CLS] of an aligned pair, 0 at that of another, else -100; `feature_labels` float
         [B, L, F] with `visual_features`: the vectors of masked clips, and zeros where none is asked for.
+
+        Where labels are may be said in advance, so that no step waits for the device to find them:
+        `label_positions` int64 [M] and `alignment_positions` [S] count all positions row by row, and go with
+        `labels` [M] and `alignment_labels` [S], which are -100 where there is no more to predict;
+        `feature_positions` [N] says where `feature_labels` are not zero.
         """
         encoded = self.bert(
             input_ids,
@@ -284,51 +259,79 @@ class VideoBertForPreTraining(VideoBertPreTrainedModel):
         output = VideoBertForPreTrainingOutput(
             hidden_states=encoded.hidden_states, attentions=encoded.attentions
         )
+        states = hidden.flatten(0, 1)
         losses = []
         if labels is None:
             output.prediction_logits = self.cls.predictions(hidden, self.bert.embeddings)
+        elif label_positions is None:
+            label_positions, labels = _places(labels)
+            output.prediction_logits = self.cls.predictions(states[label_positions], self.bert.embeddings)
+            output.prediction_losses = _cross_entropies(output.prediction_logits, labels)
+            output.predicted_ids = output.prediction_logits.argmax(-1)
+            losses.append(_mean(output.prediction_losses, labels))
         else:
-            is_masked = labels != IGNORED
-            output.prediction_logits = self.cls.predictions(hidden[is_masked], self.bert.embeddings)
-            output.prediction_losses = _cross_entropies(output.prediction_logits, labels[is_masked])
-            losses.append(_mean(output.prediction_losses))
+            found = self._predictions(states[label_positions], labels)
+            output.prediction_losses, output.predicted_ids = found
+            losses.append(_mean(output.prediction_losses, labels))
         if feature_labels is not None:
-            output.feature_logits = self._feature_logits(hidden, feature_labels)
+            wanted = feature_labels.flatten(0, 1)
+            if feature_positions is None:
+                feature_positions = wanted.any(dim=-1).nonzero().squeeze(1)
+            output.feature_logits = self._feature_logits(states[feature_positions], wanted[feature_positions])
             own = torch.arange(len(output.feature_logits), device=hidden.device)
             output.feature_losses = _cross_entropies(output.feature_logits, own)
-            losses.append(_mean(output.feature_losses))
+            losses.append(_mean(output.feature_losses, own))
         if alignment_labels is None:
             output.alignment_logits = self.cls.alignment(hidden[:, 0])
         else:
-            is_pair = alignment_labels != IGNORED
-            output.alignment_logits = self.cls.alignment(hidden[is_pair])
-            output.alignment_losses = _cross_entropies(output.alignment_logits, alignment_labels[is_pair])
-            losses.append(self.config.alignment_loss_weight * _mean(output.alignment_losses))
+            if alignment_positions is None:
+                alignment_positions, alignment_labels = _places(alignment_labels)
+            output.alignment_logits = self.cls.alignment(states[alignment_positions])
+            output.alignment_losses = _cross_entropies(output.alignment_logits, alignment_labels)
+            mean = _mean(output.alignment_losses, alignment_labels)
+            losses.append(self.config.alignment_loss_weight * mean)
         # Made anew, or the loss would not be the first of the output as a tuple.
         return replace(output, loss=torch.stack(losses).sum() if losses else None)
 
-    def _feature_logits(self, hidden: Tensor, feature_labels: Tensor) -> Tensor:
+    def _predictions(self, states: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Losses and likeliest ids [M] of states [M, D], without logits [M, V] in float32.
+
+        Eager, a part at a time, whose logits are computed again in the backward pass; compiled, the cast to
+        float32 is fused into the sums.
+        """
+        if torch.compiler.is_compiling() or len(states) <= POSITIONS_AT_ONCE:
+            return self._predictions_at_once(states, labels)
+        parts = zip(states.split(POSITIONS_AT_ONCE), labels.split(POSITIONS_AT_ONCE), strict=True)
+        found = [checkpoint(self._predictions_at_once, *part, use_reentrant=False) for part in parts]
+        losses, predicted_ids = zip(*found, strict=True)
+        return torch.cat(losses), torch.cat(predicted_ids)
+
+    def _predictions_at_once(self, states: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.cls.predictions(states, self.bert.embeddings)
+        return _cross_entropies(logits, labels), logits.argmax(-1)
+
+    def _feature_logits(self, states: Tensor, wanted: Tensor) -> Tensor:
         """[N, N]: row i is a masked place, column j the vector of the j-th masked clip."""
         if self.cls.features is None:
             raise ValueError("feature_labels need a configuration with visual_feature_dim")
-        is_masked = feature_labels.any(dim=-1)
-        guesses = F.normalize(self.cls.features(hidden[is_masked]).float(), dim=-1)
-        clips = F.normalize(_scaled(feature_labels[is_masked].float()), dim=-1)
+        guesses = F.normalize(self.cls.features(states).float(), dim=-1)
+        clips = F.normalize(scaled(wanted.float()), dim=-1)
         return guesses @ clips.T / self.config.visual_temperature
 
 
-def _scaled(features: Tensor) -> Tensor:
-    """Each vector with mean 0 and variance 1: backbones differ in scale, and few have negative values."""
-    return F.layer_norm(features, features.shape[-1:])
+def _places(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Where labels [B, L] are, counted row by row, and which; a GPU is waited for."""
+    places = (labels != IGNORED).flatten().nonzero().squeeze(1)
+    return places, labels.flatten()[places]
 
 
 def _cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:
-    return F.cross_entropy(logits.float(), labels, reduction="none")
+    return F.cross_entropy(logits.float(), labels, reduction="none", ignore_index=IGNORED)
 
 
-def _mean(losses: Tensor) -> Tensor:
+def _mean(losses: Tensor, labels: Tensor) -> Tensor:
     """0 where there is nothing to average: a batch may hold no pair."""
-    return losses.sum() / max(1, losses.numel())
+    return losses.sum() / (labels != IGNORED).sum().clamp(min=1)
 
 
 VideoBertModel.register_for_auto_class("AutoModel")  # type: ignore[no-untyped-call]

@@ -18,22 +18,23 @@ class Finetuning(Objective):
     def __init__(self, task: Task) -> None:
         self.task = task
 
-    def to_device(self, batch: Batch, device: torch.device) -> dict[str, Tensor]:
+    def tensors(self, batch: Batch) -> dict[str, Tensor]:
         """See to_tensors."""
-        return to_tensors(batch, device)
+        return to_tensors(batch, torch.device("cpu"))
 
     def counts(self, batch: Batch) -> Tensor:
         """One part, the task's."""
         return torch.tensor([self.task.num_targets(batch)], dtype=torch.float64)
 
-    def outcome(self, model: nn.Module, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tally]:
-        """The sum of the model's losses, and a tally of them."""
-        output = model(**batch)
-        tally = Tally.empty(self.names)
-        tally.cells[0] = sums(output.losses.detach(), output.is_right)
+    def positions(self, batch: Batch) -> Tensor:
+        """Padding has a sequence's number below 0, or no attention."""
         used = batch["sequence_ids"] >= 0 if "sequence_ids" in batch else batch["attention_mask"] > 0
-        tally.positions[0], tally.positions[1] = used.sum(), used.numel()
-        return output.losses.sum()[None], tally
+        return torch.tensor([used.sum(), used.size], dtype=torch.float64)
+
+    def outcome(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The sum of the model's losses, and a tally of them."""
+        output = model(**inputs)
+        return output.losses.sum()[None], sums(output.losses, output.is_right)[None]
 
     def metrics(self, tally: Tally) -> dict[str, float]:
         """`loss` and `accuracy`."""

@@ -48,6 +48,7 @@ class PretrainingJob(TrainingJob):
     validation_ids: frozenset[str]
     version: int
     continuous: bool
+    tokens_per_micro_batch: int | None
     model: ModelConfig
 
 

@@ -1,12 +1,11 @@
 """What every training of this project shares: optimiser, schedule, precision, and its speed in metrics."""
 
-import math
 import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vbert.errors import UserError
 
@@ -62,25 +61,31 @@ def learning_rate_at(step: int, config: OptimizerConfig, *, num_steps: int) -> f
 
 def update(
     model: nn.Module, optimizer: torch.optim.Optimizer, config: OptimizerConfig, *, step: int, num_steps: int
-) -> float:
-    """Clip, take one step of the optimiser, forget the gradients. The gradient's length before clipping.
+) -> Tensor:
+    """Clip, take one step of a fused optimiser, forget the gradients; the gradient's length [] before that.
 
     Where it is not finite, on all workers alike, no step is taken: one such would be the end of the weights.
+    The device decides that, as it does for gradient scaling (torch.amp.GradScaler), and is not waited for.
     """
     norm: Any = nn.utils.clip_grad_norm_(model.parameters(), config.max_gradient_norm)
+    length: Tensor = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
     for group in optimizer.param_groups:
         group["lr"] = learning_rate_at(step, config, num_steps=num_steps)
-    length = float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
-    if math.isfinite(length):
-        optimizer.step()
+    fused: Any = optimizer
+    fused.found_inf = (~length.isfinite()).float()
+    optimizer.step()
     optimizer.zero_grad()
     return length
 
 
+def uses_bf16(device: torch.device, precision: Precision) -> bool:
+    """Whether matrix products are of bfloat16: "auto" is that on a GPU, and float32 on a CPU."""
+    return precision == "bf16" or (precision == "auto" and device.type == "cuda")
+
+
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """Bfloat16 where asked for; "auto" is bfloat16 on a GPU and float32 on a CPU."""
-    use_bf16 = precision == "bf16" or (precision == "auto" and device.type == "cuda")
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=use_bf16)
+    """Bfloat16 where `uses_bf16`."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=uses_bf16(device, precision))
 
 
 def training_flops(

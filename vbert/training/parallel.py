@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, fully_shard
@@ -38,13 +37,9 @@ def gradient_sync(model: nn.Module, *, enabled: bool) -> Iterator[None]:
         yield
 
 
-def missing_passes(model: nn.Module, num_passes: int) -> int:
+def missing_passes(model: nn.Module, *, have: int, wanted: int) -> int:
     """How many forward passes this worker would make too few: FSDP exchanges weights in each."""
-    if not isinstance(model, FSDPModule):
-        return 0
-    most = torch.tensor(num_passes, device=next(model.parameters()).device)
-    dist.all_reduce(most, op=dist.ReduceOp.MAX)
-    return int(most) - num_passes
+    return max(0, wanted - have) if isinstance(model, FSDPModule) else 0
 
 
 def unwrapped(model: nn.Module) -> Any:

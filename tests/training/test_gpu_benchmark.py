@@ -1,0 +1,48 @@
+"""The rehearsal of benchmarks/gpu.py, so that the minutes on a GPU are not spent on its mistakes."""
+
+import json
+from functools import partialmethod
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.gpu import Results, main
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # Dynamo's own
+def test_a_rehearsal_writes_a_line_for_each_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # Graphs, without Inductor's minute of C++.
+    monkeypatch.setattr(nn.Module, "compile", partialmethod(nn.Module.compile, backend="aot_eager"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    main(["--tiny", "--output", str(tmp_path / "gpu.json")])
+    lines = json.loads((tmp_path / "gpu.json").read_text())
+    assert not [line for line in lines if "failed" in line or "skipped" in line]
+    parity = [line for line in lines if "parity" in line]
+    assert [line["compiled"] for line in parity] == [False, True]
+    assert all(0 < line["loss_error"] < line["gradient_error"] < 0.05 for line in parity)
+    training = [line for line in lines if "training" in line]
+    assert [line["compiled"] for line in training] == [False, True]
+    assert all(line["useful_tokens_per_second"] > 0 and 0 < line["mfu"] < 1 for line in training)
+    (featurized,) = [line for line in lines if "featurize" in line]
+    assert featurized["ours"] > 0
+
+
+def test_a_part_that_fails_is_a_line_and_the_next_goes_on(tmp_path: Path):
+    results = Results(tmp_path / "gpu.json")
+    with results.part(training=1):
+        raise RuntimeError("out of memory\nand a trace")
+    results.start_seconds -= 1000
+    with results.part(training=2) as is_on:
+        assert not is_on
+    lines = json.loads((tmp_path / "gpu.json").read_text())
+    assert lines[0]["failed"] == "RuntimeError: out of memory"
+    assert lines[1]["skipped"] == "too late"
+
+
+def test_without_a_gpu_it_says_how_to_rehearse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit, match="--tiny rehearses on a CPU"):
+        main(["--output", str(tmp_path / "gpu.json")])
