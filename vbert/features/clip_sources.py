@@ -7,11 +7,11 @@ from typing import Any
 
 from vbert.errors import VideoError
 from vbert.features.featurizer_config import FeaturizerConfig, clip_spec
-from vbert.features.planning import unfolded
+from vbert.features.planning import unfolded, wants_one_pass
 from vbert.video.decode import decode_clips
 from vbert.video.frame_grid import Clip
 from vbert.video.isolation import DecoderProcess
-from vbert.video.media import Segment
+from vbert.video.media import Segment, VideoProbe, plan_segments
 
 Source = Callable[[], Iterator[Clip]]
 
@@ -25,8 +25,22 @@ def sources(
         return [(row, None) for row in rows]
     if folded["decoded_with"] is None:
         return [(row, partial(clips_of_segment, row["uri"], _segment(row), config, process)) for row in rows]
-    one_pass = OnePass(rows, config, process)
+    one_pass = OnePass(folded["uri"], [_segment(row) for row in rows], config, process)
     return [(row, partial(one_pass.clips, _segment(row))) for row in rows]
+
+
+def sources_of_video(
+    uri: str, probe: VideoProbe, config: FeaturizerConfig, process: DecoderProcess | None
+) -> list[Source]:
+    """What gives the clips of each segment of a video, as the rows of its plan would."""
+    seconds = config.segment_seconds
+    segments = plan_segments(
+        probe.duration_seconds, clip_seconds=config.clip_seconds, segment_seconds=seconds
+    )
+    if wants_one_pass(probe, segment_seconds=seconds):
+        one_pass = OnePass(uri, segments, config, process)
+        return [partial(one_pass.clips, segment) for segment in segments]
+    return [partial(clips_of_segment, uri, segment, config, process) for segment in segments]
 
 
 def _segment(row: dict[str, Any]) -> Segment:
@@ -53,12 +67,12 @@ class OnePass:
     """The clips of several segments of one video, from one decoding of it, handed out segment by segment."""
 
     def __init__(
-        self, rows: Sequence[dict[str, Any]], config: FeaturizerConfig, process: DecoderProcess | None
+        self, uri: str, segments: Sequence[Segment], config: FeaturizerConfig, process: DecoderProcess | None
     ) -> None:
-        first, last = _segment(rows[0]), _segment(rows[-1])
+        first, last = segments[0], segments[-1]
         num_clips = last.first_clip + last.num_clips - first.first_clip
         whole = replace(first, num_clips=num_clips, is_pass=True)
-        self._source: Source = partial(clips_of_segment, rows[0]["uri"], whole, config, process)
+        self._source: Source = partial(clips_of_segment, uri, whole, config, process)
         self._decoded: Iterator[Clip] | None = None
         self._held: Clip | None = None
         self._error: VideoError | None = None

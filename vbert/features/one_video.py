@@ -7,13 +7,14 @@ from fractions import Fraction
 import numpy as np
 
 from vbert.errors import VideoError
+from vbert.features.clip_sources import sources_of_video
 from vbert.features.featurizer_config import FeaturizerConfig
 from vbert.features.segment_rows import usable_clips
 from vbert.features.torch_featurizer import open_featurizer
 from vbert.video.decode_child import DecodeLimits
 from vbert.video.frame_grid import Clip, ClipBuilder, Color, FrameGrid, timed_indices
 from vbert.video.isolation import worker_process
-from vbert.video.media import exact, plan_segments
+from vbert.video.media import VideoProbe, exact, plan_segments
 from vbert.video.rgb_scaler import crop_and_scale
 
 
@@ -35,17 +36,25 @@ class VideoFeaturizer:
         self.process = worker_process(limits or DecodeLimits())
 
     def of_file(self, uri: str) -> VideoFeatures:
-        """Decode and featurize a local file or URL. VideoError for what cannot be used."""
+        """Decode and featurize a local file or URL as featurize does: a segment that fails is left out.
+        VideoError where nothing can be used."""
         (probe,) = self.process.probe([uri])
         if isinstance(probe, VideoError):
             raise probe
-        segments = plan_segments(
-            probe.duration_seconds,
-            clip_seconds=self.config.clip_seconds,
-            segment_seconds=self.config.segment_seconds,
-        )
-        decoded = (usable_clips(uri, segment, self.config, process=self.process)[0] for segment in segments)
-        return self._features(decoded, probe.duration_seconds)
+        return self._features(self._decoded(uri, probe), probe.duration_seconds)
+
+    def _decoded(self, uri: str, probe: VideoProbe) -> Iterator[list[Clip]]:
+        first_error, num_clips = None, 0
+        for source in sources_of_video(uri, probe, self.config, self.process):
+            try:
+                clips, _ = usable_clips(source(), self.config)
+            except VideoError as error:
+                first_error = first_error or error
+                continue
+            num_clips += len(clips)
+            yield clips
+        if first_error and not num_clips:
+            raise first_error
 
     def of_frames(self, frames: np.ndarray, *, fps: float) -> VideoFeatures:
         """The same of uint8 [num_frames, height, width, 3], RGB. VideoError for less than one frame."""

@@ -87,7 +87,7 @@ def plan_videos(
                 probe,
                 done_rows.get(entry["video_id"], []),
                 cut,
-                longest_seek_seconds=LONGEST_SEEK_IN_SEGMENTS * segment_seconds,
+                segment_seconds=segment_seconds,
             )
         ]
     return pa.Table.from_pylist(planned, schema=SEGMENTS)
@@ -99,7 +99,7 @@ def _plan_video(
     done: list[dict[str, Any]],
     cut: Callable[[float], list[Segment]],
     *,
-    longest_seek_seconds: float,
+    segment_seconds: float,
 ) -> list[dict[str, Any]]:
     video = entry | {
         "is_listed": entry.get("change", "new") != "new",
@@ -124,7 +124,13 @@ def _plan_video(
         "warnings": warnings,
     }
     rows = [video | _segment_columns(segment, finished.get(segment.index)) for segment in segments]
-    return _in_one_pass(rows) if probe.seek_gap_seconds > longest_seek_seconds else rows
+    return _in_one_pass(rows) if wants_one_pass(probe, segment_seconds=segment_seconds) else rows
+
+
+def wants_one_pass(probe: VideoProbe, *, segment_seconds: float) -> bool:
+    """Whether to decode a video from its beginning is better than to seek to each segment: where keyframes
+    are far apart, or seeks are not to be trusted."""
+    return probe.seek_gap_seconds > LONGEST_SEEK_IN_SEGMENTS * segment_seconds
 
 
 def _in_one_pass(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vbert.errors import VideoError
-from vbert.features.clip_sources import Source, clips_of_segment, sources
+from vbert.features.clip_sources import Source, sources
 from vbert.features.featurizer import Featurizer
 from vbert.features.featurizer_config import FeaturizerConfig, clip_spec
 from vbert.features.planning import SEGMENTS
@@ -227,7 +227,7 @@ def _features_of(
 
 
 def _clips_of(source: Source, config: FeaturizerConfig) -> tuple[list[Clip], int]:
-    clips, num_dropped = _sorted_out(source(), config)
+    clips, num_dropped = usable_clips(source(), config)
     if not clips:
         raise VideoError("decode", f"all {num_dropped} clips have {_too_corrupt(config)}")
     return clips, num_dropped
@@ -238,15 +238,8 @@ def usable(clip: Clip, max_corrupt_share: float) -> bool:
     return clip.num_corrupt_frames / max(1, clip.num_frames_seen) <= max_corrupt_share
 
 
-def usable_clips(
-    uri: str, segment: Segment, config: FeaturizerConfig, *, process: DecoderProcess | None = None
-) -> tuple[list[Clip], int]:
-    """The clips of a segment that are not too corrupt, and how many are. Raises VideoError("decode",
-    reason)."""
-    return _sorted_out(clips_of_segment(uri, segment, config, process), config)
-
-
-def _sorted_out(decoded: Iterable[Clip], config: FeaturizerConfig) -> tuple[list[Clip], int]:
+def usable_clips(decoded: Iterable[Clip], config: FeaturizerConfig) -> tuple[list[Clip], int]:
+    """Those that are not too corrupt, and how many are."""
     clips: list[Clip] = []
     num_dropped = 0
     for clip in decoded:
