@@ -1,13 +1,20 @@
 """What a run says of how it was made."""
 
+import json
 import shlex
+from pathlib import Path
 
 import pytest
 import tyro
 
 from vbert.distributed.finetune import FinetuneConfig
 from vbert.distributed.pretrain import PretrainConfig
-from vbert.distributed.train_run import TrainingOptions, command_of
+from vbert.distributed.train_run import (
+    KNOWN_CHECKPOINTS,
+    TrainingOptions,
+    command_of,
+    remove_unknown_checkpoints,
+)
 from vbert.documents.sequences import SequenceConfig
 from vbert.model.encoders import ModelConfig
 from vbert.tasks.base import TaskOptions
@@ -56,3 +63,18 @@ def test_the_command_of_a_run_asks_for_the_same_run(job: str, config: TrainingOp
 def test_only_what_differs_from_the_defaults_is_said():
     config = PretrainConfig(tables="t", vocabulary="v", output="o", seed=3)
     assert command_of("pretrain", config) == "vbert pretrain --output o --seed 3 --tables t --vocabulary v"
+
+
+def test_checkpoints_that_ray_does_not_know_go_and_others_stay(tmp_path: Path):
+    for name in ("checkpoint_1", "checkpoint_12", "checkpoint_2", "model"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights").write_bytes(b"x")
+    remove_unknown_checkpoints(str(tmp_path))
+    assert len(list(tmp_path.iterdir())) == 4, "Ray knows of none: it may have lost its note"
+    note = {
+        "checkpoint_results": [{"checkpoint_dir_name": name} for name in ("checkpoint_12", "checkpoint_2")]
+    }
+    (tmp_path / KNOWN_CHECKPOINTS).write_text(json.dumps(note))
+    remove_unknown_checkpoints(str(tmp_path))
+    left = {path.name for path in tmp_path.iterdir()} - {KNOWN_CHECKPOINTS}
+    assert left == {"checkpoint_12", "checkpoint_2", "model"}

@@ -76,7 +76,12 @@ def test_a_checkpoint_has_all_that_others_open_it_by(tmp_path: Path):
             "processor_config.json",
             "video_preprocessor_config.json",
         ),
-        *("configuration_videobert.py", "modeling_heads.py", "modeling_videobert.py"),
+        *(
+            "configuration_videobert.py",
+            "modeling_embeddings.py",
+            "modeling_heads.py",
+            "modeling_videobert.py",
+        ),
         "processing_videobert.py",
     }
     assert (tmp_path / "tokenizer.json").read_text() == vocabulary().tokenizer_json

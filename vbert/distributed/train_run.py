@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MODEL = "model"
 # What a run began with, in its output: which of the two is there says whose run it is.
 PRETRAIN_OPTIONS, FINETUNE_OPTIONS = "options.json", "finetune.json"
+KNOWN_CHECKPOINTS = "checkpoint_manager_snapshot.json"  # Ray Train's note of those that it keeps
 CPUS_A_WORKER = 0.5  # by Ray's count: what a worker uses are all cores that its neighbours leave
 
 
@@ -117,6 +118,7 @@ def train(
     )
     with waiting_told("training", gpus=options.gpus):
         require_gpu(options.gpus)
+        remove_unknown_checkpoints(options.output)
         result = trainer.fit()
     if result.error is not None:
         raise result.error
@@ -125,6 +127,20 @@ def train(
     checkpoint, _ = min(result.best_checkpoints, key=lambda found: found[1]["validation_loss"])
     with checkpoint.as_directory() as folder:
         return checkpoint, read_progress(Path(folder))["validation"]
+
+
+def remove_unknown_checkpoints(output: str) -> None:
+    """Of a run that goes on: a driver that was killed between a checkpoint and Ray's note of it has left
+    gigabytes that nobody will ever read or remove."""
+    filesystem, path = filesystem_of(output.rstrip("/"))
+    filesystem.invalidate_cache()
+    if not filesystem.exists(f"{path}/{KNOWN_CHECKPOINTS}"):
+        return
+    known = filesystem.cat_file(f"{path}/{KNOWN_CHECKPOINTS}").decode()
+    for entry in filesystem.ls(path, detail=True):
+        name = entry["name"].rstrip("/").rsplit("/", 1)[-1]
+        if entry["type"] == "directory" and name.startswith("checkpoint_") and f'"{name}"' not in known:
+            filesystem.rm(entry["name"], recursive=True)
 
 
 def _refuse_diverged(output: str) -> None:
