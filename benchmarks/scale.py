@@ -71,6 +71,7 @@ def sleeping_for(seconds: float) -> type[FeaturizeSegments]:
 
         def work(self, batch: pa.Table, effort: Effort, begin: Begin) -> tuple[pa.Table, pa.Table]:
             rows = batch.cast(SEGMENTS).to_pylist()
+            effort.began_at = time.time()
             time.sleep(seconds * len(rows))
             done = [row | {"state": "done", "num_clips": 1, "num_dropped_clips": 0} for row in rows]
             return pa.Table.from_pylist(done, schema=SEGMENTS), noise(done)
