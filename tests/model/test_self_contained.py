@@ -89,7 +89,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         VideoBertForClassification.from_pretrained(pretrained).save_pretrained(root / "labels")
         VideoBertForRetrieval.from_pretrained(pretrained).save_pretrained(root / "retrieval")
         VideoBertForCaptioning.on_top_of(
-            str(pretrained), num_layers=1, dropout=0.0, start_id=WORDS.cls_id, end_id=WORDS.sep_id, pad_id=0
+            str(pretrained),
+            num_layers=1,
+            start_id=WORDS.cls_id,
+            end_id=WORDS.sep_id,
+            pad_id=0,
+            hidden_dropout_prob=0.0,
         ).save_pretrained(root / "captions")
     return {folder.name: folder for folder in root.iterdir()}
 

@@ -87,7 +87,7 @@ def predict(config: PredictConfig) -> PredictSummary:
     if "task" not in facts:
         raise only_pretrained(config.model)
     task = open_task(facts["task"])
-    videos = Videos.latest(config.tables, vocabulary=facts["vocabulary"])
+    videos = Videos.asked_about(config.tables, model=config.model)
     accounting = None
     if config.annotations is None:
         annotations = every_video(videos)
@@ -181,10 +181,14 @@ class Answer:
 
     def __call__(self, annotations: pa.Table) -> pa.Table:
         """All annotations of some videos."""
-        rows = self.join(annotations).to_pylist()
+        return pa.Table.from_pylist(
+            [row for rows in self.join.parts(annotations) for row in self._answers(rows)]
+        )
+
+    def _answers(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         shown = [row for row in rows if row["visual_tokens"]]
-        found = [
-            {"answer": "null", "row": json.dumps(row), "is_known": False, "num_annotations": 1}
+        found: list[dict[str, Any]] = [
+            {"answer": "null", "row": _json(row), "is_known": False, "num_annotations": 1}
             for row in rows
             if not row["visual_tokens"]
         ]
@@ -195,9 +199,17 @@ class Answer:
             found.append(
                 {
                     "answer": json.dumps(answer),
-                    "row": json.dumps(row),
+                    "row": _json(row),
                     "is_known": all(self.task.has_target(part) for part in parts),
                     "num_annotations": len(parts),
                 }
             )
-        return pa.Table.from_pylist(found)
+        return found
+
+
+def _json(row: Row) -> str:
+    """An example or what a task has put together, without its clips' features, which no metric looks at."""
+    kept = {name: value for name, value in row.items() if name != "features"}
+    if "intervals" in row:
+        kept["intervals"] = [json.loads(_json(interval)) for interval in row["intervals"]]
+    return json.dumps(kept)

@@ -1,30 +1,70 @@
-"""Examples on disk: a folder of Parquet files that fine-tuning writes once and its workers read."""
+"""Examples as Arrow tables, and on disk: a folder of Arrow files that fine-tuning writes once and its workers
+read.
 
-from collections.abc import Sequence
+Continuous features of 100,000 examples of 100 clips are 25 GB: they are read where they lie, from files that
+are mapped into memory, an example at a time.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet
 
-from vbert.storage.files import filesystem_of
+from vbert.storage.files import filesystem_of, local_path
 from vbert.tasks.examples import EXAMPLES, Row
 
 VIDEO_COLUMNS = ("visual_tokens", "visual_token_start_seconds", "clip_seconds", "said")
+FEATURES = "features"
+WITH_FEATURES = EXAMPLES.append(pa.field(FEATURES, pa.list_(pa.list_(pa.float16()))))  # a vector a clip
+CLIPS_AT_ONCE = 16_384  # of 1,280 float16: 42 MB
+
+
+def table_of(rows: Sequence[Row], *, with_features: bool) -> pa.Table:
+    """Rows of EXAMPLES, and with their `features` float16 [num_clips, F], as a table."""
+    table = pa.Table.from_pylist([{**row, FEATURES: None} for row in rows], schema=EXAMPLES)
+    return table.append_column(WITH_FEATURES.field(FEATURES), _packed(rows)) if with_features else table
+
+
+def rows_of(table: pa.Table) -> list[dict[str, Any]]:
+    """The same back."""
+    if FEATURES not in table.column_names:
+        found: list[dict[str, Any]] = table.to_pylist()
+        return found
+    vectors = [_unpacked(one) for chunk in table[FEATURES].chunks for one in _one_by_one(chunk)]
+    rows = table.drop_columns([FEATURES]).to_pylist()
+    return [{**row, FEATURES: mine} for row, mine in zip(rows, vectors, strict=True)]
+
+
+def write_file(uri: str, parts: Iterable[Sequence[Row]], *, with_features: bool) -> None:
+    """Rows as an Arrow file, which is written part by part."""
+    filesystem, path = filesystem_of(uri)
+    schema = WITH_FEATURES if with_features else EXAMPLES
+    with filesystem.open(path, "wb") as file, pa.ipc.new_file(file, schema) as writer:
+        for part in parts:
+            for rows in _of_some_clips(part):
+                writer.write_table(table_of(rows, with_features=with_features).combine_chunks())
 
 
 class ExampleStore:
-    """All examples of a folder or bucket, in Arrow's memory; Python has the columns of annotations alone.
-
-    100,000 examples of 100 visual tokens are 120 MB.
-    """
+    """All examples of a folder or bucket: their tokens in Arrow's memory, 120 MB for 100,000 examples of 100
+    visual tokens; Python has the columns of annotations alone."""
 
     def __init__(self, uri: str) -> None:
+        self._uri = uri
         filesystem, path = filesystem_of(uri)
-        files = sorted(name for name in filesystem.ls(path, detail=False) if name.endswith(".parquet"))
-        parts = [pyarrow.parquet.read_table(name, filesystem=filesystem, schema=EXAMPLES) for name in files]
-        table = pa.concat_tables(parts) if parts else EXAMPLES.empty_table()
-        self.table = table.sort_by("number").combine_chunks()
+        self._names = sorted(name for name in filesystem.ls(path, detail=False) if name.endswith(".arrow"))
+        included = pa.ipc.IpcReadOptions(included_fields=list(range(len(EXAMPLES))))
+        parts = []
+        for name in self._names:
+            with filesystem.open(name, "rb") as file, pa.ipc.open_file(file, options=included) as reader:
+                parts.append(reader.read_all())
+        self.table = pa.concat_tables(parts).combine_chunks() if parts else EXAMPLES.empty_table()
 
     def rows(self, *splits: str) -> list[dict[str, Any]]:
         """Examples of some splits that have clips, without their video, each with its place `at` in the
@@ -39,4 +79,71 @@ class ExampleStore:
         if rows and "intervals" in rows[0]:
             return [{**row, "intervals": self.with_video(row["intervals"])} for row in rows]
         video = self.table.select(list(VIDEO_COLUMNS)).take([row["at"] for row in rows]).to_pylist()
-        return [{**row, **mine} for row, mine in zip(rows, video, strict=True)]
+        return [{**row, **mine, **self._features(row["at"])} for row, mine in zip(rows, video, strict=True)]
+
+    def _features(self, at: int) -> dict[str, np.ndarray]:
+        """Of one example; nothing, if the store has none."""
+        ends, columns = self._mapped
+        if not columns:
+            return {}
+        number = bisect_right(ends, at)
+        first = ends[number - 1] if number else 0
+        return {FEATURES: _unpacked(columns[number].slice(at - first, 1))}
+
+    @cached_property
+    def _mapped(self) -> tuple[list[int], list[pa.ListArray]]:
+        """One past the last example of each batch of the files, and the batch's features, in mapped memory."""
+        ends, columns = [0], []
+        for file in self._local_files():
+            reader = pa.ipc.open_file(pa.memory_map(str(file)))
+            for number in range(reader.num_record_batches):
+                batch = reader.get_batch(number)
+                ends.append(ends[-1] + batch.num_rows)
+                if FEATURES in batch.schema.names:
+                    columns.append(batch.column(FEATURES))
+        return ends[1:], columns
+
+    def _local_files(self) -> list[Path]:
+        """Those of a bucket are copied, for as long as the store is there."""
+        if local_path(self._uri) is not None:
+            return [Path(name) for name in self._names]
+        filesystem, _ = filesystem_of(self._uri)
+        self._copy = TemporaryDirectory(prefix="vbert-examples-")
+        copies = [Path(self._copy.name) / Path(name).name for name in self._names]
+        for name, copy in zip(self._names, copies, strict=True):
+            filesystem.get_file(name, str(copy))
+        return copies
+
+
+def _of_some_clips(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Parts of at most CLIPS_AT_ONCE clips, or one row."""
+    first = num_clips = 0
+    for at, row in enumerate(rows):
+        mine = len(row["visual_tokens"])
+        if at > first and num_clips + mine > CLIPS_AT_ONCE:
+            yield rows[first:at]
+            first, num_clips = at, 0
+        num_clips += mine
+    if first < len(rows):
+        yield rows[first:]
+
+
+def _packed(rows: Sequence[Row]) -> pa.ListArray:
+    """Their vectors as a column."""
+    vectors = [row[FEATURES] for row in rows]
+    dim = max((mine.shape[1] for mine in vectors), default=0)
+    flat = np.concatenate([np.zeros(0, np.float16), *(mine.ravel() for mine in vectors)])
+    clips = np.cumsum([0, *map(len, vectors)])
+    inner = pa.ListArray.from_arrays(pa.array(np.arange(clips[-1] + 1) * dim, pa.int32()), pa.array(flat))
+    return pa.ListArray.from_arrays(pa.array(clips, pa.int32()), inner)
+
+
+def _one_by_one(column: pa.ListArray) -> Iterator[pa.ListArray]:
+    return (column.slice(at, 1) for at in range(len(column)))
+
+
+def _unpacked(one: pa.ListArray) -> np.ndarray:
+    """The vectors float16 [num_clips, F] of a column of one row, where they lie."""
+    clips = one.flatten()
+    values: np.ndarray = clips.flatten().to_numpy(zero_copy_only=False)
+    return values.reshape(len(clips), -1) if len(clips) else values.reshape(0, 0)
