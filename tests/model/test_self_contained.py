@@ -153,7 +153,7 @@ def test_a_checkpoint_opens_with_torch_and_transformers_alone_if_the_caller_trus
     assert not found["code has run"]
     leaves = load(str(next((folders["pretrained"] / "vocabularies").iterdir())))
     clips = leaves.assign(FEATURES)
-    ids, types = sequence_of(WORDS.encode(["now cut the"])[0], clips, WORDS, row_length=64)
+    ids, types, _ = sequence_of(WORDS.encode(["now cut the"])[0], clips, WORDS, row_length=64)
     ids, types = np.insert(ids, 4, WORDS.mask_id), np.insert(types, 4, 0)
     assert found["ids"] == found["ids again"] == [ids.tolist()]
     assert found["words"] == [f"now cut the [>] {' '.join(f'v{clip}' for clip in clips)}"]

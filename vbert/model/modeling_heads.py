@@ -51,7 +51,7 @@ def scored(output: TaskOutput, losses: Tensor, is_right: Tensor) -> TaskOutput:
 
 
 class ClipFeatures(nn.Module):
-    """Continuous features of clips as states: standardised over the training examples' clips, and projected."""
+    """Continuous features of clips as states: standardised over the training examples' clips, projected."""
 
     mean: Tensor
     scale: Tensor
@@ -101,8 +101,8 @@ class VideoBertFusedModel(VideoBertModel):
         inputs_embeds: Tensor | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPoolingAndCrossAttentions:
-        """As VideoBertModel's. With `head_features`, `visual_features` float [B, L, F] are those of the clips,
-        and count nowhere else."""
+        """As VideoBertModel's. With `head_features`, `visual_features` float [B, L, F] are those of the
+        clips, and count nowhere else."""
         inputs: dict[str, Any] = {"token_type_ids": token_type_ids, "position_ids": position_ids} | kwargs
         if self.clip_features is None:
             return super().forward(
@@ -121,11 +121,14 @@ class VideoBertFusedModel(VideoBertModel):
         elif self.config.head_features == "features":
             seen = torch.ones_like(input_ids) if attention_mask is None else attention_mask
             attention_mask = seen.masked_fill(is_clip, 0)
-        output = super().forward(input_ids, attention_mask, sequence_ids=sequence_ids, **inputs)
-        shown = self.clip_features(visual_features)
+        output = super().forward(
+            input_ids, attention_mask, sequence_ids=sequence_ids, **inputs | {"return_dict": True}
+        )
         states: Any = output.last_hidden_state
-        own = torch.zeros_like(states) if self.config.head_features == "features" else states
-        output.last_hidden_state = torch.where(is_clip[..., None], own + shown, states)
+        shown = self.clip_features(visual_features)
+        if self.config.head_features == "fused":
+            shown = states + shown
+        output.last_hidden_state = torch.where(is_clip[..., None], shown, states)
         return output
 
 

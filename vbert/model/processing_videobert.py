@@ -126,8 +126,8 @@ class VideoBertProcessor(ProcessorMixin):
         return_tensors: str | None = None,
         **_: Any,
     ) -> BatchFeature:
-        """input_ids, token_type_ids, position_ids and attention_mask int64 [B, L], padded to the longest; with
-        a head_feature_dim F visual_features float32 [B, L, F], zeros where no clip is.
+        """input_ids, token_type_ids, position_ids and attention_mask int64 [B, L], padded to the longest;
+        with a head_feature_dim F visual_features float32 [B, L, F], zeros where no clip is.
 
         `videos` is one or a list of: a file or URL; frames uint8 [frames, height, width, 3], of `fps` a
         second; features float [clips, D]; visual tokens int [clips]. `text` is one or a list, and one of

@@ -92,7 +92,7 @@ class ExampleStore:
 
     @cached_property
     def _mapped(self) -> tuple[list[int], list[pa.ListArray]]:
-        """One past the last example of each batch of the files, and the batch's features, in mapped memory."""
+        """One past the last example of each batch of the files, and its features, in mapped memory."""
         ends, columns = [0], []
         for file in self._local_files():
             reader = pa.ipc.open_file(pa.memory_map(str(file)))
