@@ -203,10 +203,10 @@ class WriteExamples(JoinDocuments):
         self.folder = folder
 
     def __call__(self, annotations: pa.Table) -> pa.Table:
-        """A file is named by its first annotation: done again, it is written again."""
+        """Files are named by their first annotation: done again, they are written again."""
         filesystem, folder = filesystem_of(self.folder)
         filesystem.makedirs(folder, exist_ok=True)
-        name = f"{self.folder.rstrip('/')}/{annotations['number'][0].as_py():09}.arrow"
+        name = f"{self.folder.rstrip('/')}/{annotations['number'][0].as_py():09}"
         moments: list[dict[str, Any]] = []
         with_features = self.videos.features is not None
         write_file(name, self._measured(annotations, moments), with_features=with_features)

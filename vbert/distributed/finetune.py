@@ -242,7 +242,7 @@ def _refuse_others(examples: str) -> None:
     """UserError if the folder holds more than a run that was cut off leaves there: it will be emptied."""
     filesystem, folder = filesystem_of(examples)
     for file in filesystem.find(folder):
-        if not file.endswith(".arrow"):
+        if not file.endswith((".arrow", ".parquet")):
             name = file.rsplit("/", 1)[-1]
             raise UserError(f"{examples}: holds {name}, which is not this job's; give another --output")
 

@@ -1,34 +1,37 @@
-"""Examples as Arrow tables, and on disk: a folder of Arrow files that fine-tuning writes once and its workers
-read.
+"""Examples as Arrow tables, and on disk: a folder of files that fine-tuning writes once and its workers read.
 
-Continuous features of 100,000 examples of 100 clips are 25 GB: they are read where they lie, from files that
-are mapped into memory, an example at a time.
+Parquet holds all but the continuous features. Those are 25 GB for 100,000 examples of 100 clips: they lie in
+Arrow files that are mapped into memory, and are read where they lie, an example at a time.
 """
 
+import shutil
+import weakref
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from vbert.storage.files import filesystem_of, local_path
 from vbert.tasks.examples import EXAMPLES, Row
 
 VIDEO_COLUMNS = ("visual_tokens", "visual_token_start_seconds", "clip_seconds", "said")
 FEATURES = "features"
-WITH_FEATURES = EXAMPLES.append(pa.field(FEATURES, pa.list_(pa.list_(pa.float16()))))  # a vector a clip
+VECTORS = pa.schema([(FEATURES, pa.list_(pa.list_(pa.float16())))])  # one a clip
 CLIPS_AT_ONCE = 16_384  # of 1,280 float16: 42 MB
 
 
 def table_of(rows: Sequence[Row], *, with_features: bool) -> pa.Table:
     """Rows of EXAMPLES, and with their `features` float16 [num_clips, F], as a table."""
     table = pa.Table.from_pylist([{**row, FEATURES: None} for row in rows], schema=EXAMPLES)
-    return table.append_column(WITH_FEATURES.field(FEATURES), _packed(rows)) if with_features else table
+    return table.append_column(VECTORS.field(FEATURES), _packed(rows)) if with_features else table
 
 
 def rows_of(table: pa.Table) -> list[dict[str, Any]]:
@@ -42,13 +45,19 @@ def rows_of(table: pa.Table) -> list[dict[str, Any]]:
 
 
 def write_file(uri: str, parts: Iterable[Sequence[Row]], *, with_features: bool) -> None:
-    """Rows as an Arrow file, which is written part by part."""
+    """Rows as `<uri>.parquet`, and their features, which are written part by part, as `<uri>.arrow`."""
     filesystem, path = filesystem_of(uri)
-    schema = WITH_FEATURES if with_features else EXAMPLES
-    with filesystem.open(path, "wb") as file, pa.ipc.new_file(file, schema) as writer:
+    kept = [EXAMPLES.empty_table()]
+    with ExitStack() as stack:
+        if with_features:
+            file = stack.enter_context(filesystem.open(f"{path}.arrow", "wb"))
+            writer = stack.enter_context(pa.ipc.new_file(file, VECTORS))
         for part in parts:
-            for rows in _of_some_clips(part):
-                writer.write_table(table_of(rows, with_features=with_features).combine_chunks())
+            kept.append(table_of(part, with_features=False))
+            for rows in _of_some_clips(part) if with_features else ():
+                writer.write_batch(pa.record_batch([_packed(rows)], schema=VECTORS))
+    with filesystem.open(f"{path}.parquet", "wb") as file:
+        pq.write_table(pa.concat_tables(kept), file, compression="zstd")
 
 
 class ExampleStore:
@@ -58,13 +67,14 @@ class ExampleStore:
     def __init__(self, uri: str) -> None:
         self._uri = uri
         filesystem, path = filesystem_of(uri)
-        self._names = sorted(name for name in filesystem.ls(path, detail=False) if name.endswith(".arrow"))
-        included = pa.ipc.IpcReadOptions(included_fields=list(range(len(EXAMPLES))))
-        parts = []
-        for name in self._names:
-            with filesystem.open(name, "rb") as file, pa.ipc.open_file(file, options=included) as reader:
-                parts.append(reader.read_all())
-        self.table = pa.concat_tables(parts).combine_chunks() if parts else EXAMPLES.empty_table()
+        names = sorted(filesystem.ls(path, detail=False))
+        parts = [
+            pq.read_table(name, filesystem=filesystem, schema=EXAMPLES)
+            for name in names
+            if name.endswith(".parquet")
+        ]
+        self.table = pa.concat_tables([EXAMPLES.empty_table(), *parts]).combine_chunks()
+        self._vector_files = [name for name in names if name.endswith(".arrow")]
 
     def rows(self, *splits: str) -> list[dict[str, Any]]:
         """Examples of some splits that have clips, without their video, each with its place `at` in the
@@ -83,9 +93,9 @@ class ExampleStore:
 
     def _features(self, at: int) -> dict[str, np.ndarray]:
         """Of one example; nothing, if the store has none."""
-        ends, columns = self._mapped
-        if not columns:
+        if not self._vector_files:
             return {}
+        ends, columns = self._mapped
         number = bisect_right(ends, at)
         first = ends[number - 1] if number else 0
         return {FEATURES: _unpacked(columns[number].slice(at - first, 1))}
@@ -93,24 +103,23 @@ class ExampleStore:
     @cached_property
     def _mapped(self) -> tuple[list[int], list[pa.ListArray]]:
         """One past the last example of each batch of the files, and its features, in mapped memory."""
-        ends, columns = [0], []
-        for file in self._local_files():
-            reader = pa.ipc.open_file(pa.memory_map(str(file)))
-            for number in range(reader.num_record_batches):
-                batch = reader.get_batch(number)
-                ends.append(ends[-1] + batch.num_rows)
-                if FEATURES in batch.schema.names:
-                    columns.append(batch.column(FEATURES))
-        return ends[1:], columns
+        readers = [pa.ipc.open_file(pa.memory_map(str(file))) for file in self._local_files()]
+        columns = [
+            reader.get_batch(number).column(FEATURES)
+            for reader in readers
+            for number in range(reader.num_record_batches)
+        ]
+        return np.cumsum([len(column) for column in columns]).tolist(), columns
 
     def _local_files(self) -> list[Path]:
         """Those of a bucket are copied, for as long as the store is there."""
         if local_path(self._uri) is not None:
-            return [Path(name) for name in self._names]
+            return [Path(name) for name in self._vector_files]
         filesystem, _ = filesystem_of(self._uri)
-        self._copy = TemporaryDirectory(prefix="vbert-examples-")
-        copies = [Path(self._copy.name) / Path(name).name for name in self._names]
-        for name, copy in zip(self._names, copies, strict=True):
+        folder = mkdtemp(prefix="vbert-examples-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        copies = [Path(folder) / Path(name).name for name in self._vector_files]
+        for name, copy in zip(self._vector_files, copies, strict=True):
             filesystem.get_file(name, str(copy))
         return copies
 
