@@ -30,6 +30,14 @@ from vbert.tasks.margins import Comparison, Metrics, compare
 from vbert.tasks.registry import TunedModel, only_pretrained, open_task
 
 ANSWERS, METRICS = "answers.jsonl", "metrics.json"
+ANSWERED = pa.schema(
+    [
+        ("answer", pa.string()),  # as JSON, like the example that it is about
+        ("row", pa.string()),
+        ("is_known", pa.bool_()),
+        ("num_annotations", pa.int64()),
+    ]
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +173,7 @@ def _answered(
     for block in outcomes_of_models(Answer, numbered_blocks(annotations), arguments=arguments):
         for row in block.to_pylist():
             yield json.loads(row["answer"]), json.loads(row["row"]), row["is_known"]
-        progress.advance(pc.sum(block["num_annotations"]).as_py())
+        progress.advance(pc.sum(block["num_annotations"]).as_py() or 0)
     progress.finish()
 
 
@@ -181,9 +189,8 @@ class Answer:
 
     def __call__(self, annotations: pa.Table) -> pa.Table:
         """All annotations of some videos."""
-        return pa.Table.from_pylist(
-            [row for rows in self.join.parts(annotations) for row in self._answers(rows)]
-        )
+        found = [row for rows in self.join.parts(annotations) for row in self._answers(rows)]
+        return pa.Table.from_pylist(found, schema=ANSWERED)
 
     def _answers(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         shown = [row for row in rows if row["visual_tokens"]]

@@ -56,7 +56,7 @@ class FeatureReader:
         numbered, vectors = self.number_clips(documents)
         halves = vectors.astype(np.float16)  # exact: see schemas.FEATURES
         clips_of = {document["video_id"]: document["visual_tokens"] for document in numbered}
-        nothing = {"visual_tokens": [], "visual_token_start_seconds": []}
+        nothing: dict[str, Any] = {"visual_tokens": [], "visual_token_start_seconds": []}
         return [
             {
                 **document,

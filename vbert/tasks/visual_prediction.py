@@ -100,7 +100,9 @@ class NextCounts:
     def most_frequent_next(self, last: Sequence[int]) -> np.ndarray:
         """Scores float64 [n, num_visual_tokens] of what follows each last token: how often it did, and of
         what did equally often how often it is shown at all."""
-        return self._followed[list(last)].toarray() + self._shown / (1.0 + self._shown.sum())
+        scores: np.ndarray = self._followed[list(last)].toarray()
+        scores += self._shown / (1.0 + self._shown.sum())
+        return scores
 
     def same_again(self, last: Sequence[int]) -> np.ndarray:
         """The same of which the last token itself is first."""
