@@ -236,7 +236,13 @@ class VideoBertForMultipleChoice(VideoBertTaskModel):
     def __init__(self, config: VideoBertConfig) -> None:
         super().__init__(config)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
-        self.scorer = nn.Linear(2 * config.hidden_size, 1)
+        width = config.hidden_size
+        # All options of a question have the same clips: what is linear in their features tells none apart.
+        self.scorer = (
+            nn.Linear(2 * width, 1)
+            if config.head_features == "tokens"
+            else nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Linear(width, 1))
+        )
         self.post_init()  # type: ignore[no-untyped-call]
 
     @can_return_tuple  # type: ignore[untyped-decorator]
