@@ -23,7 +23,7 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY)  ## the whole job on a rendered corpus, with real weights
 	$(BIN)/python -m demo.run
 
-tasks: $(READY)  ## fine-tune the demo's model for every task: after `make demo`, twenty minutes
+tasks: $(READY)  ## fine-tune the demo's model for every task: after `make demo`, forty minutes
 	$(BIN)/python -m demo.tasks
 
 ablations: $(READY)  ## what the demo's model owes to its data and parts: after `make demo`, an hour

@@ -110,10 +110,12 @@ def _write_models(root: Path, own: str, other: str) -> None:
             VideoBertForRetrieval(config),
             {"vocabulary": other, "row_length": 64, "task": retrieval},
         ),
+        ("of-unknown-features", pretrained, {"vocabulary": own, "featurizer": None}),
+        ("of-other-features", pretrained, {"vocabulary": own, "featurizer": "other-89abcdef"}),
         ("no-words", pretrained, {}),
         ("escaping", pretrained, {"vocabulary": "../../own"}),
     ):
-        _write_model(root / name, model, {"step": 1, **facts})
+        _write_model(root / name, model, {"step": 1, "featurizer": FEATURIZER, **facts})
     for name, file, content in (
         ("cut-config", CONFIG, b'{"model_type": "videobert", '),
         ("cut-progress", PROGRESS, b'{"step": 1, "vocab'),

@@ -164,3 +164,17 @@ def test_a_model_of_vectors_learns_which_clip_is_hidden(root: str):
     num_wanted = np.mean([(batch["wanted_clips"] >= 0).sum() for batch in unseen])
     assert metrics["loss/features"] < np.log(num_wanted) - 0.5  # a guess's loss is the logarithm
     assert metrics["accuracy/features"] > 2 / num_wanted
+
+
+def test_documents_have_the_vectors_of_their_clips_and_changed_videos_have_no_clips(root: str):
+    features = reader(root).features
+    assert features is not None
+    documents = [cooking(3), cooking(1) | {"fingerprint": "another"}]
+    documents[0] |= {name: documents[0][name][4:] for name in ("visual_tokens", "visual_token_start_seconds")}
+    kept, changed = features.with_vectors(documents)
+    pairs = zip(kept["visual_token_start_seconds"], kept["visual_tokens"], strict=True)
+    expected = [vector_of("cooking-3", start, token) for start, token in pairs]
+    np.testing.assert_array_equal(kept["features"], np.array(expected, np.float32).astype(np.float16))
+    assert changed["visual_tokens"] == changed["visual_token_start_seconds"] == []
+    assert changed["features"].shape == (0, DIM)
+    assert changed["sentences"] == documents[1]["sentences"]

@@ -13,6 +13,7 @@ import torch
 from ray.train.torch import TorchTrainer
 
 from tests.conftest import Run
+from tests.documents.test_continuous import DIM, features_row
 from tests.tasks.test_tasks import annotations
 from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_config, cooking, vocabulary
 from tests.training_here import train_here
@@ -26,7 +27,7 @@ from vbert.model.configuration_videobert import from_bert_config
 from vbert.model.modeling_videobert import VideoBertForPreTraining
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
-from vbert.tables.schemas import DOCUMENTS
+from vbert.tables.schemas import DOCUMENTS, FEATURES
 from vbert.training.metrics_log import read_metrics
 
 pytestmark = pytest.mark.slow
@@ -39,11 +40,13 @@ NUM_VIDEOS = 60
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Documents of 60 cooking videos, annotations of 61, and an untrained model of their vocabulary."""
     root = tmp_path_factory.mktemp("finetune")
-    table = Table(str(root / "tables"), DOCUMENTS)
-    table.create()
     rows = [cooking(number) | {"vocabulary": VOCABULARY} for number in range(NUM_VIDEOS)]
-    file = table.write_file(pa.Table.from_pylist(rows, schema=DOCUMENTS.schema))
-    Committer(table, partition=VOCABULARY).commit([file])
+    segments = [features_row(row, *part) for row in rows for part in ((7, 12, 1), (0, 7, 0))]
+    for layout, part, partition in ((DOCUMENTS, rows, VOCABULARY), (FEATURES, segments, "fake")):
+        table = Table(str(root / "tables"), layout)
+        table.create()
+        file = table.write_file(pa.Table.from_pylist(part, schema=layout.schema))
+        Committer(table, partition=partition).commit([file])
     lines = []
     for number in range(NUM_VIDEOS + 1):
         split = "test" if number % 5 == 0 else "validation" if number % 5 == 1 else "train"
@@ -56,7 +59,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model
     )
     (model / "tokenizer.json").write_text(vocabulary().tokenizer_json)
-    (model / "progress.json").write_text(json.dumps({"step": 1, "vocabulary": VOCABULARY}))
+    (model / "progress.json").write_text(
+        json.dumps({"step": 1, "vocabulary": VOCABULARY, "featurizer": "fake"})
+    )
     return root
 
 
@@ -116,6 +121,9 @@ def test_a_run_learns_and_its_model_answers(
     assert "finetune: classification, 24 steps" in said
     assert re.search(r"annotated videos missing +1 of 61", said)
     model = run / "model"
+    config = json.loads((model / "config.json").read_text())
+    assert (config["head_features"], config["head_feature_dim"]) == ("fused", DIM)
+    assert json.loads((run / "finetune.json").read_text())["versions"] == {"documents": 1, "features": 1}
     paths = ["--tables", "tables", "--model", model, "--annotations", "annotations.jsonl"]
     assert run_job("predict", *paths, "--output", tmp_path / "answers") == 0
     scores = json.loads((tmp_path / "answers" / "metrics.json").read_text())["scores"]
@@ -205,7 +213,15 @@ def test_what_comes_next_is_ranked_against_the_same_again(corpus: Path, joined: 
     assert (found.num_clips, found.num_videos) == (6, 2)
     tokens = [cooking(number)["visual_tokens"] for number in (0, 1)]
     same = [row[at] == row[at + 1] for row in tokens for at in (2, 6, 10)]
-    assert found.comparison.scores["the same again"]["top-1"] == pytest.approx(np.mean(same))
+    scores = found.comparison.scores
+    assert scores["the same again"]["top-1"] == pytest.approx(np.mean(same))
+    assert scores["the same again"]["top-1 at scene changes"] == 0
+    assert found.num_scene_changes == 6 - sum(same) > 0
+    for method in ("model", "most frequent next"):
+        # All clips are those at scene changes and those at which nothing changes.
+        at_changes = scores[method]["top-1 at scene changes"] * found.num_scene_changes
+        assert 0 <= scores[method]["top-1"] * 6 - at_changes <= sum(same)
+    assert set(found.verdicts()) == {"beats the same again", "beats most frequent next"}
     assert json.loads((tmp_path / "forecast.json").read_text())["scores"] == found.comparison.scores
     (tmp_path / "asked.csv").write_text("video_id\ngone\n")
     with pytest.raises(UserError, match=r"none of its 1 videos .* is in the documents"):

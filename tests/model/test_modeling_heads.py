@@ -15,7 +15,7 @@ from vbert.model.modeling_heads import (
 )
 from vbert.model.modeling_videobert import VideoBertForPreTraining
 from vbert.tasks.base import to_tensors
-from vbert.tasks.examples import packed_inputs, sequence_of
+from vbert.tasks.examples import InputSequence, packed_inputs, sequence_of
 
 WORDS = vocabulary()
 CPU = torch.device("cpu")
@@ -30,7 +30,7 @@ def config(*, num_labels: int = 3, **changes: object) -> VideoBertConfig:
     )
 
 
-def sequences() -> list[tuple[np.ndarray, np.ndarray]]:
+def sequences() -> list[InputSequence]:
     return [
         sequence_of(WORDS.encode([text])[0], clips, WORDS, row_length=32)
         for text, clips in zip(TEXTS, CLIPS, strict=True)
@@ -43,7 +43,7 @@ def packed() -> dict[str, torch.Tensor]:
 
 def alone(number: int) -> dict[str, torch.Tensor]:
     """A sequence in a row of its own, as any Hugging Face user would give it."""
-    ids, types = (torch.from_numpy(part)[None] for part in sequences()[number])
+    ids, types = (torch.from_numpy(part)[None] for part in sequences()[number][:2])
     return {"input_ids": ids, "token_type_ids": types, "attention_mask": torch.ones_like(ids)}
 
 

@@ -55,7 +55,7 @@ def test_a_sequence_is_the_one_that_heads_are_trained_on(
 ):
     clips = np.arange(num_clips) % 27
     (words,) = WORDS.encode([text])
-    ids, types = sequence_of(words, clips, WORDS, row_length=16)
+    ids, types, _ = sequence_of(words, clips, WORDS, row_length=16)
     found = processor(videos=clips if num_clips else None, text=text, return_tensors="np")
     assert found["input_ids"][0].tolist() == ids.tolist()
     assert found["token_type_ids"][0].tolist() == types.tolist()
@@ -86,6 +86,36 @@ def test_visual_words_are_the_vocabularys(processor: VideoBertProcessor):
     features = np.random.default_rng(0).normal(size=(500, 4)).astype(np.float32)
     assert processor.visual_tokens(features) == leaves().assign(features).tolist()
     assert processor.visual_tokens(torch.from_numpy(features[:3])) == leaves().assign(features[:3]).tolist()
+
+
+def test_a_fused_models_inputs_have_the_features_of_their_clips(folder: Path, tmp_path: Path):
+    processor = AutoProcessor.from_pretrained(folder)
+    processor.head_feature_dim = 4
+    processor.save_pretrained(tmp_path)
+    processor = AutoProcessor.from_pretrained(tmp_path)
+    features = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float16)
+    parts = [(features, "peel the egg"), (features[:1], ""), (features[3:6], "cut")]
+    sequences = [
+        sequence_of(
+            WORDS.encode([text])[0],
+            leaves().assign(shown.astype(np.float32)),
+            WORDS,
+            row_length=16,
+            features=shown,
+        )
+        for shown, text in parts
+    ]
+    found = processor(
+        videos=[shown.astype(np.float32) for shown, _ in parts],
+        text=[text for _, text in parts],
+        return_tensors="pt",
+    )
+    for name, values in padded_inputs(sequences, WORDS).items():
+        np.testing.assert_array_equal(found[name].numpy(), values)
+    assert set(found) == set(processor.model_input_names)
+    assert not processor(text="cut")["visual_features"].any()
+    with pytest.raises(ValueError, match="also takes features"):
+        processor(videos=[[1, 2]])
 
 
 def test_ids_are_read_back_as_words_and_visual_words(processor: VideoBertProcessor):

@@ -89,7 +89,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         VideoBertForClassification.from_pretrained(pretrained).save_pretrained(root / "labels")
         VideoBertForRetrieval.from_pretrained(pretrained).save_pretrained(root / "retrieval")
         VideoBertForCaptioning.on_top_of(
-            str(pretrained), num_layers=1, dropout=0.0, start_id=WORDS.cls_id, end_id=WORDS.sep_id, pad_id=0
+            str(pretrained),
+            num_layers=1,
+            start_id=WORDS.cls_id,
+            end_id=WORDS.sep_id,
+            pad_id=0,
+            hidden_dropout_prob=0.0,
         ).save_pretrained(root / "captions")
     return {folder.name: folder for folder in root.iterdir()}
 
@@ -148,7 +153,7 @@ def test_a_checkpoint_opens_with_torch_and_transformers_alone_if_the_caller_trus
     assert not found["code has run"]
     leaves = load(str(next((folders["pretrained"] / "vocabularies").iterdir())))
     clips = leaves.assign(FEATURES)
-    ids, types = sequence_of(WORDS.encode(["now cut the"])[0], clips, WORDS, row_length=64)
+    ids, types, _ = sequence_of(WORDS.encode(["now cut the"])[0], clips, WORDS, row_length=64)
     ids, types = np.insert(ids, 4, WORDS.mask_id), np.insert(types, 4, 0)
     assert found["ids"] == found["ids again"] == [ids.tolist()]
     assert found["words"] == [f"now cut the [>] {' '.join(f'v{clip}' for clip in clips)}"]

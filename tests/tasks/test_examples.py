@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from tests.tiny import document, vocabulary
-from vbert.tasks.examples import evenly_spaced, example_of, packed_inputs, padded, sequence_of, windows_of
+from vbert.tasks.examples import (
+    evenly_spaced,
+    example_of,
+    packed_inputs,
+    padded,
+    padded_inputs,
+    sequence_of,
+    windows_of,
+)
 
 WORDS = vocabulary()
 VIDEO = document(
@@ -49,14 +57,14 @@ def test_a_sequence_is_text_then_clips():
         "[CLS] cut the egg [>] v3 v4 [SEP]"
     )
     assert WORDS.describe(sequence_of(text[:0], [3], WORDS, row_length=64)[0]) == "[CLS] [>] v3 [SEP]"
-    ids, token_types = sequence_of(text, [], WORDS, row_length=64)
+    ids, token_types, _ = sequence_of(text, [], WORDS, row_length=64)
     assert WORDS.describe(ids) == "[CLS] cut the egg [SEP]"
     assert not token_types.any()
 
 
 def test_clips_of_a_long_video_are_left_out_evenly():
     nothing = np.zeros(0, np.int64)
-    ids, _ = sequence_of(nothing, list(range(27)) * 10, WORDS, row_length=13)
+    ids, _, _ = sequence_of(nothing, list(range(27)) * 10, WORDS, row_length=13)
     clips = ids[2:-1] - WORDS.visual_offset
     assert len(ids) == 13
     assert clips[0] == 0
@@ -69,7 +77,7 @@ def test_packed_sequences_are_whole_and_numbered():
         sequence_of(np.zeros(0, np.int64), range(length), WORDS, row_length=32) for length in (20, 3, 9, 1)
     ]
     packed = packed_inputs(sequences, WORDS, row_length=32)
-    for number, (ids, token_types) in enumerate(sequences):
+    for number, (ids, token_types, _) in enumerate(sequences):
         here = packed["sequence_ids"] == number
         np.testing.assert_array_equal(packed["input_ids"][here], ids)
         np.testing.assert_array_equal(packed["token_type_ids"][here], token_types)
@@ -77,6 +85,35 @@ def test_packed_sequences_are_whole_and_numbered():
     # 23 + 6, and 12 + 4: two rows as wide as the fuller.
     assert packed["input_ids"].shape == (2, 29)
     assert (packed["input_ids"][packed["sequence_ids"] == -1] == WORDS.pad_id).all()
+
+
+def test_features_are_taken_with_their_clips():
+    vectors = np.arange(8.0).reshape(4, 2)
+    example = example_of({**ABOUT, "start_seconds": 1.5, "end_seconds": 4.5}, VIDEO | {"features": vectors})
+    assert example["features"].tolist() == [[2, 3], [4, 5]]
+    (text,) = WORDS.encode(["cut the egg"])
+    # A row of 8 has room for two words and three of the five clips: the first, the middle, the last.
+    sequence = sequence_of(text, range(5), WORDS, row_length=8, features=np.arange(10.0).reshape(5, 2))
+    assert WORDS.describe(sequence.ids) == "[CLS] cut the [>] v0 v2 v4 [SEP]"
+    assert sequence.features.tolist() == [[0, 1], [4, 5], [8, 9]]
+
+
+def test_features_stand_where_their_clips_do():
+    (text,) = WORDS.encode(["cut"])
+    sequences = [
+        sequence_of(text[:words], range(clips), WORDS, row_length=16, features=np.full((clips, 2), clips))
+        for words, clips in ((0, 2), (1, 0), (1, 5), (0, 1))
+    ]
+    packed, rows = packed_inputs(sequences, WORDS, row_length=16), padded_inputs(sequences, WORDS)
+    for number, clips in enumerate((2, 0, 5, 1)):
+        for inputs, here in ((packed, packed["sequence_ids"] == number), (rows, number)):
+            ids, features = inputs["input_ids"][here], inputs["visual_features"][here]
+            assert features.dtype == np.float32
+            expected = [[clips] * 2 if one >= WORDS.visual_offset else [0, 0] for one in ids.tolist()]
+            assert features.tolist() == expected
+    assert "visual_features" not in packed_inputs(
+        [s._replace(features=None) for s in sequences], WORDS, row_length=16
+    )
 
 
 def test_padded_rows():

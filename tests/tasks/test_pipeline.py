@@ -22,9 +22,10 @@ from vbert.features.planning import plan_videos
 from vbert.features.segment_rows import featurize_segments
 from vbert.features.torch_featurizer import open_featurizer
 from vbert.model.configuration_videobert import from_bert_config
+from vbert.model.head_features import TOKENS_ALONE, HeadFeatures, HeadInput, Moments
 from vbert.model.modeling_videobert import VideoBertForPreTraining
 from vbert.tables.schemas import unpack_vectors
-from vbert.tasks.base import TaskOptions
+from vbert.tasks.base import TaskOptions, to_tensors
 from vbert.tasks.pipeline import VideoPipeline
 from vbert.tasks.registry import TASKS
 from vbert.training.checkpoints import make_processor
@@ -90,12 +91,17 @@ def pretrained(features: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -
     return folder
 
 
-def tuned(pretrained: Path, folder: Path, name: str) -> VideoPipeline:
+def tuned(
+    pretrained: Path, folder: Path, name: str, *, features: HeadFeatures = TOKENS_ALONE
+) -> VideoPipeline:
     """A model of a task, untrained, as finetune leaves it."""
     task = TASKS[name].of(ROWS, TaskOptions())
     facts = json.loads((pretrained / "progress.json").read_text())
-    task.new_model(str(pretrained), seed=0, dropout=0.0).save_pretrained(folder)
-    AutoProcessor.from_pretrained(pretrained).save_pretrained(folder)
+    model = task.new_model(str(pretrained), seed=0, dropout=0.0, features=features)
+    model.save_pretrained(folder)
+    processor = AutoProcessor.from_pretrained(pretrained)
+    processor.head_feature_dim = model.bert.config.head_feature_dim
+    processor.save_pretrained(folder)
     (folder / "progress.json").write_text(json.dumps(facts | {"task": task.to_json(), "row_length": 64}))
     return VideoPipeline(str(folder))
 
@@ -165,12 +171,36 @@ def test_zero_shot_in_five_lines_is_what_the_evaluation_does(pretrained: Path, v
     assert dict(expected) == pytest.approx(dict(zip(verbs, chances, strict=True)), abs=1e-4)
 
 
-def test_hugging_faces_video_pipeline_says_what_ours_says(pretrained: Path, video: str, tmp_path: Path):
-    (ours,) = tuned(pretrained, tmp_path, "classification")(video)
+@pytest.mark.parametrize("kind", ["tokens", "fused"])
+def test_hugging_faces_video_pipeline_says_what_ours_says(
+    kind: HeadInput, pretrained: Path, video: str, features: np.ndarray, tmp_path: Path
+):
+    seen = TOKENS_ALONE if kind == "tokens" else HeadFeatures.standardised(kind, Moments.of(features))
+    (ours,) = tuned(pretrained, tmp_path, "classification", features=seen)(video)
     theirs = pipeline("video-classification", model=str(tmp_path), trust_remote_code=True, device="cpu")
     found = theirs(video)
     assert [answer["label"] for answer in found] == ours["labels"]
     assert [answer["score"] for answer in found] == pytest.approx(ours["probabilities"], abs=1e-4)
+
+
+@torch.no_grad()
+def test_a_fused_model_sees_the_features_that_the_jobs_give_a_video(
+    pretrained: Path, video: str, features: np.ndarray, tmp_path: Path
+):
+    seen = HeadFeatures.standardised("fused", Moments.of(features))
+    pipeline = tuned(pretrained, tmp_path, "classification", features=seen)
+    assert pipeline.tuned is not None
+    (found,) = pipeline(video, start_seconds=3.0, end_seconds=6.0)
+    task, inputs = pipeline.tuned.task, pipeline.tuned.inputs
+    row = {"visual_tokens": [2, 3], "features": features[2:4], "said": ""}
+    batch = to_tensors(task.batch([row], inputs), torch.device("cpu"))
+    (expected,) = task.answers(pipeline.tuned.model, batch, [row], inputs)
+    assert found["labels"] == expected["labels"]
+    assert found["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-4)
+    row["features"] = features[[3, 2]] * 2
+    batch = to_tensors(task.batch([row], inputs), torch.device("cpu"))
+    (other,) = task.answers(pipeline.tuned.model, batch, [row], inputs)
+    assert other["probabilities"] != pytest.approx(expected["probabilities"], abs=1e-3)
 
 
 @pytest.mark.parametrize(

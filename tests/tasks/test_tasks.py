@@ -13,6 +13,7 @@ from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_config, cooking, vocabular
 from vbert.documents.sequences import random_generator
 from vbert.errors import UserError
 from vbert.model.configuration_videobert import from_bert_config
+from vbert.model.head_features import HeadFeatures, HeadInput, Moments
 from vbert.model.modeling_videobert import VideoBertForPreTraining
 from vbert.tasks.annotations import ANNOTATIONS
 from vbert.tasks.base import Inputs, Task, TaskOptions, to_tensors
@@ -28,6 +29,7 @@ WORDS = vocabulary()
 INPUTS = Inputs(vocabulary=WORDS, row_length=64)
 CPU = torch.device("cpu")
 NUM_STEPS, BATCH_SIZE = 80, 24
+DIM = 6  # of continuous features
 
 
 def annotations(number: int) -> list[dict[str, Any]]:
@@ -82,6 +84,20 @@ def answers(task: Task, model: Any, rows: Sequence[Row]) -> list[dict[str, Any]]
         return task.answers(model, to_tensors(task.batch(rows, INPUTS), CPU), rows, INPUTS)
 
 
+def train(task: Task, model: Any, rows: Sequence[Row], *, num_steps: int) -> None:
+    """Some steps at a high rate."""
+    model.train()
+    config = OptimizerConfig(learning_rate=3e-3)
+    optimizer, objective = make_optimizer(model, config), Finetuning(task)
+    for step in range(num_steps):
+        chosen = random_generator(step).choice(len(rows), BATCH_SIZE, replace=False)
+        batch = task.batch_with_targets([rows[at] for at in chosen], INPUTS)
+        train_step(
+            objective, model, optimizer, {0: batch}, config,
+            step=step, num_steps=num_steps, seed=0, device=CPU,
+        )  # fmt: skip
+
+
 # What a figure of the task must be on videos that it has not seen, and the baseline to beat by as much.
 LEARNED = {
     "classification": ("top-1", 0.9, "majority"),
@@ -102,16 +118,8 @@ def test_a_task_is_learned_and_beats_its_baseline_on_unseen_videos(
     rows = examples(range(80))
     task = opened(name, rows)
     training = task.training_rows(task.grouped(rows))
-    model = task.new_model(pretrained, seed=0, dropout=0.0).train()
-    config = OptimizerConfig(learning_rate=3e-3)
-    optimizer, objective = make_optimizer(model, config), Finetuning(task)
-    for step in range(NUM_STEPS):
-        chosen = random_generator(step).choice(len(training), BATCH_SIZE, replace=False)
-        batch = task.batch_with_targets([training[at] for at in chosen], INPUTS)
-        train_step(
-            objective, model, optimizer, {0: batch}, config,
-            step=step, num_steps=NUM_STEPS, seed=0, device=CPU,
-        )  # fmt: skip
+    model = task.new_model(pretrained, seed=0, dropout=0.0)
+    train(task, model, training, num_steps=NUM_STEPS)
     unseen = task.grouped(examples(range(500, 510)))
     found = task.metrics(answers(task, model.eval(), unseen), unseen)
     figure, least, baseline = LEARNED[name]
@@ -119,6 +127,69 @@ def test_a_task_is_learned_and_beats_its_baseline_on_unseen_videos(
     print(name, found, task.baselines(unseen))
     assert found[figure] >= least
     assert found[figure] > 1.5 * beaten
+
+
+def told_apart(kind: HeadInput, pretrained: str) -> dict[str, float]:
+    """How often a trained head is right on unseen examples about the light, of which only features tell, and
+    about the order of two visual tokens, of which the mean of features does not."""
+    chance = np.random.default_rng(0)
+    rows: list[dict[str, Any]] = []
+    for _ in range(500):
+        is_light, is_turned = chance.integers(2, size=2)
+        shown = np.repeat([8, 2] if is_turned else [2, 8], 3)
+        look = np.where(np.arange(DIM) == 0, 2.0 * is_light - 1, 0) + np.eye(DIM)[shown % DIM]
+        labels = [("dark", "light")[is_light], ("2 first", "8 first")[is_turned]]
+        features = (look + chance.normal(0, 0.3, look.shape)).astype(np.float16)
+        rows.append({"labels": labels, "visual_tokens": shown.tolist(), "features": features})
+    if kind == "tokens":
+        rows = [{name: value for name, value in row.items() if name != "features"} for row in rows]
+    task = opened("classification", rows, multi_label=True)
+    features = HeadFeatures()
+    if kind != "tokens":
+        features = HeadFeatures.standardised(
+            kind, Moments.of(np.concatenate([row["features"] for row in rows]))
+        )
+    model = task.new_model(pretrained, seed=0, dropout=0.0, features=features)
+    train(task, model, rows[:400], num_steps=NUM_STEPS)
+    scores = {name: [] for name in ("light", "8 first")}
+    for row, answer in zip(rows[400:], answers(task, model.eval(), rows[400:]), strict=True):
+        for name, other in (("light", "dark"), ("8 first", "2 first")):
+            mine, theirs = (answer["_scores"][task.facts["labels"].index(label)] for label in (name, other))
+            scores[name].append((mine > theirs) == (name in row["labels"]))
+    return {name: float(np.mean(right)) for name, right in scores.items()}
+
+
+@pytest.mark.slow
+def test_a_fused_head_learns_what_only_features_tell_and_what_only_order_tells(pretrained: str):
+    found = {kind: told_apart(kind, pretrained) for kind in ("fused", "tokens", "features")}
+    print(found)
+    assert min(found["fused"].values()) > 0.9
+    assert found["tokens"]["light"] < 0.7 < 0.9 < found["tokens"]["8 first"]
+    assert found["features"]["8 first"] < 0.7 < 0.9 < found["features"]["light"]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_gives_its_model_the_features_of_its_clips(name: str, pretrained: str):
+    """Of other features a fused model says something else."""
+    seen = [
+        row | {"features": np.random.default_rng(at).normal(size=(4, DIM)).astype(np.float16)}
+        for at, row in enumerate(examples(range(3)))
+    ]
+    other = [row | {"features": row["features"][::-1] * np.float16(40)} for row in seen]
+    task = opened(name, seen)
+    features = HeadFeatures.standardised("fused", Moments.of(np.concatenate([r["features"] for r in seen])))
+    model = task.new_model(pretrained, seed=0, dropout=0.0, features=features).eval()
+    with torch.inference_mode():
+        for weights_name, weights in model.named_parameters():
+            if "scorer" in weights_name or "clip_features" in weights_name:
+                weights.mul_(10)  # a new head's scores are all about 0
+        losses = [
+            model(
+                **to_tensors(task.batch_with_targets(task.training_rows(task.grouped(rows)), INPUTS), CPU)
+            ).losses
+            for rows in (seen, other)
+        ]
+    assert not torch.allclose(*losses, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", TASKS)

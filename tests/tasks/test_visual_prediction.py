@@ -5,7 +5,7 @@ import torch
 from tests.tiny import NUM_VISUAL_TOKENS, bert_config, vocabulary
 from vbert.model.configuration_videobert import from_bert_config
 from vbert.model.modeling_videobert import VideoBertForPreTraining
-from vbert.tasks.visual_prediction import forecast, most_frequent, next_clips, text_to_video
+from vbert.tasks.visual_prediction import NextCounts, forecast, next_clips, text_to_video
 
 WORDS = vocabulary()
 
@@ -60,5 +60,10 @@ def test_intervals_and_what_followed_do_not_overlap():
     assert followed.tolist() == [3, 6, 12]
 
 
-def test_the_most_frequent_tokens():
-    assert most_frequent([[1, 1, 2], [2, 1]], num_visual_tokens=4).tolist() == [0, 3, 2, 0]
+def test_what_came_next_most_often_is_ranked_first_and_then_what_is_shown_most():
+    counts = NextCounts([[1, 1, 1, 2, 3], [2, 3], [3, 3, 3, 1], [0], []], num_visual_tokens=4)
+    # 2 was followed by 3 twice; 1 by 1 twice and by 2 once; 0 by nothing.
+    found = np.argsort(-counts.most_frequent_next([2, 1, 0]), axis=1, kind="stable")
+    assert found.tolist() == [[3, 1, 2, 0], [1, 2, 3, 0], [3, 1, 2, 0]]
+    again = np.argsort(-counts.same_again([2, 1, 0]), axis=1, kind="stable")
+    assert again.tolist() == [[2, 3, 1, 0], [1, 2, 3, 0], [0, 3, 1, 2]]

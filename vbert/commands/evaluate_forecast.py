@@ -14,7 +14,9 @@ def main(config: ForecastConfig) -> int:
     print_summary(
         f"evaluate_forecast: {summary.num_clips:,} clips of {summary.num_videos:,} videos",
         {
+            "scene changes among them": summary.num_scene_changes,
             **summary.comparison.lines(),
+            **summary.verdicts(),
             "time": duration_text(summary.seconds),
             **({"metrics": config.output} if config.output else {}),
         },

@@ -16,10 +16,12 @@ from vbert.storage.files import check_output, with_absolute_paths, write_json
 from vbert.tasks.annotations import listed_videos
 from vbert.tasks.margins import Comparison, Metrics, compare
 from vbert.tasks.metrics import ranks, top_k
-from vbert.tasks.visual_prediction import forecast, most_frequent, next_clips
+from vbert.tasks.visual_prediction import NextCounts, forecast, next_clips
 
 CLIPS_A_TASK = 1024
-METHODS = ("model", "the same again", "most frequent")
+METHODS = ("model", "the same again", "most frequent next")
+AT_CHANGES = " at scene changes"
+CLEARLY = 2.0  # standard errors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +34,7 @@ class ForecastConfig:
     """Folder of a pretrained model."""
     videos: str
     """File (.csv, .jsonl, .parquet) with a column video_id: those to ask about, as pretrain --held-out has
-    them. All others make up the baseline of the most frequent tokens."""
+    them. All others make up the baseline of what most often came next."""
     num_seen: int = 4
     """How many clips the model sees."""
     num_resamples: int = 100
@@ -47,12 +49,23 @@ class ForecastConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ForecastSummary:
-    """Top-1 and top-5 by method."""
+    """Top-1 and top-5 by method, over all clips and over scene changes: those whose token differs from the
+    last that was seen."""
 
     num_clips: int
+    num_scene_changes: int
     num_videos: int
     comparison: Comparison
     seconds: float
+
+    def verdicts(self) -> dict[str, str]:
+        """By baseline, in which figures the model is ahead of it by more than two standard errors."""
+        found = {}
+        for method in METHODS[1:]:
+            margins = self.comparison.margins.get(method, {})
+            beaten = [name for name in self.comparison.scores["model"] if margins.get(name, 0.0) > CLEARLY]
+            found[f"beats {method}"] = ", ".join(beaten) or "in nothing"
+        return found
 
 
 def evaluate_forecast(config: ForecastConfig) -> ForecastSummary:
@@ -63,7 +76,7 @@ def evaluate_forecast(config: ForecastConfig) -> ForecastSummary:
     documents = videos.read(["video_id", "uri", "visual_tokens"])
     asked = listed_videos(config.videos, documents.select(["video_id", "uri"]), tables=config.tables)
     rows = documents.to_pylist()
-    others = most_frequent(
+    others = NextCounts(
         (row["visual_tokens"] for row in rows if row["video_id"] not in asked),
         num_visual_tokens=read_json(config.model, CONFIG)["num_visual_tokens"],
     )
@@ -84,15 +97,22 @@ def evaluate_forecast(config: ForecastConfig) -> ForecastSummary:
     if config.output:
         check_output(config.output, kind="file")
     places = _places(config.model, seen, followed, others)
+    is_change = np.array([tokens[-1] for tokens in seen]) != followed
 
     def metrics(rows: Sequence[int]) -> Metrics:
+        mine = np.array(rows)
+        changes = mine[is_change[mine]]
+        asked = {"": mine} | ({AT_CHANGES: changes} if len(changes) else {})
+        figures = [(where, k) for where in asked for k in (1, 5)]
         return {
-            method: {f"top-{k}": top_k(places[method][list(rows)], k) for k in (1, 5)} for method in METHODS
+            method: {f"top-{k}{where}": top_k(places[method][asked[where]], k) for where, k in figures}
+            for method in METHODS
         }
 
     comparison = compare(range(len(seen)), owners, metrics, num_resamples=config.num_resamples)
     summary = ForecastSummary(
         num_clips=len(seen),
+        num_scene_changes=int(is_change.sum()),
         num_videos=len(set(owners)),
         comparison=comparison,
         seconds=time.monotonic() - start_seconds,
@@ -103,7 +123,7 @@ def evaluate_forecast(config: ForecastConfig) -> ForecastSummary:
 
 
 def _places(
-    model: str, seen: Sequence[Sequence[int]], followed: Sequence[int], frequency: np.ndarray
+    model: str, seen: Sequence[Sequence[int]], followed: Sequence[int], others: NextCounts
 ) -> dict[str, np.ndarray]:
     """By method, the place of the token that followed int64 [n], computed on all GPUs or CPUs."""
     connect(with_data=False)
@@ -112,7 +132,7 @@ def _places(
         for number, (tokens, after) in enumerate(zip(seen, followed, strict=True))
     ]
     blocks = blocks_of(rows, size=CLIPS_A_TASK)
-    arguments = {"model": model, "frequency": frequency}
+    arguments = {"model": model, "others": others}
     ranked = pa.concat_tables(outcomes_of_models(RankNext, blocks, arguments=arguments)).sort_by("number")
     return {method: ranked[method].to_numpy() for method in METHODS}
 
@@ -120,24 +140,22 @@ def _places(
 class RankNext:
     """An actor: rows of number, seen, followed in; number and a place by method out."""
 
-    def __init__(self, *, model: str, frequency: np.ndarray) -> None:
+    def __init__(self, *, model: str, others: NextCounts) -> None:
         from vbert.training.checkpoints import ready_to_ask  # on workers only: it takes seconds
 
         pretrained = ready_to_ask(model)
         self.model = pretrained.model
         self.vocabulary = pretrained.vocabulary
-        self.frequency = frequency
+        self.others = others
 
     def __call__(self, clips: pa.Table) -> pa.Table:
-        """The baseline of the same again ranks what is left by frequency."""
+        """The baseline of the same again ranks what is left as the other does."""
         seen, truth = clips["seen"].to_pylist(), clips["followed"].to_numpy()
-        frequent = np.repeat(self.frequency[None], len(seen), axis=0)
-        again = frequent.copy()
-        again[np.arange(len(seen)), [tokens[-1] for tokens in seen]] = np.inf
+        last = [tokens[-1] for tokens in seen]
         scores = {
             "model": forecast(self.model, self.vocabulary, seen),
-            "the same again": again,
-            "most frequent": frequent,
+            "the same again": self.others.same_again(last),
+            "most frequent next": self.others.most_frequent_next(last),
         }
         places = {method: ranks(matrix, truth) for method, matrix in scores.items()}
         return pa.table({"number": clips["number"], **places})

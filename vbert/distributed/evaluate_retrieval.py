@@ -19,6 +19,7 @@ from vbert.model.checkpoint_files import check_model, visual_vocabulary_of
 from vbert.progress import Progress
 from vbert.storage.files import check_output, with_absolute_paths, write_json
 from vbert.tasks.alignment import alignment_scores
+from vbert.tasks.example_store import rows_of
 from vbert.tasks.examples import Row
 from vbert.tasks.margins import Comparison, Metrics, compare
 from vbert.tasks.registry import TunedModel, only_pretrained, open_task
@@ -79,6 +80,8 @@ def evaluate_retrieval(config: RetrievalConfig) -> RetrievalSummary:
     if config.first_stage:
         _check_first_stage(config.first_stage, vocabulary)
     videos = Videos.latest(config.tables, vocabulary=vocabulary)
+    if config.first_stage:
+        videos = Videos.asked_about(config.tables, model=config.first_stage)
     annotations, accounting = annotations_of(
         videos,
         source=config.annotations,
@@ -93,7 +96,7 @@ def evaluate_retrieval(config: RetrievalConfig) -> RetrievalSummary:
     rows = [
         row
         for block in examples_of(annotations, videos)
-        for row in block.to_pylist()
+        for row in rows_of(block)
         if row["captions"] and row["visual_tokens"]
     ]
     if len(rows) < 2:

@@ -1,41 +1,50 @@
 """Annotations and the documents of their videos, joined on all CPUs: the examples of a task."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from vbert.distributed.actors import outcomes
 from vbert.distributed.attempts import actor_retries
 from vbert.distributed.cluster import connect
 from vbert.distributed.resources import count_cpus
+from vbert.documents.continuous import FeatureReader
 from vbert.errors import UserError
+from vbert.model.checkpoint_files import CONFIG, PROGRESS, read_json
+from vbert.model.head_features import Moments, head_input_of, sum_of
 from vbert.storage.files import filesystem_of
 from vbert.tables.delta import Table
-from vbert.tables.schemas import DOCUMENTS
+from vbert.tables.schemas import DOCUMENTS, FEATURES
 from vbert.tasks.annotations import ANNOTATIONS, match_some, require_any
 from vbert.tasks.datasets import read_annotations
-from vbert.tasks.examples import DOCUMENT_COLUMNS, EXAMPLES, example_of, windows_of
+from vbert.tasks.example_store import CLIPS_AT_ONCE, table_of, write_file
+from vbert.tasks.examples import DOCUMENT_COLUMNS, EXAMPLES, Row, example_of, windows_of
 
 # 1,000 annotations of a minute are 40,000 visual tokens.
 ANNOTATIONS_A_TASK = 1000
+MOMENTS = pa.schema(
+    [("count", pa.int64()), ("sums", pa.list_(pa.float64())), ("squares", pa.list_(pa.float64()))]
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Videos:
-    """The documents that examples are made from: one version of the table, one visual vocabulary."""
+    """The documents that examples are made from: one version of the table, one visual vocabulary; and with a
+    `featurizer` also their clips' continuous features, of one version of that table."""
 
     tables: str
     vocabulary: str
     version: int
+    featurizer: str | None = None
+    features_version: int | None = None
 
     @classmethod
-    def latest(cls, tables: str, *, vocabulary: str) -> "Videos":
-        """UserError if the vocabulary has no documents."""
+    def latest(cls, tables: str, *, vocabulary: str, featurizer: str | None = None) -> "Videos":
+        """UserError if the vocabulary has no documents, or the featurizer no features."""
         documents = Table(tables, DOCUMENTS)
         version = documents.version()
         if not documents.files(partition=vocabulary, version=version):
@@ -43,7 +52,33 @@ class Videos:
                 f"{tables}: has no documents of vocabulary {vocabulary}, which the model was trained with; "
                 "run build_documents with it first"
             )
-        return cls(tables=tables, vocabulary=vocabulary, version=version)
+        found = cls(tables=tables, vocabulary=vocabulary, version=version)
+        if featurizer is None:
+            return found
+        features = Table(tables, FEATURES)
+        features_version = features.version()
+        if not features.files(partition=featurizer, version=features_version):
+            raise UserError(
+                f"{tables}: has no features of {featurizer}, which the model's visual tokens are of; run "
+                "featurize, or fine-tune with --features tokens"
+            )
+        return replace(found, featurizer=featurizer, features_version=features_version)
+
+    @classmethod
+    def asked_about(cls, tables: str, *, model: str) -> "Videos":
+        """The same for a fine-tuned model: with their clips' features, if its head sees them."""
+        facts = read_json(model, PROGRESS)
+        sees_features = head_input_of(read_json(model, CONFIG)) != "tokens"
+        featurizer = facts["featurizer"] if sees_features else None
+        return cls.latest(tables, vocabulary=facts["vocabulary"], featurizer=featurizer)
+
+    @property
+    def features(self) -> FeatureReader | None:
+        """What reads the clips' continuous features, if they are wanted."""
+        if self.featurizer is None or self.features_version is None:
+            return None
+        table = Table(self.tables, FEATURES)
+        return FeatureReader(table=table, featurizer=self.featurizer, version=self.features_version)
 
     def read(self, columns: Sequence[str], *, video_ids: Sequence[str] | None = None) -> pa.Table:
         """Rows of some videos, or of all."""
@@ -86,14 +121,19 @@ def every_video(videos: Videos) -> pa.Table:
 
 
 def examples_of(annotations: pa.Table, videos: Videos) -> Iterator[pa.Table]:
-    """Rows of EXAMPLES, those of about ANNOTATIONS_A_TASK together, as they come."""
+    """Tables of examples (see example_store.rows_of), of about ANNOTATIONS_A_TASK each, as they come."""
     return _on_cpus(JoinDocuments, annotations, {"videos": videos, "window_seconds": None})
 
 
-def write_examples(annotations: pa.Table, videos: Videos, folder: str) -> None:
-    """The same into Parquet files of a folder, from where they are made."""
-    for _ in _on_cpus(WriteExamples, annotations, {"videos": videos, "folder": folder}):
-        pass
+def write_examples(annotations: pa.Table, videos: Videos, folder: str) -> Moments | None:
+    """The same into files of a folder (see ExampleStore), from where they are made; the moments of the
+    training examples' features, if they have any."""
+    written = _on_cpus(WriteExamples, annotations, {"videos": videos, "folder": folder})
+    return sum_of(
+        Moments(count=row["count"], sums=np.array(row["sums"]), squares=np.array(row["squares"]))
+        for block in written
+        for row in block.to_pylist()
+    )
 
 
 def _on_cpus(kind: type[Any], annotations: pa.Table, arguments: Mapping[str, Any]) -> Iterator[pa.Table]:
@@ -115,7 +155,7 @@ def numbered_blocks(annotations: pa.Table) -> list[pa.Table]:
 
 
 class JoinDocuments:
-    """An actor: annotations with their number in, rows of EXAMPLES out.
+    """An actor: annotations with their number in, a table of examples out.
 
     With `window_seconds` an annotation without times becomes one a window.
     """
@@ -126,35 +166,76 @@ class JoinDocuments:
 
     def __call__(self, annotations: pa.Table) -> pa.Table:
         """All annotations of some videos."""
+        with_features = self.videos.features is not None
+        tables = [table_of(rows, with_features=with_features) for rows in self.parts(annotations)]
+        return pa.concat_tables(tables) if tables else EXAMPLES.empty_table()
+
+    def parts(self, annotations: pa.Table) -> Iterator[list[dict[str, Any]]]:
+        """The same as rows of EXAMPLES, which may have `features`; all of a video together, and as many
+        videos as have some CLIPS_AT_ONCE."""
         ids = sorted(set(annotations["video_id"].to_pylist()))
         rows = self.videos.read(DOCUMENT_COLUMNS, video_ids=ids)
-        documents: Mapping[str, dict[str, Any]] = {row["video_id"]: row for row in rows.to_pylist()}
-        examples = []
+        asked: dict[str, list[Row]] = {name: [] for name in ids}
         for row in annotations.to_pylist():
-            document = documents[row["video_id"]]
-            mine = [row]
-            if self.window_seconds is not None and row["start_seconds"] is None:
-                mine = windows_of(row, document, window_seconds=self.window_seconds)
-            examples += [example_of(one, document) for one in mine]
-        return pa.Table.from_pylist(examples, schema=EXAMPLES)
+            asked[row["video_id"]].append(row)
+        reader = self.videos.features
+        for some in _of_some_clips(sorted(rows.to_pylist(), key=lambda row: str(row["video_id"]))):
+            documents = some if reader is None else reader.with_vectors(some)
+            yield [
+                example_of(one, document)
+                for document in documents
+                for row in asked[document["video_id"]]
+                for one in self._intervals(row, document)
+            ]
+
+    def _intervals(self, row: Row, document: Row) -> list[Row]:
+        if self.window_seconds is None or row["start_seconds"] is not None:
+            return [row]
+        return list(windows_of(row, document, window_seconds=self.window_seconds))
 
 
 class WriteExamples(JoinDocuments):
-    """An actor: the same, written to a file of a folder; nothing out."""
+    """An actor: the same, written to a file of a folder; out come the Moments of the features of the split
+    train, a row for each part, if there are features."""
 
     def __init__(self, *, videos: Videos, folder: str) -> None:
         super().__init__(videos=videos, window_seconds=None)
         self.folder = folder
 
     def __call__(self, annotations: pa.Table) -> pa.Table:
-        """A file is named by its first annotation: done again, it is written again."""
-        examples = super().__call__(annotations)
+        """Files are named by their first annotation: done again, they are written again."""
         filesystem, folder = filesystem_of(self.folder)
         filesystem.makedirs(folder, exist_ok=True)
-        name = f"{folder}/{annotations['number'][0].as_py():09}.parquet"
-        with filesystem.open(name, "wb") as file:
-            pq.write_table(examples, file, compression="zstd")
-        return examples.slice(0, 0)
+        name = f"{self.folder.rstrip('/')}/{annotations['number'][0].as_py():09}"
+        moments: list[dict[str, Any]] = []
+        with_features = self.videos.features is not None
+        write_file(name, self._measured(annotations, moments), with_features=with_features)
+        return pa.Table.from_pylist(moments, schema=MOMENTS)
+
+    def _measured(
+        self, annotations: pa.Table, moments: list[dict[str, Any]]
+    ) -> Iterator[list[dict[str, Any]]]:
+        """The parts as they are; their moments are added to a list."""
+        for rows in self.parts(annotations):
+            training = [row for row in rows if row["split"] == "train" and "features" in row]
+            found = sum_of(Moments.of(row["features"]) for row in training if len(row["features"]))
+            if found is not None:
+                moments.append(asdict(found))
+            yield rows
+
+
+def _of_some_clips(documents: Sequence[Row]) -> Iterator[list[Row]]:
+    """Parts of some CLIPS_AT_ONCE clips: each ends with the document that has the last of them."""
+    part: list[Row] = []
+    num_clips = 0
+    for document in documents:
+        part.append(document)
+        num_clips += len(document["visual_tokens"])
+        if num_clips >= CLIPS_AT_ONCE:
+            yield part
+            part, num_clips = [], 0
+    if part:
+        yield part
 
 
 def cut_between_videos(annotations: pa.Table) -> list[pa.Table]:

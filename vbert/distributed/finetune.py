@@ -31,6 +31,7 @@ from vbert.model.checkpoint_files import (
     check_pretrained,
     read_json,
 )
+from vbert.model.head_features import HeadFeatures, HeadInput, Moments
 from vbert.storage.files import (
     absolute_uri,
     check_output,
@@ -47,6 +48,7 @@ from vbert.training.job import FinetuningJob
 from vbert.training.optimization import OptimizerConfig
 
 EXAMPLES_FOLDER = "examples"
+FEATURE_SCALING = "feature_scaling.json"  # mean and scale of the training examples' features
 FINETUNE_JOB_OPTIONS = (*JOB_OPTIONS, "freeze_encoder", "batch_size", "row_length", "dropout")
 
 
@@ -68,6 +70,10 @@ class FinetuneConfig(TrainingOptions):
     something_something_v2, charades, tvsum, summe."""
     num_epochs: int = 10
     """How often each training example is learned from."""
+    features: HeadInput = "fused"
+    """What the head sees of clips: fused, the encoder's states and the continuous features that featurize
+    made; tokens, the states alone; features, these alone, and of the encoder the text's states. With
+    --options.hide-video none of it."""
     batch_size: int = 32
     """Examples of a step."""
     data_streams: int = 4
@@ -171,7 +177,7 @@ def _examples(config: FinetuneConfig) -> Accounting:
         return Accounting(**saved["accounting"])
     examples = f"{root}/{EXAMPLES_FOLDER}"
     _, folder = filesystem_of(examples)
-    videos = Videos.latest(config.tables, vocabulary=read_json(config.model, PROGRESS)["vocabulary"])
+    videos = _videos(config)
     annotations, accounting = annotations_of(
         videos,
         source=config.annotations,
@@ -185,19 +191,58 @@ def _examples(config: FinetuneConfig) -> Accounting:
     if filesystem.exists(folder):
         filesystem.rm(folder, recursive=True)
     with writing(examples):
-        write_examples(annotations, videos, absolute_uri(examples))
+        moments = write_examples(annotations, videos, absolute_uri(examples))
     read = {"documents": videos.version}  # the run reads its examples from now on, and no table
+    if videos.features_version is not None:
+        read["features"] = videos.features_version
+        _write_scaling(config, moments)
     write_json(
         f"{root}/{FINETUNE_OPTIONS}", {"options": now, "versions": read, "accounting": asdict(accounting)}
     )
     return accounting
 
 
+def _videos(config: FinetuneConfig) -> Videos:
+    """The latest documents of the model's visual words, and the features that those were made from, if the
+    head sees them."""
+    facts = read_json(config.model, PROGRESS)
+    if _head_input(config) == "tokens":
+        return Videos.latest(config.tables, vocabulary=facts["vocabulary"])
+    if facts.get("featurizer") is None:
+        raise UserError(
+            f"{config.model}: does not say what features its visual tokens are of; give --features tokens"
+        )
+    return Videos.latest(config.tables, vocabulary=facts["vocabulary"], featurizer=facts["featurizer"])
+
+
+def _head_input(config: FinetuneConfig) -> HeadInput:
+    """Where the head is to see no clips, it sees nothing of them."""
+    return "tokens" if config.options.hide_video else config.features
+
+
+def _write_scaling(config: FinetuneConfig, moments: Moments | None) -> None:
+    if moments is None:
+        raise UserError(
+            f"{config.annotations}: no training example has clips with features in {config.tables}; where "
+            "videos have changed, run build_documents again"
+        )
+    scaling = HeadFeatures.standardised(_head_input(config), moments).to_json()
+    write_json(f"{config.output.rstrip('/')}/{FEATURE_SCALING}", scaling)
+
+
+def _head_features(config: FinetuneConfig) -> HeadFeatures:
+    """What `_examples` has found."""
+    kind = _head_input(config)
+    if kind == "tokens":
+        return HeadFeatures()
+    return HeadFeatures.from_json(kind, read_json(config.output, FEATURE_SCALING))
+
+
 def _refuse_others(examples: str) -> None:
     """UserError if the folder holds more than a run that was cut off leaves there: it will be emptied."""
     filesystem, folder = filesystem_of(examples)
     for file in filesystem.find(folder):
-        if not file.endswith(".parquet"):
+        if not file.endswith((".arrow", ".parquet")):
             name = file.rsplit("/", 1)[-1]
             raise UserError(f"{examples}: holds {name}, which is not this job's; give another --output")
 
@@ -236,6 +281,7 @@ def _plan(config: FinetuneConfig) -> tuple[FinetuningJob, dict[str, int]]:
         command=command_of("finetune", config),
         featurizer=read_json(config.model, PROGRESS).get("featurizer"),
         documents_version=read_json(config.output, FINETUNE_OPTIONS).get("versions", {}).get("documents"),
+        features=_head_features(config),
         **{name: getattr(config, name) for name in FINETUNE_JOB_OPTIONS},
     )
     num_unusable = sum(len(rows[split]) - len(usable[split]) for split in rows)

@@ -39,9 +39,11 @@ class FinetuningLoop(TrainingLoop):
     def new_model(self) -> Any:
         """The pretrained encoder under a new head."""
         with local_folder(self.job.pretrained) as folder:
-            return self._frozen(
-                self.task.new_model(str(folder), seed=self.job.seed, dropout=self.job.dropout)
+            job = self.job
+            model = self.task.new_model(
+                str(folder), seed=job.seed, dropout=job.dropout, features=job.features
             )
+            return self._frozen(model)
 
     def open_model(self, folder: str) -> Any:
         """As it was saved."""

@@ -30,6 +30,14 @@ from vbert.tasks.margins import Comparison, Metrics, compare
 from vbert.tasks.registry import TunedModel, only_pretrained, open_task
 
 ANSWERS, METRICS = "answers.jsonl", "metrics.json"
+ANSWERED = pa.schema(
+    [
+        ("answer", pa.string()),  # as JSON, like the example that it is about
+        ("row", pa.string()),
+        ("is_known", pa.bool_()),
+        ("num_annotations", pa.int64()),
+    ]
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +95,7 @@ def predict(config: PredictConfig) -> PredictSummary:
     if "task" not in facts:
         raise only_pretrained(config.model)
     task = open_task(facts["task"])
-    videos = Videos.latest(config.tables, vocabulary=facts["vocabulary"])
+    videos = Videos.asked_about(config.tables, model=config.model)
     accounting = None
     if config.annotations is None:
         annotations = every_video(videos)
@@ -165,7 +173,7 @@ def _answered(
     for block in outcomes_of_models(Answer, numbered_blocks(annotations), arguments=arguments):
         for row in block.to_pylist():
             yield json.loads(row["answer"]), json.loads(row["row"]), row["is_known"]
-        progress.advance(pc.sum(block["num_annotations"]).as_py())
+        progress.advance(pc.sum(block["num_annotations"]).as_py() or 0)
     progress.finish()
 
 
@@ -181,10 +189,13 @@ class Answer:
 
     def __call__(self, annotations: pa.Table) -> pa.Table:
         """All annotations of some videos."""
-        rows = self.join(annotations).to_pylist()
+        found = [row for rows in self.join.parts(annotations) for row in self._answers(rows)]
+        return pa.Table.from_pylist(found, schema=ANSWERED)
+
+    def _answers(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         shown = [row for row in rows if row["visual_tokens"]]
-        found = [
-            {"answer": "null", "row": json.dumps(row), "is_known": False, "num_annotations": 1}
+        found: list[dict[str, Any]] = [
+            {"answer": "null", "row": _json(row), "is_known": False, "num_annotations": 1}
             for row in rows
             if not row["visual_tokens"]
         ]
@@ -195,9 +206,17 @@ class Answer:
             found.append(
                 {
                     "answer": json.dumps(answer),
-                    "row": json.dumps(row),
+                    "row": _json(row),
                     "is_known": all(self.task.has_target(part) for part in parts),
                     "num_annotations": len(parts),
                 }
             )
-        return pa.Table.from_pylist(found)
+        return found
+
+
+def _json(row: Row) -> str:
+    """An example or what a task has put together, without its clips' features, which no metric looks at."""
+    kept = {name: value for name, value in row.items() if name != "features"}
+    if "intervals" in row:
+        kept["intervals"] = [json.loads(_json(interval)) for interval in row["intervals"]]
+    return json.dumps(kept)

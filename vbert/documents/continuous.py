@@ -50,6 +50,22 @@ class FeatureReader:
                 numbered.append({**document, "visual_tokens": mine})
         return numbered, vectors
 
+    def with_vectors(self, documents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """All the documents with `features` float16 [num_clips, F], as the table has them. Those of videos
+        that have changed since have no clips: their vectors are gone."""
+        numbered, vectors = self.number_clips(documents)
+        halves = vectors.astype(np.float16)  # exact: see schemas.FEATURES
+        clips_of = {document["video_id"]: document["visual_tokens"] for document in numbered}
+        nothing: dict[str, Any] = {"visual_tokens": [], "visual_token_start_seconds": []}
+        return [
+            {
+                **document,
+                **({} if document["video_id"] in clips_of else nothing),
+                "features": halves[np.asarray(clips_of.get(document["video_id"], ()), np.int64)],
+            }
+            for document in documents
+        ]
+
 
 def _keys(rows: pa.Table) -> list[tuple[str, str, float]]:
     """What names each clip: its video, the video's fingerprint, its start."""

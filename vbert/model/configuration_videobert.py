@@ -4,7 +4,7 @@
 vbert: they import torch, transformers and each other, and nothing else.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, BertConfig, EncoderDecoderConfig
@@ -28,6 +28,9 @@ class VideoBertConfig(BertConfig):
 
     With a `visual_feature_dim` the model takes continuous features instead (see VideoBertForPreTraining);
     then `num_visual_tokens` is 1: the id that marks their places.
+
+    `head_features` is what a fine-tuned head sees of clips (see VideoBertFusedModel): the encoder's states,
+    their continuous features of `head_feature_dim` values, or both.
     """
 
     model_type = "videobert"
@@ -38,6 +41,8 @@ class VideoBertConfig(BertConfig):
     visual_feature_dim: int | None = None
     alignment_loss_weight: float = 1.0
     visual_temperature: float = 0.1  # of the contrastive objective on continuous features
+    head_features: Literal["fused", "tokens", "features"] = "tokens"
+    head_feature_dim: int | None = None
 
     @property
     def joint_vocab_size(self) -> int:

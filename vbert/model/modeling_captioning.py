@@ -16,8 +16,8 @@ from transformers.modeling_outputs import Seq2SeqLMOutput
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_videobert import VideoBertCaptioningConfig, VideoBertConfig, is_installed
-from .modeling_heads import FreezableEncoder, TaskOutput, scored
-from .modeling_videobert import IGNORED, VideoBertModel
+from .modeling_heads import FreezableEncoder, TaskOutput, VideoBertFusedModel, scored
+from .modeling_videobert import IGNORED
 
 MAX_CAPTION_PIECES = 40
 NUM_BEAMS = 4
@@ -35,13 +35,15 @@ class VideoBertForCaptioning(FreezableEncoder, EncoderDecoderModel):
     def __init__(
         self,
         config: Any,
-        encoder: VideoBertModel | None = None,
+        encoder: VideoBertFusedModel | None = None,
         decoder: BertLMHeadModel | None = None,
     ) -> None:
         if not isinstance(config, self.config_class):  # Hugging Face opens each copy of code by itself
             config = self.config_class.from_dict(config.to_dict())
         super().__init__(
-            config, encoder or VideoBertModel(config.encoder), decoder or BertLMHeadModel(config.decoder)
+            config,
+            encoder or VideoBertFusedModel(config.encoder),
+            decoder or BertLMHeadModel(config.decoder),
         )
 
     @property
@@ -52,11 +54,12 @@ class VideoBertForCaptioning(FreezableEncoder, EncoderDecoderModel):
 
     @classmethod
     def on_top_of(
-        cls, folder: str, *, num_layers: int, dropout: float, start_id: int, end_id: int, pad_id: int
+        cls, folder: str, *, num_layers: int, start_id: int, end_id: int, pad_id: int, **changes: Any
     ) -> "VideoBertForCaptioning":
-        """A new decoder on a checkpoint's encoder. Its word embeddings begin as the encoder's; the layers
-        are new, since layers that read both ways have not learned to write."""
-        encoder: Any = VideoBertModel.from_pretrained(folder, hidden_dropout_prob=dropout)
+        """A new decoder on a checkpoint's encoder; `changes` are of the encoder's configuration. Its word
+        embeddings begin as the encoder's; the layers are new, since layers that read both ways have not
+        learned to write."""
+        encoder: Any = VideoBertFusedModel.from_pretrained(folder, **changes)
         decoder_config = _decoder_config(encoder.config, num_layers=num_layers)
         decoder = BertLMHeadModel(decoder_config)
         with torch.no_grad():

@@ -1,6 +1,7 @@
 """VideoBERT with a head for a task, as Hugging Face classes; all start from a pretrained checkpoint.
 
-Shapes: B rows, L positions a row, D hidden size, S sequences of the whole batch. Rows may hold several
+Shapes: B rows, L positions a row, D hidden size, F size of continuous features, S sequences of the whole
+batch. Rows may hold several
 sequences, as `examples.packed_inputs` makes them: sequence_ids number them from 0, -1 is padding. Without
 sequence_ids each row is a sequence, and attention_mask says where it ends.
 """
@@ -12,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoModelForVideoClassification
-from transformers.modeling_outputs import BaseModelOutput
+from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutput, BaseModelOutputWithPoolingAndCrossAttentions
 from transformers.utils.generic import ModelOutput, can_return_tuple
 
 from .configuration_videobert import VideoBertConfig, is_installed
@@ -48,6 +50,88 @@ def scored(output: TaskOutput, losses: Tensor, is_right: Tensor) -> TaskOutput:
     return replace(output, loss=losses.sum() / max(1, losses.numel()), losses=losses, is_right=is_right)
 
 
+class ClipFeatures(nn.Module):
+    """Continuous features of clips as states: standardised over the training examples' clips, projected."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, config: VideoBertConfig) -> None:
+        super().__init__()
+        if config.head_feature_dim is None:
+            raise ValueError(f"head_features {config.head_features} need a head_feature_dim")
+        self.register_buffer("mean", torch.zeros(config.head_feature_dim))
+        self.register_buffer("scale", torch.ones(config.head_feature_dim))
+        self.projection = nn.Linear(config.head_feature_dim, config.hidden_size)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[..., F] -> [..., D]."""
+        standardised = (features - self.mean) / self.scale
+        return self.projection(standardised.to(self.projection.weight.dtype))  # type: ignore[no-any-return]
+
+
+class VideoBertFusedModel(VideoBertModel):
+    """The encoder as heads see it, by the configuration's `head_features`.
+
+    tokens: its states. fused: at clips, the sum of their states and their projected features, since the
+    paper's best captions come of VideoBERT and S3D together (section 4.6). features: it sees the text alone,
+    and at clips their projected features stand in the place of states.
+    """
+
+    def __init__(self, config: VideoBertConfig, add_pooling_layer: bool = False) -> None:  # noqa: FBT001, FBT002
+        super().__init__(config, add_pooling_layer=add_pooling_layer)
+        self.clip_features = None if config.head_features == "tokens" else ClipFeatures(config)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, ClipFeatures):
+            init.zeros_(module.mean)
+            init.ones_(module.scale)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        sequence_ids: Tensor | None = None,
+        visual_features: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutputWithPoolingAndCrossAttentions:
+        """As VideoBertModel's. With `head_features`, `visual_features` float [B, L, F] are those of the
+        clips, and count nowhere else."""
+        inputs: dict[str, Any] = {"token_type_ids": token_type_ids, "position_ids": position_ids} | kwargs
+        if self.clip_features is None:
+            return super().forward(
+                input_ids,
+                attention_mask,
+                sequence_ids=sequence_ids,
+                visual_features=visual_features,
+                inputs_embeds=inputs_embeds,
+                **inputs,
+            )
+        if input_ids is None or visual_features is None:
+            raise ValueError(f"head_features {self.config.head_features} need input_ids and visual_features")
+        is_clip = input_ids > self.config.vocab_size
+        if self.config.head_features == "features" and sequence_ids is not None:
+            sequence_ids = sequence_ids.masked_fill(is_clip, -1)
+        elif self.config.head_features == "features":
+            seen = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+            attention_mask = seen.masked_fill(is_clip, 0)
+        output = super().forward(
+            input_ids, attention_mask, sequence_ids=sequence_ids, **inputs | {"return_dict": True}
+        )
+        states: Any = output.last_hidden_state
+        shown = self.clip_features(visual_features)
+        if self.config.head_features == "fused":
+            shown = states + shown
+        output.last_hidden_state = torch.where(is_clip[..., None], shown, states)
+        return output
+
+
 class FreezableEncoder(nn.Module):
     """A model whose encoder `bert` may be kept as it is (a linear probe)."""
 
@@ -55,9 +139,12 @@ class FreezableEncoder(nn.Module):
     is_frozen = False
 
     def freeze_encoder(self) -> None:
-        """Train the head alone: the encoder has no gradient and no dropout."""
+        """Train the head alone: the encoder has no gradient and no dropout. The projection of continuous
+        features, which is new, is the head's."""
         self.is_frozen = True
         self.bert.requires_grad_(requires_grad=False)
+        if self.bert.clip_features is not None:
+            self.bert.clip_features.requires_grad_(requires_grad=True)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 (torch's own)
@@ -75,10 +162,10 @@ class VideoBertTaskModel(FreezableEncoder, VideoBertPreTrainedModel):
 
     def __init__(self, config: VideoBertConfig) -> None:
         super().__init__(config)
-        self.bert = VideoBertModel(config)
+        self.bert = VideoBertFusedModel(config)
 
     def encoded(self, input_ids: Tensor, **inputs: Any) -> BaseModelOutput:
-        """The encoder's output."""
+        """The output of VideoBertFusedModel."""
         output: BaseModelOutput = self.bert(input_ids, return_dict=True, **inputs)
         return output
 
@@ -149,7 +236,13 @@ class VideoBertForMultipleChoice(VideoBertTaskModel):
     def __init__(self, config: VideoBertConfig) -> None:
         super().__init__(config)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
-        self.scorer = nn.Linear(2 * config.hidden_size, 1)
+        width = config.hidden_size
+        # All options of a question have the same clips: what is linear in their features tells none apart.
+        self.scorer = (
+            nn.Linear(2 * width, 1)
+            if config.head_features == "tokens"
+            else nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Linear(width, 1))
+        )
         self.post_init()  # type: ignore[no-untyped-call]
 
     @can_return_tuple  # type: ignore[untyped-decorator]

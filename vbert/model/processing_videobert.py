@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from .configuration_videobert import VideoBertConfig, is_installed
 VIDEO_PROCESSOR_CONFIG = "video_preprocessor_config.json"  # where Hugging Face's video pipeline looks
 TENSORS, FACTS = "vocabulary.safetensors", "vocabulary.json"
 HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
+Part = TypeVar("Part")
 CLIPS_AT_ONCE = 1024  # x 12 children x 1,024 dimensions x 4 B = 50 MB
 
 
@@ -38,6 +39,8 @@ class VideoBertProcessor(ProcessorMixin):
     max_length: positions of a sequence at most. Of a longer video, clips are left out evenly.
     visual_vocabulary: id of the one beside the model, which says what visual word a clip's features are, and
         names the featurizer that makes them.
+    head_feature_dim: of the features that a fine-tuned model's head takes beside visual words; None: it takes
+        none.
     """
 
     def __init__(
@@ -47,11 +50,13 @@ class VideoBertProcessor(ProcessorMixin):
         num_visual_tokens: int,
         max_length: int = 512,
         visual_vocabulary: str | None = None,
+        head_feature_dim: int | None = None,
     ) -> None:
         super().__init__(tokenizer)  # type: ignore[no-untyped-call]
         self.num_word_pieces, self.num_visual_tokens = num_word_pieces, num_visual_tokens
         self.max_length = max_length
         self.visual_vocabulary = visual_vocabulary
+        self.head_feature_dim = head_feature_dim
         self._file: Callable[[str], str] = _in_no_folder
         self._levels: list[Tensor] = []
         self._videos: Any = None
@@ -121,7 +126,8 @@ class VideoBertProcessor(ProcessorMixin):
         return_tensors: str | None = None,
         **_: Any,
     ) -> BatchFeature:
-        """input_ids, token_type_ids, position_ids and attention_mask int64 [B, L], padded to the longest.
+        """input_ids, token_type_ids, position_ids and attention_mask int64 [B, L], padded to the longest;
+        with a head_feature_dim F visual_features float32 [B, L, F], zeros where no clip is.
 
         `videos` is one or a list of: a file or URL; frames uint8 [frames, height, width, 3], of `fps` a
         second; features float [clips, D]; visual tokens int [clips]. `text` is one or a list, and one of
@@ -131,65 +137,90 @@ class VideoBertProcessor(ProcessorMixin):
         """
         if videos is None and text is None:
             raise ValueError("give videos, text or both")
-        clips = [] if videos is None else [self.visual_tokens(video, fps=fps) for video in _listed(videos)]
+        clips = [] if videos is None else [self._clips(video, fps=fps) for video in _listed(videos)]
         texts = [] if text is None else [text] if isinstance(text, str) else list(text)
         words = self.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
         count = max(len(clips), len(words))
-        clips, words = (_repeated(part, count) for part in (clips, words))
-        sequences = [self._sequence(words[row], clips[row], at_most=num_frames) for row in range(count)]
+        clips, words = _repeated(clips, count, nothing=([], None)), _repeated(words, count, nothing=[])
+        kept = [self._kept_clips(words[row], clips[row][0], at_most=num_frames) for row in range(count)]
+        sequences = [
+            self._sequence(words[row], [clips[row][0][place] for place in kept[row]]) for row in range(count)
+        ]
         length = max(len(ids) for ids, _ in sequences)
         pad = self.tokenizer.pad_token_id
-        return BatchFeature(
-            {
-                "input_ids": [ids + [pad] * (length - len(ids)) for ids, _ in sequences],
-                "token_type_ids": [kinds + [0] * (length - len(kinds)) for _, kinds in sequences],
-                "position_ids": [list(range(length)) for _ in sequences],
-                "attention_mask": [[1] * len(ids) + [0] * (length - len(ids)) for ids, _ in sequences],
-            },
-            tensor_type=return_tensors,
-        )
+        batch: dict[str, Any] = {
+            "input_ids": [ids + [pad] * (length - len(ids)) for ids, _ in sequences],
+            "token_type_ids": [kinds + [0] * (length - len(kinds)) for _, kinds in sequences],
+            "position_ids": [list(range(length)) for _ in sequences],
+            "attention_mask": [[1] * len(ids) + [0] * (length - len(ids)) for ids, _ in sequences],
+        }
+        if self.head_feature_dim is not None:
+            shown = np.zeros((count, length, self.head_feature_dim), np.float32)
+            for row, places in enumerate(kept):
+                if len(places):
+                    is_clip = np.array(batch["input_ids"][row]) > self.num_word_pieces
+                    shown[row, is_clip] = self._checked_features(clips[row][1])[places]
+            batch["visual_features"] = shown
+        return BatchFeature(batch, tensor_type=return_tensors)
 
     @property
     def model_input_names(self) -> list[str]:
         """What it gives."""
-        return ["input_ids", "token_type_ids", "position_ids", "attention_mask"]
+        names = ["input_ids", "token_type_ids", "position_ids", "attention_mask"]
+        return names if self.head_feature_dim is None else [*names, "visual_features"]
 
-    def _sequence(
-        self, words: list[int], clips: list[int], *, at_most: int | None
-    ) -> tuple[list[int], list[int]]:
+    def _kept_clips(self, words: list[int], clips: list[int], *, at_most: int | None) -> np.ndarray:
+        """Places of the clips that find room beside some words, spread evenly."""
+        room = self.max_length - 3
+        kept = min(room - min(len(words), room // 2), at_most or room, len(clips))
+        return np.linspace(0, len(clips) - 1, kept).round().astype(int)
+
+    def _sequence(self, words: list[int], clips: list[int]) -> tuple[list[int], list[int]]:
         """Ids and token types of `[CLS] words [>] clips [SEP]`; without clips, of `[CLS] words [SEP]`."""
         cls_id, sep_id = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
         if not clips:
             ids = [cls_id, *words[: self.max_length - 2], sep_id]
             return ids, [0] * len(ids)
-        room = self.max_length - 3
-        kept = min(room - min(len(words), room // 2), at_most or room, len(clips))
-        places = np.linspace(0, len(clips) - 1, kept).round().astype(int)
-        words = words[: room - kept]
-        visual = [self.num_word_pieces + 1 + clips[place] for place in places]
+        words = words[: self.max_length - 3 - len(clips)]
+        visual = [self.num_word_pieces + 1 + clip for clip in clips]
         ids = [cls_id, *words, self.num_word_pieces, *visual, sep_id]
         return ids, [0] * (1 + len(words)) + [1] * (len(ids) - 1 - len(words))
 
     def visual_tokens(self, video: Any, *, fps: float | None = None) -> list[int]:
         """The visual words of a video's clips, counted from 0; `video` as in a call."""
+        return self._clips(video, fps=fps)[0]
+
+    def _clips(self, video: Any, *, fps: float | None) -> tuple[list[int], np.ndarray | None]:
+        """Visual words, and the features that they are of; None, if those are not known."""
         if isinstance(video, (str, Path)):
-            return self._nearest_words(self._featurizer().of_file(str(video)).features)
+            return self._with_words(self._featurizer().of_file(str(video)).features)
         given = video.cpu().numpy() if isinstance(video, Tensor) else np.asarray(video)
         if given.ndim == 1 and given.dtype.kind in "iu":
             tokens: list[int] = given.tolist()
             if tokens and not 0 <= min(tokens) <= max(tokens) < self.num_visual_tokens:
                 raise ValueError(f"visual tokens must be in [0, {self.num_visual_tokens})")
-            return tokens
+            return tokens, None
         if given.ndim == 2 and given.dtype.kind == "f":
-            return self._nearest_words(given)
+            return self._with_words(given)
         if given.ndim == 4 and given.dtype == np.uint8 and given.shape[-1] == 3:
             if fps is None:
                 raise ValueError("frames need fps, how many of them are a second")
-            return self._nearest_words(self._featurizer().of_frames(given, fps=fps).features)
+            return self._with_words(self._featurizer().of_frames(given, fps=fps).features)
         raise ValueError(
             f"a video of {given.dtype} {list(given.shape)}: give a path, frames uint8 [num_frames, H, W, 3],"
             " features float [clips, D] or visual tokens int [clips]"
         )
+
+    def _with_words(self, features: np.ndarray) -> tuple[list[int], np.ndarray]:
+        return self._nearest_words(features), features
+
+    def _checked_features(self, features: np.ndarray | None) -> np.ndarray:
+        if features is None:
+            raise ValueError(
+                "this model also takes features: give a path, frames or features, and no visual tokens"
+            )
+        # As the table of features has them, which the head was trained on.
+        return features.astype(np.float16)
 
     def _nearest_words(self, features: np.ndarray) -> list[int]:
         """The leaf of each clip: the nearest child, level by level. A missing child is NaN."""
@@ -270,11 +301,11 @@ def _listed(videos: Any) -> list[Any]:
     return [several] if several and isinstance(several[0], int) else several
 
 
-def _repeated(parts: list[list[int]], count: int) -> list[list[int]]:
-    """One for all, or none for all."""
+def _repeated(parts: list[Part], count: int, *, nothing: Part) -> list[Part]:
+    """One for all, or nothing for all."""
     if len(parts) not in (0, 1, count):
         raise ValueError(f"{len(parts)} texts or videos do not go with {count}")
-    return parts if len(parts) == count else (parts or [[]]) * count
+    return parts if len(parts) == count else (parts or [nothing]) * count
 
 
 VideoBertProcessor.register_for_auto_class()  # type: ignore[no-untyped-call]

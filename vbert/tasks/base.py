@@ -12,7 +12,8 @@ from torch import Tensor
 from vbert.documents.sequences import Batch
 from vbert.errors import UserError
 from vbert.model.encoders import quiet_transformers
-from vbert.tasks.examples import Row, sequence_of
+from vbert.model.head_features import TOKENS_ALONE, HeadFeatures
+from vbert.tasks.examples import InputSequence, Row, sequence_of
 from vbert.text.joint_vocabulary import JointVocabulary
 
 
@@ -136,26 +137,34 @@ class Task(ABC):
         """Of the pretrained model's configuration."""
         return {}
 
-    def new_model(self, folder: str, *, seed: int, dropout: float) -> Any:
+    def new_model(
+        self, folder: str, *, seed: int, dropout: float, features: HeadFeatures = TOKENS_ALONE
+    ) -> Any:
         """The pretrained encoder of a checkpoint under a new head, the same for the same seed."""
         with torch.random.fork_rng(), quiet_transformers():
             torch.manual_seed(seed)
-            return self.model_class().from_pretrained(
-                folder, hidden_dropout_prob=dropout, **self.model_changes()
-            )
+            model = self.untrained(folder, hidden_dropout_prob=dropout, **features.model_changes())
+        features.standardise(model)
+        return model
+
+    def untrained(self, folder: str, **changes: Any) -> Any:
+        """The checkpoint's encoder under a new head; `changes` are of the encoder's configuration."""
+        return self.model_class().from_pretrained(folder, **changes, **self.model_changes())
 
     def open_model(self, folder: str) -> Any:
         """A fine-tuned model."""
         with quiet_transformers():
             return self.model_class().from_pretrained(folder)
 
-    def sequence(self, text: str, row: Row, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
+    def sequence(self, text: str, row: Row, inputs: Inputs) -> InputSequence:
         """One model input of a text and the example's clips; what is said takes the place of no text."""
         if not text and self.options.with_speech:
             text = row["said"]
         words = inputs.vocabulary.encode([text])[0] if text else np.zeros(0, np.int64)
-        tokens = [] if self.options.hide_video else row["visual_tokens"]
-        return sequence_of(words, tokens, inputs.vocabulary, row_length=inputs.row_length)
+        tokens, features = row["visual_tokens"], row.get("features")
+        if self.options.hide_video:
+            tokens, features = [], None
+        return sequence_of(words, tokens, inputs.vocabulary, row_length=inputs.row_length, features=features)
 
     def to_json(self) -> dict[str, Any]:
         """What `tasks.open_task` makes it from."""

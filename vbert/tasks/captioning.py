@@ -5,12 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from vbert.documents.sequences import IGNORED, Batch
 from vbert.model.checkpoint_files import read_vocabulary
-from vbert.model.encoders import quiet_transformers
 from vbert.tasks.base import CaptionTask, Inputs, TaskOptions
 from vbert.tasks.caption_metrics import score_captions
 from vbert.tasks.examples import Row, padded, padded_inputs
@@ -34,19 +32,17 @@ class Captioning(CaptionTask):
         most = Counter(text for row in rows for text in row["captions"]).most_common(1)
         return cls(options, {"most_frequent": most[0][0]})
 
-    def new_model(self, folder: str, *, seed: int, dropout: float) -> Any:
+    def untrained(self, folder: str, **changes: Any) -> Any:
         """The checkpoint's encoder under a new decoder."""
         vocabulary = read_vocabulary(folder)
-        with torch.random.fork_rng(), quiet_transformers():
-            torch.manual_seed(seed)
-            return self.model_class().on_top_of(
-                folder,
-                dropout=dropout,
-                num_layers=self.options.decoder_layers,
-                start_id=vocabulary.cls_id,
-                end_id=vocabulary.sep_id,
-                pad_id=vocabulary.pad_id,
-            )
+        return self.model_class().on_top_of(
+            folder,
+            num_layers=self.options.decoder_layers,
+            start_id=vocabulary.cls_id,
+            end_id=vocabulary.sep_id,
+            pad_id=vocabulary.pad_id,
+            **changes,
+        )
 
     def batch(self, rows: Sequence[Row], inputs: Inputs) -> dict[str, np.ndarray]:
         """The clips, and with `with_speech` what is said; a row each, since a decoder reads them."""

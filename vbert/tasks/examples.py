@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,7 @@ EXAMPLES = pa.schema(
 # What of a document an example is made from.
 DOCUMENT_COLUMNS = (
     "video_id",
+    "fingerprint",
     "visual_tokens",
     "visual_token_start_seconds",
     "clip_seconds",
@@ -37,20 +38,23 @@ DOCUMENT_COLUMNS = (
 
 
 def example_of(annotation: Row, document: Row) -> dict[str, Any]:
-    """A row of EXAMPLES. An annotation without times is about the whole video."""
-    tokens, starts = document["visual_tokens"], document["visual_token_start_seconds"]
+    """A row of EXAMPLES. An annotation without times is about the whole video.
+
+    Of a document with `features` [num_clips, F] it has those of its clips.
+    """
+    clips = slice(None)
     begin, end = annotation["start_seconds"], annotation["end_seconds"]
     said = list(zip(document["sentence_start_seconds"], document["sentences"], strict=True))
     if begin is not None and end is not None:
-        first, last = clips_in_interval(document, begin, end)
-        tokens, starts = tokens[first:last], starts[first:last]
+        clips = slice(*clips_in_interval(document, begin, end))
         said = [(at, text) for at, text in said if begin <= at < end]
     return {
         **annotation,
-        "visual_tokens": tokens,
-        "visual_token_start_seconds": starts,
+        "visual_tokens": document["visual_tokens"][clips],
+        "visual_token_start_seconds": document["visual_token_start_seconds"][clips],
         "clip_seconds": document["clip_seconds"],
         "said": " ".join(text for _, text in said),
+        **({"features": document["features"][clips]} if "features" in document else {}),
     }
 
 
@@ -76,22 +80,37 @@ def clips_in_interval(document: Row, start_seconds: float, end_seconds: float) -
     return first, last
 
 
-def sequence_of(
-    text: np.ndarray, tokens: Sequence[int] | np.ndarray, vocabulary: JointVocabulary, *, row_length: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Ids and token types int64 [length] of `[CLS] text [>] tokens [SEP]`, or without the part that is empty.
+class InputSequence(NamedTuple):
+    """One model input: ids and token types int64 [length], and perhaps its clips' features [num_clips, F]."""
 
-    `text` are word pieces and `tokens` visual tokens from 0. Clips that find no room are left out evenly:
-    the end of a long video counts as much as its beginning.
+    ids: np.ndarray
+    token_types: np.ndarray
+    features: np.ndarray | None = None
+
+
+def sequence_of(
+    text: np.ndarray,
+    tokens: Sequence[int] | np.ndarray,
+    vocabulary: JointVocabulary,
+    *,
+    row_length: int,
+    features: np.ndarray | None = None,
+) -> InputSequence:
+    """`[CLS] text [>] tokens [SEP]`, or without the part that is empty.
+
+    `text` are word pieces, `tokens` visual tokens from 0, `features` [num_clips, F] the same clips'. Clips
+    that find no room are left out evenly: the end of a long video counts as much as its beginning.
     """
     clips = np.asarray(tokens, np.int64) + vocabulary.visual_offset
     if len(clips) == 0:
-        return join(text, clips, vocabulary, regime=Regime.TEXT, row_length=row_length)
+        joined = join(text, clips, vocabulary, regime=Regime.TEXT, row_length=row_length)
+        return InputSequence(*joined, features)
     room = row_length - 3
     at_most = room - min(len(text), room // 2)
-    clips = clips[evenly_spaced(len(clips), at_most=at_most)]
+    kept = evenly_spaced(len(clips), at_most=at_most)
     regime = Regime.JOINT if len(text) else Regime.VIDEO
-    return join(text, clips, vocabulary, regime=regime, row_length=row_length)
+    joined = join(text, clips[kept], vocabulary, regime=regime, row_length=row_length)
+    return InputSequence(*joined, None if features is None else features[kept])
 
 
 def evenly_spaced(count: int, *, at_most: int) -> np.ndarray:
@@ -100,14 +119,15 @@ def evenly_spaced(count: int, *, at_most: int) -> np.ndarray:
 
 
 def packed_inputs(
-    sequences: Sequence[tuple[np.ndarray, np.ndarray]], vocabulary: JointVocabulary, *, row_length: int
+    sequences: Sequence[InputSequence], vocabulary: JointVocabulary, *, row_length: int
 ) -> dict[str, np.ndarray]:
-    """Sequences of `sequence_of` in rows without padding between them: int64 [num_rows, row_length] of
+    """Sequences in rows without padding between them: int64 [num_rows, row_length] of
 
     input_ids, token_type_ids, position_ids (from 0 in each sequence) and sequence_ids (each position's number
-    in `sequences`; -1 at padding). Rows are as long as the fullest is full.
+    in `sequences`; -1 at padding). Rows are as long as the fullest is full. Where sequences have features:
+    visual_features float32 [num_rows, row_length, F], zeros where no clip is.
     """
-    lengths = [len(ids) for ids, _ in sequences]
+    lengths = [len(sequence.ids) for sequence in sequences]
     rows = pack(lengths, row_length=row_length)
     width = max(sum(lengths[index] for index in row) for row in rows)
     shape = (len(rows), width)
@@ -117,23 +137,38 @@ def packed_inputs(
         "position_ids": np.zeros(shape, np.int64),
         "sequence_ids": np.full(shape, -1, np.int64),
     }
+    order = []
     for index, row, _, positions in places(rows, lengths):
-        inputs["input_ids"][row, positions], inputs["token_type_ids"][row, positions] = sequences[index]
-        inputs["position_ids"][row, positions] = np.arange(lengths[index])
-        inputs["sequence_ids"][row, positions] = index
-    return inputs
+        sequence, here = sequences[index], (row, positions)
+        inputs["input_ids"][here], inputs["token_type_ids"][here] = sequence.ids, sequence.token_types
+        inputs["position_ids"][here] = np.arange(lengths[index])
+        inputs["sequence_ids"][here] = index
+        order.append(sequence)
+    return inputs | _visual_features(order, inputs["input_ids"], vocabulary)
 
 
-def padded_inputs(
-    sequences: Sequence[tuple[np.ndarray, np.ndarray]], vocabulary: JointVocabulary
-) -> dict[str, np.ndarray]:
-    """Sequences of `sequence_of` in a row each: int64 [num_sequences, longest] of input_ids, token_type_ids
-    and attention_mask."""
+def padded_inputs(sequences: Sequence[InputSequence], vocabulary: JointVocabulary) -> dict[str, np.ndarray]:
+    """Sequences in a row each: int64 [num_sequences, longest] of input_ids, token_type_ids and
+    attention_mask, and visual_features as `packed_inputs` gives them."""
+    ids = padded((sequence.ids for sequence in sequences), fill=vocabulary.pad_id)
     return {
-        "input_ids": padded((ids for ids, _ in sequences), fill=vocabulary.pad_id),
-        "token_type_ids": padded((types for _, types in sequences), fill=0),
-        "attention_mask": padded((np.ones(len(ids), np.int64) for ids, _ in sequences), fill=0),
+        "input_ids": ids,
+        "token_type_ids": padded((sequence.token_types for sequence in sequences), fill=0),
+        "attention_mask": padded((np.ones(len(sequence.ids), np.int64) for sequence in sequences), fill=0),
+        **_visual_features(sequences, ids, vocabulary),
     }
+
+
+def _visual_features(
+    in_order: Sequence[InputSequence], input_ids: np.ndarray, vocabulary: JointVocabulary
+) -> dict[str, np.ndarray]:
+    """The features of sequences in reading order, where their clips are; nothing, if they have none."""
+    known = [sequence.features for sequence in in_order if sequence.features is not None]
+    if not known:
+        return {}
+    features = np.zeros((*input_ids.shape, known[0].shape[1]), np.float32)
+    features[input_ids >= vocabulary.visual_offset] = np.concatenate(known)
+    return {"visual_features": features}
 
 
 def padded(values: Iterable[Sequence[int] | np.ndarray], *, fill: int) -> np.ndarray:

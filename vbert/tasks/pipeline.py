@@ -104,6 +104,8 @@ class VideoPipeline:
         task = self.tuned.task
         task.check_question(annotation)
         document = self._document(video, transcript)
+        if not self.tuned.sees_features:
+            del document["features"]
         rows = [annotation]
         window_seconds = window_seconds or task.window_seconds
         if window_seconds and start_seconds is None:
@@ -143,7 +145,7 @@ class VideoPipeline:
         }
 
     def _document(self, video: str, transcript: str | None) -> dict[str, Any]:
-        """As build_documents makes it, of this one video."""
+        """As build_documents makes it, of this one video, with its clips' features as the table has them."""
         found = self.videos.of_file(video)
         segment = {"clip_seconds": self.config.clip_seconds, "clip_start_seconds": found.start_seconds}
         sentences = read_transcript(transcript) if transcript else []
@@ -155,4 +157,5 @@ class VideoPipeline:
             "duration_seconds": found.duration_seconds,
         }
         tokens = self.vocabulary.assign(found.features)
-        return build_document(row, [segment], [tokens], sentences, vocabulary=self.vocabulary.id)
+        document = build_document(row, [segment], [tokens], sentences, vocabulary=self.vocabulary.id)
+        return document | {"features": found.features[np.argsort(found.start_seconds)].astype(np.float16)}

@@ -36,6 +36,7 @@ class TunedModel:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         with local_folder(uri) as folder:
             self.model: Any = self.task.open_model(str(folder)).to(self.device).eval()
+            self.sees_features = self.model.bert.clip_features is not None
             self.inputs = Inputs(vocabulary=read_vocabulary(folder), row_length=facts["row_length"])
 
     @torch.inference_mode()

@@ -36,7 +36,7 @@ class Retrieval(CaptionTask):
         video to be found) has an empty text."""
         texts = [(row["captions"] or [""])[0] for row in rows]
         alone = [
-            self.sequence(text, {**row, "visual_tokens": []}, inputs)
+            self.sequence(text, {**row, "visual_tokens": [], "features": None}, inputs)
             for text, row in zip(texts, rows, strict=True)
         ]
         shown = [self.sequence("", row, inputs) for row in rows]

@@ -55,8 +55,7 @@ class Summarization(Task):
     def batch(self, rows: Sequence[Row], inputs: Inputs) -> dict[str, np.ndarray]:
         """A sequence a video: the clips of all its intervals."""
         sequences = [
-            self.sequence("", {"said": "", "visual_tokens": self._shown(row, inputs)[0]}, inputs)
-            for row in rows
+            self.sequence("", {"said": "", **self._shown(row["intervals"], inputs)}, inputs) for row in rows
         ]
         return packed_inputs(sequences, inputs.vocabulary, row_length=inputs.row_length)
 
@@ -66,7 +65,7 @@ class Summarization(Task):
         labels = np.full(batch["input_ids"].shape, float(IGNORED))
         is_clip = batch["input_ids"] >= inputs.vocabulary.visual_offset
         for number, row in enumerate(rows):
-            _, owners = self._shown(row, inputs)
+            owners = self._kept(row["intervals"], inputs)[1]
             importance = np.array([interval["importance"] for interval in row["intervals"]])
             scaled = (importance - least) / max(most - least, 1e-9)
             labels[is_clip & (batch["sequence_ids"] == number)] = scaled[owners]
@@ -86,7 +85,7 @@ class Summarization(Task):
         sequence_ids = batch["sequence_ids"].cpu().numpy()
         found = []
         for number, row in enumerate(rows):
-            _, owners = self._shown(row, inputs)
+            owners = self._kept(row["intervals"], inputs)[1]
             mine = scores[is_clip & (sequence_ids == number)]
             count = len(row["intervals"])
             sums = np.bincount(owners, mine, minlength=count)
@@ -125,13 +124,20 @@ class Summarization(Task):
             found.append(self.metrics(answers, rows))
         return {"random segments": {name: float(np.mean([f[name] for f in found])) for name in found[0]}}
 
-    def _shown(self, row: Row, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
-        """The visual tokens int64 [n] that fit a row, and the interval int64 [n] that each is of."""
-        tokens = [np.asarray(interval["visual_tokens"], np.int64) for interval in row["intervals"]]
-        owners = np.repeat(np.arange(len(tokens)), [len(mine) for mine in tokens])
-        flat = np.concatenate(tokens)
-        kept = evenly_spaced(len(flat), at_most=inputs.row_length - 3)
-        return flat[kept], owners[kept]
+    def _shown(self, intervals: Sequence[Row], inputs: Inputs) -> dict[str, np.ndarray]:
+        """The clips that fit a row, by the names of an example's columns."""
+        kept, _ = self._kept(intervals, inputs)
+        columns = [name for name in ("visual_tokens", "features") if name in intervals[0]]
+        return {
+            name: np.concatenate([np.asarray(interval[name]) for interval in intervals])[kept]
+            for name in columns
+        }
+
+    def _kept(self, intervals: Sequence[Row], inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
+        """Which of all the intervals' clips fit a row, int64 [n], and the interval int64 [n] of each."""
+        owners = np.repeat(np.arange(len(intervals)), [len(mine["visual_tokens"]) for mine in intervals])
+        kept = evenly_spaced(len(owners), at_most=inputs.row_length - 3)
+        return kept, owners[kept]
 
 
 def _correlation(statistic: Any, scores: Sequence[float], importance: np.ndarray) -> float:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from vbert.documents.sequences import Regime, join
 from vbert.tasks.base import to_tensors
-from vbert.tasks.examples import padded_inputs, sequence_of
+from vbert.tasks.examples import InputSequence, padded_inputs, sequence_of
 from vbert.text.joint_vocabulary import JointVocabulary
 
 if TYPE_CHECKING:
@@ -26,12 +27,10 @@ NUM_MASKS = 3
 def expected_tokens(
     model: "VideoBertForPreTraining",
     vocabulary: JointVocabulary,
-    sequences: Sequence[tuple[np.ndarray, np.ndarray]],
+    sequences: Sequence[InputSequence],
 ) -> np.ndarray:
-    """Probabilities float32 [num_sequences, num_visual_tokens], the mean over each sequence's masks.
-
-    `sequences` are ids and token types, each with at least one [MASK].
-    """
+    """Probabilities float32 [num_sequences, num_visual_tokens], the mean over each sequence's masks, of which
+    it has at least one."""
     found: list[Tensor] = []
     untyped: Any = model
     for first in range(0, len(sequences), SEQUENCES_AT_ONCE):
@@ -54,7 +53,7 @@ def text_to_video(
     length = model.config.max_position_embeddings
     hidden = np.full(NUM_MASKS, vocabulary.mask_id)
     joined = [
-        join(words, hidden, vocabulary, regime=Regime.JOINT, row_length=length)
+        InputSequence(*join(words, hidden, vocabulary, regime=Regime.JOINT, row_length=length))
         for words in vocabulary.encode(texts)
     ]
     return expected_tokens(model, vocabulary, joined)
@@ -69,9 +68,9 @@ def forecast(
     sequences = []
     for tokens in seen:
         recent = list(tokens)[-(length - 4) :]
-        ids, types = sequence_of(nothing, recent, vocabulary, row_length=length)
+        ids, types, _ = sequence_of(nothing, recent, vocabulary, row_length=length)
         # The last position is [SEP]'s: the mask goes before it.
-        sequences.append((np.insert(ids, -1, vocabulary.mask_id), np.append(types, types[-1])))
+        sequences.append(InputSequence(np.insert(ids, -1, vocabulary.mask_id), np.append(types, types[-1])))
     return expected_tokens(model, vocabulary, sequences)
 
 
@@ -86,9 +85,27 @@ def next_clips(documents: Iterable[Sequence[int]], *, num_seen: int) -> tuple[li
     return seen, np.array(followed, np.int64)
 
 
-def most_frequent(documents: Iterable[Sequence[int]], *, num_visual_tokens: int) -> np.ndarray:
-    """How often each visual token is shown, float64 [num_visual_tokens]: what the baseline ranks by."""
-    counts = np.zeros(num_visual_tokens)
-    for tokens in documents:
-        counts += np.bincount(np.asarray(tokens, np.int64), minlength=num_visual_tokens)
-    return counts
+class NextCounts:
+    """How often each visual token followed each other one in some documents: what two baselines rank by."""
+
+    def __init__(self, documents: Iterable[Sequence[int]], *, num_visual_tokens: int) -> None:
+        tokens = [np.asarray(mine, np.int64) for mine in documents]
+        nothing = np.zeros(0, np.int64)
+        before = np.concatenate([nothing, *(mine[:-1] for mine in tokens)])
+        after = np.concatenate([nothing, *(mine[1:] for mine in tokens)])
+        shape = (num_visual_tokens, num_visual_tokens)
+        self._followed = csr_array((np.ones(len(before)), (before, after)), shape=shape)
+        self._shown = np.bincount(np.concatenate([nothing, *tokens]), minlength=num_visual_tokens)
+
+    def most_frequent_next(self, last: Sequence[int]) -> np.ndarray:
+        """Scores float64 [n, num_visual_tokens] of what follows each last token: how often it did, and of
+        what did equally often how often it is shown at all."""
+        scores: np.ndarray = self._followed[list(last)].toarray()
+        scores += self._shown / (1.0 + self._shown.sum())
+        return scores
+
+    def same_again(self, last: Sequence[int]) -> np.ndarray:
+        """The same of which the last token itself is first."""
+        scores = self.most_frequent_next(last)
+        scores[np.arange(len(last)), last] = np.inf
+        return scores

@@ -18,7 +18,7 @@ from torch import Tensor
 from vbert.documents.sequences import Regime, join
 from vbert.errors import UserError
 from vbert.tasks.base import to_tensors
-from vbert.tasks.examples import padded_inputs
+from vbert.tasks.examples import InputSequence, padded_inputs
 from vbert.text.joint_vocabulary import JointVocabulary
 
 if TYPE_CHECKING:
@@ -113,12 +113,14 @@ class ZeroShotClassifier:
         """A padded batch of the prompt with each clip."""
         nothing = np.zeros(0, np.int64)
         joined = [
-            join(
-                prompt,
-                np.asarray(tokens, np.int64) + self.vocabulary.visual_offset if with_video else nothing,
-                self.vocabulary,
-                regime=Regime.JOINT if with_video else Regime.TEXT,
-                row_length=self.model.config.max_position_embeddings,
+            InputSequence(
+                *join(
+                    prompt,
+                    np.asarray(tokens, np.int64) + self.vocabulary.visual_offset if with_video else nothing,
+                    self.vocabulary,
+                    regime=Regime.JOINT if with_video else Regime.TEXT,
+                    row_length=self.model.config.max_position_embeddings,
+                )
             )
             for tokens in clips
         ]

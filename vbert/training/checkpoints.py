@@ -81,6 +81,7 @@ def make_processor(
         num_visual_tokens=config.num_visual_tokens,
         max_length=progress.get("row_length", config.max_position_embeddings),
         visual_vocabulary=progress.get("vocabulary"),
+        head_feature_dim=config.head_feature_dim,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from vbert.documents.data_streams import Run
 from vbert.documents.shuffle_windows import ShuffleWindowReader
 from vbert.model.encoders import ModelConfig
+from vbert.model.head_features import HeadFeatures
 from vbert.training.optimization import OptimizerConfig, Precision, Strategy
 
 DIVERGED = "diverged.json"  # in a run's output: its workers' word to the driver that they have given up
@@ -66,6 +67,8 @@ class FinetuningJob(TrainingJob):
     """Id of the visual vocabulary that it was trained with."""
     documents_version: int | None
     """Of the table that the examples were made from; None where an older run does not say."""
+    features: HeadFeatures
+    """What the head sees of clips."""
     freeze_encoder: bool
     batch_size: int
     row_length: int
