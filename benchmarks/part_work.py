@@ -19,7 +19,7 @@ import torch
 from benchmarks.features import random_clips
 from benchmarks.ledger import FEATURIZER, write_ledger
 from benchmarks.part_costs import CLIPS_PER_SEGMENT, LATENCY_MS, NUM_COMMITS, SEGMENTS_PER_FILE
-from benchmarks.peers import encode
+from benchmarks.prepared import encode
 from benchmarks.rerun import write_ledger as write_ledger_of
 from benchmarks.simulated_store import register
 from vbert.corpus.changes import LEDGER_COLUMNS, compare
