@@ -29,6 +29,7 @@ SIZES = {
     "documents": (1_024, 4_096),  # videos
     "videos held": (65_536, 524_288),  # videos
     "order": (1_048_576, 4_194_304),  # documents
+    "choose": (20_000, 100_000),  # documents
 }
 
 
@@ -53,10 +54,15 @@ class Cost(NamedTuple):
 
 
 def measured() -> dict[str, Cost]:
-    """The costs of all parts, by the names of SIZES."""
-    return {
-        name: lines_through(sizes, [cost_of(name, size) for size in sizes]) for name, sizes in SIZES.items()
-    }
+    """The costs of all parts, by the names of SIZES; prints a line of each."""
+    print(f"requests of {LATENCY_MS} ms\n| | seconds | a unit | bytes of memory a unit | bytes made a unit |")
+    print("|---|---|---|---|---|", flush=True)
+    costs = {}
+    for name, sizes in SIZES.items():
+        costs[name] = cost = lines_through(sizes, [cost_of(name, size) for size in sizes])
+        slopes = f"{cost.seconds.slope:.3g} | {cost.memory_bytes.slope:,.0f} | {cost.made_bytes.slope:,.0f}"
+        print(f"| {name} | {cost.seconds.fixed:.2f} | {slopes} |", flush=True)
+    return costs
 
 
 def cost_of(name: str, size: int) -> list[float]:
@@ -76,5 +82,4 @@ def lines_through(sizes: Sequence[float], costs: Sequence[Sequence[float]]) -> C
 
 
 if __name__ == "__main__":
-    for part, found in measured().items():
-        print(part, found, flush=True)
+    measured()

@@ -28,7 +28,7 @@ from vbert.corpus.sources import corpus_parts, list_corpus
 from vbert.distributed.assign_tokens import Buckets
 from vbert.distributed.build_documents import LEDGER_COLUMNS as DOCUMENT_COLUMNS
 from vbert.documents.assembly import build_document
-from vbert.documents.data_streams import cut_runs, windows_of_epoch
+from vbert.documents.data_streams import cut_runs, in_share, windows_of_epoch
 from vbert.features.featurizer_config import FeaturizerConfig, clip_spec, featurizer_id
 from vbert.features.ledger import DONE, listed_before
 from vbert.features.planning import plan_videos
@@ -240,6 +240,18 @@ def ordering(_: Path, num_documents: int) -> Work:
     return work
 
 
+def choosing(_: Path, num_documents: int) -> Work:
+    """Which documents are trained on, as pretraining's driver finds out of each id at its start."""
+    rows = pa.table({"video_id": [short_hash(str(number)) for number in range(num_documents)]})
+
+    def work() -> float:
+        ids = rows["video_id"].to_pylist()
+        validation = [name for name in ids if in_share("validation", name, 0.01)]
+        return float(len(validation) + sum(not in_share("validation", name, 0.01) for name in ids))
+
+    return work
+
+
 WORK: dict[str, Callable[[Path, int], Work]] = {
     "compare": comparing,
     "probe": probing,
@@ -251,6 +263,7 @@ WORK: dict[str, Callable[[Path, int], Work]] = {
     "documents": documenting,
     "videos held": holding_videos,
     "order": ordering,
+    "choose": choosing,
 }
 
 

@@ -17,7 +17,8 @@ COSTS = {
     "join": Cost(Line(9, 0.72), NOTHING, Line(99, 6.4e6)),
     "documents": Cost(Line(9, 0.0036), NOTHING, Line(99, 2000)),
     "videos held": Cost(NOTHING, Line(0, 300), NOTHING),
-    "order": Cost(Line(0, 36e-6), Line(0, 20), NOTHING),
+    "order": Cost(Line(0, 6e-6), Line(0, 20), NOTHING),
+    "choose": Cost(Line(0, 30e-6), Line(0, 80), NOTHING),
 }
 CPUS = Cluster(nodes=10, cores_per_node=16, gpus=0)
 
@@ -38,8 +39,10 @@ def test_a_million_videos_cost_what_is_worked_out_by_hand() -> None:
     assert parts["features"].requests == 312_500  # 5 M segments, 16 a file
     assert parts["documents"].hours == pytest.approx(1.449, rel=1e-3)  # 178 M / 110,100 s and 3,600 s
     assert parts["documents"].driver_gigabytes == pytest.approx(0.3)
-    assert parts["reads of an epoch"].gigabytes == pytest.approx(4)  # 2 KB, and groups of 64 for runs of 32
-    assert parts["reads of an epoch"].driver_gigabytes == pytest.approx(0.02)
+    reads = parts["pretraining's reads"]
+    assert reads.gigabytes == pytest.approx(4)  # 2 KB, and groups of 64 for runs of 32
+    assert reads.driver_gigabytes == pytest.approx(0.1)
+    assert reads.hours == pytest.approx(0.01)
 
 
 def test_commits_cost_by_the_files_that_a_table_names() -> None:
