@@ -31,7 +31,8 @@ GIGABYTE = 1e9
 SECONDS, CLIP_SECONDS, SEGMENTS = 267, 1.5, 5
 CLIPS = SECONDS / CLIP_SECONDS
 TOKENS = CLIPS + 450  # pretraining's, at most: each clip, and 45 sentences of ten word pieces
-NAMES_PER_LISTING = 1000  # S3's
+LATENCY = 0.030  # seconds, of a request to a bucket
+NAMES_PER_LISTING, LISTED_AT_ONCE = 1000, 32  # S3's; listing.NUM_THREADS
 BLOCK_BYTES = 8e6  # of a video, in one request
 LOOK_BYTES = 0.3e6  # at a header (CHANGELOG.md)
 ROWS_PER_SHARD, ROWS_PER_GROUP, RUN = 5_000, 64, 32  # segments, rows of Parquet, documents read together
@@ -80,6 +81,7 @@ class Part:
 def parts_of(num_videos: int, costs: Mapping[str, Cost], cluster: Cluster) -> list[Part]:
     """Every part, in the order of the data. `costs` are by the names of `part_costs.SIZES`."""
     segments, clips = num_videos * SEGMENTS, num_videos * CLIPS
+    listings = math.ceil(num_videos / NAMES_PER_LISTING)
     shards = math.ceil(segments / ROWS_PER_SHARD)
     files = math.ceil(segments / SEGMENTS_PER_FILE)
     file_bytes = costs["join"].made_bytes.slope
@@ -111,8 +113,8 @@ def parts_of(num_videos: int, costs: Mapping[str, Cost], cluster: Cluster) -> li
             name="list, compare",
             grows="linear",
             where="driver",
-            hours=costs["compare"].seconds.at(num_videos) / HOUR,
-            requests=math.ceil(num_videos / NAMES_PER_LISTING),
+            hours=(costs["compare"].seconds.at(num_videos) + listings * LATENCY / LISTED_AT_ONCE) / HOUR,
+            requests=listings,
             # What is more than DuckDB's 256 MB lies on disk: the largest size that was measured has it.
             driver_gigabytes=costs["compare"].memory_bytes.at(min(num_videos, 200_000)) / GIGABYTE,
         ),
@@ -164,7 +166,8 @@ def committing(files: int, shards: int, featurizing_hours: float, costs: Mapping
     each, checkpoint = costs["commit"], costs["checkpoint"].seconds
     mean = (shards + loose) / 2
     features_seconds = each.seconds.at(mean) / NUM_COMMITS + checkpoint.at(mean) / CHECKPOINT_EVERY
-    seconds = features_seconds + each.seconds.fixed / NUM_COMMITS  # the ledger has few files
+    ledger_seconds = each.seconds.fixed / NUM_COMMITS  # which has few files
+    seconds = features_seconds + ledger_seconds + 2 * COMMIT_REQUESTS * LATENCY
     commits = math.ceil(featurizing_hours * HOUR / max(COMMIT_SECONDS, seconds))
     return Part(
         name="commits",

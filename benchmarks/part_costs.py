@@ -1,4 +1,4 @@
-"""What each part of the job costs a unit, measured here at two small sizes, each in a process of its own.
+"""What each part of the job costs a unit, measured here at two small sizes, in a process for each part.
 
     python -m benchmarks.part_costs    # two minutes; benchmarks/cluster_plan.py takes them further
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-LATENCY_MS = 30  # of a request to a bucket
+LATENCY_MS = 30  # of a request to the simulated bucket; waiting is not measured
 CLIPS_PER_SEGMENT = 40
 SEGMENTS_PER_FILE = 16  # as featurize writes them (featurize_flow.MAX_SEGMENTS_PER_FILE)
 NUM_COMMITS = 5  # of the work "commit"
@@ -55,21 +55,21 @@ class Cost(NamedTuple):
 
 def measured() -> dict[str, Cost]:
     """The costs of all parts, by the names of SIZES; prints a line of each."""
-    print(f"requests of {LATENCY_MS} ms\n| | seconds | a unit | bytes of memory a unit | bytes made a unit |")
+    print("| | CPU seconds | a unit | bytes of memory a unit | bytes made a unit |")
     print("|---|---|---|---|---|", flush=True)
     costs = {}
     for name, sizes in SIZES.items():
-        costs[name] = cost = lines_through(sizes, [cost_of(name, size) for size in sizes])
+        costs[name] = cost = lines_through(sizes, costs_of(name, sizes))
         slopes = f"{cost.seconds.slope:.3g} | {cost.memory_bytes.slope:,.0f} | {cost.made_bytes.slope:,.0f}"
         print(f"| {name} | {cost.seconds.fixed:.2f} | {slopes} |", flush=True)
     return costs
 
 
-def cost_of(name: str, size: int) -> list[float]:
-    """Seconds, bytes of memory, bytes made."""
-    command = [sys.executable, "-m", "benchmarks.part_work", name, str(size)]
+def costs_of(name: str, sizes: Sequence[int]) -> list[list[float]]:
+    """For each size CPU seconds, bytes of memory, bytes made."""
+    command = [sys.executable, "-m", "benchmarks.part_work", name, *map(str, sizes)]
     said = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return [float(word) for word in said.split()[-3:]]
+    return [[float(word) for word in line.split()] for line in said.splitlines()[-len(sizes) :]]
 
 
 def lines_through(sizes: Sequence[float], costs: Sequence[Sequence[float]]) -> Cost:

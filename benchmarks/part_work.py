@@ -1,6 +1,6 @@
-"""A small piece of each part of the job, and what it takes: one part at one size, in this process.
+"""A small piece of each part of the job, and what it takes: one part, at sizes that rise, in this process.
 
-    python -m benchmarks.part_work commit 20000    # prints seconds, bytes of memory more, and bytes made
+    python -m benchmarks.part_work commit 1000 20000    # CPU seconds, bytes of memory more, bytes made
 
 benchmarks/part_costs.py runs it for all of them.
 """
@@ -8,11 +8,12 @@ benchmarks/part_costs.py runs it for all of them.
 import resource
 import sys
 import tempfile
-import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import torch
 
@@ -29,6 +30,7 @@ from vbert.distributed.assign_tokens import Buckets
 from vbert.distributed.build_documents import LEDGER_COLUMNS as DOCUMENT_COLUMNS
 from vbert.documents.assembly import build_document
 from vbert.documents.data_streams import cut_runs, in_share, windows_of_epoch
+from vbert.features.featurizer import Featurizer
 from vbert.features.featurizer_config import FeaturizerConfig, clip_spec, featurizer_id
 from vbert.features.ledger import DONE, listed_before
 from vbert.features.planning import plan_videos
@@ -104,11 +106,16 @@ def decoding(folder: Path, num_seconds: int) -> Work:
     return work
 
 
+@cache
+def opened_featurizer() -> Featurizer:
+    """Once in this process."""
+    torch.set_num_threads(1)
+    return open_featurizer(FeaturizerConfig(), device="cpu")
+
+
 def featurizing(_: Path, num_clips: int) -> Work:
     """The backbone of CPUs on one thread."""
-    torch.set_num_threads(1)
-    featurizer = open_featurizer(FeaturizerConfig(), device="cpu")
-    featurizer.extract(random_clips(featurizer.spec, num_clips=8))
+    featurizer = opened_featurizer()
 
     def work() -> float:
         for _ in range(num_clips // 20):
@@ -267,16 +274,27 @@ WORK: dict[str, Callable[[Path, int], Work]] = {
 }
 
 
+def cpu_seconds() -> float:
+    """Of this process and all below it, until now: other work on the machine does not count."""
+    here = psutil.Process()
+    return sum(sum(process.cpu_times()[:4]) for process in [here, *here.children(recursive=True)])
+
+
 def main() -> None:
     """Prepare, work, print."""
-    name, size = sys.argv[1], int(sys.argv[2])
+    name, *sizes = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
-        work = WORK[name](Path(folder), size)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        start = time.monotonic()
-        made_bytes = work()
-        seconds = time.monotonic() - start
-        print(seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024, made_bytes)
+        works = []
+        for size in sizes:
+            place = Path(folder, size)
+            place.mkdir()
+            works.append(WORK[name](place, int(size)))
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        for work in works:
+            before = cpu_seconds()
+            made_bytes = work()
+            more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
+            print(cpu_seconds() - before, more * 1024, made_bytes)
 
 
 if __name__ == "__main__":
