@@ -41,8 +41,9 @@ LEVEL_WIDTH = 8  # of compaction (clustering.MAX_DEPTH)
 
 # BENCHMARKS.md: "On a GPU", the line s3d and that of pretraining; "Visual vocabulary", assign, ours.
 GPU_CLIPS_PER_SECOND, TOKENS_PER_SECOND, ASSIGNED_PER_SECOND = 536, 309_665, 110_100
-# By hand: the driver's memory for a block of Ray Data, at 2,000 and 10,000 blocks of one row.
-RAY_BLOCK_BYTES = 2_000
+# By hand (Ray 2.60): what 3,000 blocks of 16 rows in the object store, materialized, take in the driver, each.
+RAY_BLOCK_BYTES = 12_000
+VIDEOS_PER_PROBE = 64  # a block of plans; then one of SEGMENTS_PER_FILE segments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +96,6 @@ def parts_of(num_videos: int, costs: Mapping[str, Cost], cluster: Cluster) -> li
         hours=num_videos * SECONDS * costs["decode"].seconds.slope / HOUR,
         requests=num_videos * math.ceil(video_bytes / BLOCK_BYTES),
         gigabytes=num_videos * video_bytes / GIGABYTE,
-        driver_gigabytes=files * RAY_BLOCK_BYTES / GIGABYTE,
     )
     clip_seconds = 1 / GPU_CLIPS_PER_SECOND if cluster.gpus else costs["backbone"].seconds.slope
     backbone = Part(
@@ -124,6 +124,7 @@ def parts_of(num_videos: int, costs: Mapping[str, Cost], cluster: Cluster) -> li
             where="cores",
             hours=num_videos * costs["probe"].seconds.slope / HOUR,
             requests=2 * num_videos,
+            driver_gigabytes=(num_videos / VIDEOS_PER_PROBE + files) * RAY_BLOCK_BYTES / GIGABYTE,
             gigabytes=num_videos * LOOK_BYTES / GIGABYTE,
         ),
         decoding,

@@ -31,6 +31,7 @@ def test_a_million_videos_cost_what_is_worked_out_by_hand() -> None:
     assert compared.requests == 1000
     assert compared.driver_gigabytes == pytest.approx(2)  # 1 GB and 200,000 x 5,000 bytes, and no more
     assert parts["probe, plan"].hours == pytest.approx(10)
+    assert parts["probe, plan"].driver_gigabytes == pytest.approx(3.9375)  # (15,625 + 312,500) x 12 KB
     assert parts["decode"].hours == pytest.approx(1483.333, rel=1e-4)  # 267 M s x 0.02 / 3600
     assert parts["decode"].gigabytes == pytest.approx(2670)
     assert parts["decode"].requests == 1_000_000  # 2.67 MB are one block
