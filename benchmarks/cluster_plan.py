@@ -41,7 +41,7 @@ LEVEL_WIDTH = 8  # of compaction (clustering.MAX_DEPTH)
 
 # BENCHMARKS.md: "On a GPU", the line s3d and that of pretraining; "Visual vocabulary", assign, ours.
 GPU_CLIPS_PER_SECOND, TOKENS_PER_SECOND, ASSIGNED_PER_SECOND = 536, 309_665, 110_100
-# By hand (Ray 2.60): what 3,000 blocks of 16 rows in the object store, materialized, take in the driver, each.
+# By hand (Ray 2.60): what each of 3,000 materialized blocks of 16 rows takes in the driver.
 RAY_BLOCK_BYTES = 12_000
 VIDEOS_PER_PROBE = 64  # a block of plans; then one of SEGMENTS_PER_FILE segments
 

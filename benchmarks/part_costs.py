@@ -29,7 +29,7 @@ SIZES = {
     "documents": (1_024, 4_096),  # videos
     "videos held": (65_536, 524_288),  # videos
     "order": (1_048_576, 4_194_304),  # documents
-    "choose": (20_000, 100_000),  # documents
+    "choose": (100_000, 400_000),  # documents
 }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
-WATCH_SECONDS = 0.5
+WATCH_SECONDS = 0.2
 
 
 @dataclass
