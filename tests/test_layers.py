@@ -19,7 +19,7 @@ PACKAGE = ROOT / "vbert"
 LAYERS = [
     *("errors", "progress", "storage", "tables"),
     *("corpus", "video", "text", "features", "vocabulary", "documents", "model", "training", "tasks"),
-    *("report", "upkeep"),
+    *("search", "report", "upkeep"),
     *("distributed", "command_line", "commands", "console", "__main__"),
 ]
 MODULES = [p for p in sorted(PACKAGE.rglob("*.py")) if p.parent != PACKAGE or p.name != "__init__.py"]

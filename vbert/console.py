@@ -14,7 +14,7 @@ from vbert.errors import OK, USER_ERROR
 COMMANDS = (
     *("featurize", "fit_vocabulary", "transcribe", "build_documents", "compact_tables"),
     *("pretrain", "evaluate_zero_shot", "evaluate_retrieval", "evaluate_forecast"),
-    *("finetune", "predict", "report", "info", "forget", "drop"),
+    *("finetune", "predict", "search", "report", "info", "forget", "drop"),
 )
 
 

@@ -54,7 +54,7 @@ def fit(config: FitConfig) -> FitSummary:
     start_seconds = time.monotonic()
     config = with_absolute_paths(config, "tables")
     features = Table(config.tables, FEATURES)
-    featurizer = _choose(config.featurizer, features)
+    featurizer = choose_featurizer(config.featurizer, features)
     folder = f"{config.tables.rstrip('/')}/vocabularies"
     check_output(folder, kind="folder")
     sample = draw_sample(
@@ -72,7 +72,8 @@ def fit(config: FitConfig) -> FitSummary:
     )
 
 
-def _choose(wanted: str | None, features: Table) -> str:
+def choose_featurizer(wanted: str | None, features: Table) -> str:
+    """The one that is wanted, or the only one there. UserError if it is not there, or there are several."""
     there = features.partitions()
     if not there:
         raise UserError(f"{features.uri}: no features yet; run featurize first")
