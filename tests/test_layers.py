@@ -18,7 +18,18 @@ PACKAGE = ROOT / "vbert"
 # right.
 LAYERS = [
     *("errors", "progress", "storage", "tables"),
-    *("corpus", "video", "text", "features", "vocabulary", "documents", "model", "training", "tasks"),
+    *(
+        "corpus",
+        "video",
+        "text",
+        "features",
+        "vocabulary",
+        "duplicates",
+        "documents",
+        "model",
+        "training",
+        "tasks",
+    ),
     *("search", "report", "upkeep"),
     *("distributed", "command_line", "commands", "console", "__main__"),
 ]

@@ -9,12 +9,12 @@ from vbert.storage.files import filesystem_of, with_absolute_paths
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.pins import pins
-from vbert.tables.schemas import DOCUMENTS, FEATURES, TRANSCRIPTS, VIDEOS, TableSchema, is_id
+from vbert.tables.schemas import DOCUMENTS, DUPLICATES, FEATURES, TRANSCRIPTS, VIDEOS, TableSchema, is_id
 from vbert.vocabulary.saved import folders_in
 from vbert.vocabulary.tree import load
 
 TABLES_OF: dict[str, tuple[TableSchema, ...]] = {
-    "featurizer": (FEATURES, VIDEOS),
+    "featurizer": (DUPLICATES, FEATURES, VIDEOS),
     "vocabulary": (DOCUMENTS,),
     "recognizer": (TRANSCRIPTS,),
 }
