@@ -16,7 +16,6 @@ import ray
 from vbert.distributed.actors import blocks_of, outcomes
 from vbert.distributed.attempts import actor_retries
 from vbert.distributed.cluster import RewriteOnWorkers, connect
-from vbert.distributed.fit_vocabulary import choose_featurizer
 from vbert.distributed.resources import count_cpus
 from vbert.duplicates.agreement import agreement_of, on_grid
 from vbert.duplicates.clusters import Link, clusters_of
@@ -26,6 +25,7 @@ from vbert.storage.files import with_absolute_paths
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.pins import pinned
+from vbert.tables.reading import choose_featurizer
 from vbert.tables.schemas import DUPLICATES, FEATURES, VIDEOS, short_hash, unpack_vectors
 from vbert.tables.selection import Among
 

@@ -73,8 +73,8 @@ class PretrainConfig(TrainingOptions):
     """Videos to validate on and never to train on, chosen by hash (at most 1,000 are used); of copies, as
     deduplicate finds them, all or none."""
     held_out: str | None = None
-    """File (.csv, .jsonl, .parquet) with a column video_id: more videos to validate on, never to train on, nor
-    are their copies."""
+    """File (.csv, .jsonl, .parquet) with a column video_id: more videos to validate on; none of them or of
+    their copies is trained on."""
     checkpoint_every: int = 1000
     """Steps from one validation and checkpoint to the next."""
     documents_version: int | None = None

@@ -11,7 +11,6 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from vbert.corpus.names import names_of
 from vbert.distributed.examples import Videos
-from vbert.distributed.fit_vocabulary import choose_featurizer
 from vbert.distributed.search_index import EmbedClips, EmbedWindows, aligned_windows, shards_of
 from vbert.errors import UserError, VideoError, require_at_least
 from vbert.model.checkpoint_files import TENSORS, check_model, visual_vocabulary_of
@@ -21,6 +20,7 @@ from vbert.search.index import FOLDER, nearest
 from vbert.search.intervals import clips_of
 from vbert.storage.files import absolute_uri, check_output, filesystem_of, with_absolute_paths, write_file
 from vbert.tables.delta import Table
+from vbert.tables.reading import choose_featurizer
 from vbert.tables.schemas import DOCUMENTS, FEATURES, VIDEOS, short_hash
 from vbert.tasks.joint_space import check_retrieval, embedded_text
 from vbert.tasks.registry import TunedModel
