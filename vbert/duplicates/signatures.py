@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 
-BITS = 24
+BITS = 20  # at a correlation of 0.9 one code in 20 agrees, at 0.2 one in 100,000
 NUM_TABLES = 16
 NUM_KEYS = 128
 NEIGHBOURS = 8  # of the videos with a key each is compared with so many: enough to chain all copies
