@@ -84,7 +84,7 @@ def test_planted_copies_are_found_and_a_second_run_looks_at_what_is_new(
     capsys.readouterr()
 
     # A new copy; and the kept one becomes another video, so that its copies are looked at again.
-    put(root, "another-cut", noisy(clips(2)[4:20], seed=1))
+    put(root, "another-cut", noisy(clips(2)[4:24], seed=1))
     put(root, "v2", clips(99), fingerprint="b", drop=True)
     assert run_job("deduplicate", "--tables", root) == 0
     assert "looked at       3\n" in capsys.readouterr().out
