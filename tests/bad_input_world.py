@@ -62,6 +62,10 @@ def _write_tables(tables: str, vocabulary_id: str) -> None:
         }
         for row in documents
     ]
+    ledger += [
+        row | {"video_id": name, "uri": f"/videos/{name}.mp4"}
+        for row, name in zip(ledger[:2], "ab", strict=True)
+    ]
     _write_table(tables, DOCUMENTS, pa.Table.from_pylist(documents[1:], schema=DOCUMENTS.schema))
     _write_table(tables, VIDEOS, pa.Table.from_pylist(ledger, schema=VIDEOS.schema))
     _write_table(tables, FEATURES, feature_rows("ab", featurizer=FEATURIZER))

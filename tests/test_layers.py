@@ -18,8 +18,19 @@ PACKAGE = ROOT / "vbert"
 # right.
 LAYERS = [
     *("errors", "progress", "storage", "tables"),
-    *("corpus", "video", "text", "features", "vocabulary", "documents", "model", "training", "tasks"),
-    *("report", "upkeep"),
+    *(
+        "corpus",
+        "video",
+        "text",
+        "features",
+        "vocabulary",
+        "duplicates",
+        "documents",
+        "model",
+        "training",
+        "tasks",
+    ),
+    *("search", "report", "upkeep"),
     *("distributed", "command_line", "commands", "console", "__main__"),
 ]
 MODULES = [p for p in sorted(PACKAGE.rglob("*.py")) if p.parent != PACKAGE or p.name != "__init__.py"]

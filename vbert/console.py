@@ -12,9 +12,10 @@ from vbert.errors import OK, USER_ERROR
 
 # In the order in which they are run.
 COMMANDS = (
-    *("featurize", "fit_vocabulary", "transcribe", "build_documents", "compact_tables"),
+    *("featurize", "fit_vocabulary", "transcribe", "build_documents", "deduplicate"),
+    "compact_tables",
     *("pretrain", "evaluate_zero_shot", "evaluate_retrieval", "evaluate_forecast"),
-    *("finetune", "predict", "report", "info", "forget", "drop"),
+    *("finetune", "predict", "search", "report", "info", "forget", "drop"),
 )
 
 

@@ -16,6 +16,8 @@ from vbert.commands import forget as forget_command
 from vbert.commands import info as info_command
 from vbert.corpus.forgotten import num_forgotten, without_forgotten
 from vbert.errors import UserError
+from vbert.search.index import write_shard
+from vbert.search.intervals import clips_of
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.parquet_files import Provenance, stored_files
@@ -75,6 +77,10 @@ def tables(tmp_path: Path, vocabulary: Vocabulary) -> str:
     spoken = [{"video_id": "p", "recognizer": "pocketsphinx", "status": "silent"}]
     put(root, TRANSCRIPTS, pa.Table.from_pylist(spoken, schema=TRANSCRIPTS.schema))
     save(vocabulary, f"{root}/vocabularies")
+    for name in "pq":
+        rows = feature_rows(name)
+        write_shard(f"{root}/indexes/f-1/clips/{name}.parquet", *clips_of(rows))
+        write_shard(f"{root}/indexes/{vocabulary.id}/m/{name}.parquet", *clips_of(rows))
     Path(root, "featurizers").mkdir()
     Path(root, "featurizers", "f-1.json").write_text("{}")
     return root
@@ -98,7 +104,7 @@ def test_a_forgotten_video_is_in_no_file_and_stays_out(tables: str, vocabulary: 
     found = forget(ForgetConfig(tables=tables, video=(name,)))
     assert found.video_ids == ["p"]
     assert found.num_rows == {"videos": 1, "features": 6, "transcripts": 1, "documents": 1}
-    assert found.num_exemplars == 2
+    assert (found.num_exemplars, found.num_shards) == (2, 2)
     assert videos_in_files(tables) == {"q", "r"}
     assert keys_of(Table(tables, FEATURES)) == q, "others stay"
     saved = load(f"{tables}/vocabularies/{vocabulary.id}")
@@ -169,6 +175,7 @@ def test_dropping_a_vocabulary_takes_its_documents_and_its_folder(tables: str, v
     assert drop(DropConfig(tables=tables, featurizer="f-1")).num_files == {"features": 2, "videos": 1}
     assert Table(tables, FEATURES).partitions() == ["f-2"]
     assert not Path(tables, "featurizers", "f-1.json").exists()
+    assert list(Path(tables, "indexes").iterdir()) == []
     assert drop(DropConfig(tables=tables, recognizer="pocketsphinx")).num_files == {"transcripts": 1}
 
 

@@ -20,6 +20,7 @@ def main(config: FinetuneConfig) -> int:
             "examples to validate on": summary.num_validation_examples,
             "of no use to the task": summary.num_unusable,
             "annotated videos missing": f"{found.num_missing_videos} of {found.num_videos}",
+            **({"copies left out of a split": found.num_straddling} if found.num_straddling else {}),
             **{f"validation {name}": f"{value:.3f}" for name, value in summary.metrics.items()},
             "time": duration_text(summary.seconds),
             "model": summary.model,

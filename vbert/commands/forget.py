@@ -19,6 +19,7 @@ def main(config: ForgetConfig) -> int:
             "rows": rows,
             "exemplars of visual words": summary.num_exemplars,
             "files of older versions": summary.num_files,
+            "files of search's indexes": summary.num_shards,
             "tables": config.tables,
         },
     )

@@ -15,14 +15,15 @@ from vbert.distributed.actors import blocks_of, outcomes_of_models
 from vbert.distributed.cluster import connect
 from vbert.distributed.examples import Accounting, Videos, annotations_of, examples_of
 from vbert.errors import UserError, require_at_least
-from vbert.model.checkpoint_files import check_model, visual_vocabulary_of
+from vbert.model.checkpoint_files import visual_vocabulary_of
 from vbert.progress import Progress
 from vbert.storage.files import check_output, with_absolute_paths, write_json
 from vbert.tasks.alignment import alignment_scores
 from vbert.tasks.example_store import rows_of
 from vbert.tasks.examples import Row
+from vbert.tasks.joint_space import check_retrieval, embedded
 from vbert.tasks.margins import Comparison, Metrics, compare
-from vbert.tasks.registry import TunedModel, only_pretrained, open_task
+from vbert.tasks.registry import TunedModel
 from vbert.tasks.retrieval import Retrieval, chance_metrics, metrics_of
 from vbert.tasks.text_embeddings import SentenceEmbedder, TextEmbedder, WordVectors
 
@@ -121,16 +122,11 @@ def evaluate_retrieval(config: RetrievalConfig) -> RetrievalSummary:
 
 def _check_first_stage(model: str, vocabulary: str) -> None:
     """UserError unless it is a model for retrieval, of the same visual words."""
-    facts = check_model(model)
-    if "task" not in facts:
-        raise only_pretrained(model)
-    task = open_task(facts["task"])
-    if not isinstance(task, Retrieval):
-        raise UserError(f"{model}: was fine-tuned for {task.name}, and not for retrieval")
-    if facts["vocabulary"] != vocabulary:
+    known = check_retrieval(model)
+    if known != vocabulary:
         raise UserError(
-            f"{model}: knows the visual vocabulary {facts['vocabulary']}, and --model {vocabulary}; give "
-            "models of one vocabulary"
+            f"{model}: knows the visual vocabulary {known}, and --model {vocabulary}; give models of one "
+            "vocabulary"
         )
 
 
@@ -170,11 +166,7 @@ def _metrics(scores: dict[str, np.ndarray], rows: Sequence[Row], places: Sequenc
 def first_stage(model: str, rows: Sequence[Row], *, num_candidates: int) -> tuple[np.ndarray, np.ndarray]:
     """Products of the vectors of a model fine-tuned for retrieval, float32 [num_texts, num_videos]; and bool,
     whether one is among the other's nearest, found by an index."""
-    tuned = TunedModel(model)
-    answers = tuned.answers(rows, batch_size=64)
-    texts, shown = (
-        np.array([answer[f"_{kind}_vector"] for answer in answers], np.float32) for kind in ("text", "video")
-    )
+    texts, shown = embedded(TunedModel(model), rows)
     wanted = np.zeros((len(rows), len(rows)), bool)
     for asked, among, matrix in ((texts, shown, wanted), (shown, texts, wanted.T)):
         index = faiss.IndexFlatIP(among.shape[1])

@@ -13,12 +13,13 @@ from vbert.distributed.attempts import actor_retries
 from vbert.distributed.cluster import connect
 from vbert.distributed.resources import count_cpus
 from vbert.documents.continuous import FeatureReader
+from vbert.duplicates.splits import kept_ids, on_one_side
 from vbert.errors import UserError
 from vbert.model.checkpoint_files import CONFIG, PROGRESS, read_json
 from vbert.model.head_features import Moments, head_input_of, sum_of
 from vbert.storage.files import filesystem_of
 from vbert.tables.delta import Table
-from vbert.tables.schemas import DOCUMENTS, FEATURES
+from vbert.tables.schemas import DOCUMENTS, DUPLICATES, FEATURES
 from vbert.tasks.annotations import ANNOTATIONS, match_some, require_any
 from vbert.tasks.datasets import read_annotations
 from vbert.tasks.example_store import CLIPS_AT_ONCE, table_of, write_file
@@ -95,6 +96,9 @@ class Accounting:
     num_without_video: int
     num_videos: int
     num_missing_videos: int
+    num_straddling: int = 0
+    """Annotations that are left out, since a copy of their video is in a later split (train, validation,
+    test)."""
 
 
 def annotations_of(
@@ -104,14 +108,23 @@ def annotations_of(
     found = read_annotations(source, dataset=dataset)
     require_any(found, source, columns)
     matched = match_some(found, videos.read(["video_id", "uri"]), source=source, tables=videos.tables)
-    here = matched.annotations
+    here = _on_one_side(matched.annotations, videos.tables)
     accounting = Accounting(
         num_annotations=found.num_rows,
-        num_without_video=found.num_rows - here.num_rows,
+        num_without_video=found.num_rows - matched.annotations.num_rows,
         num_videos=len(set(found["video_id"].to_pylist())),
         num_missing_videos=len(matched.missing),
+        num_straddling=matched.annotations.num_rows - here.num_rows,
     )
     return here.filter(pc.is_in(here["split"], pa.array(splits))), accounting
+
+
+def _on_one_side(annotations: pa.Table, tables: str) -> pa.Table:
+    """By all that deduplicate has found, whichever features it has compared."""
+    duplicates = Table(tables, DUPLICATES)
+    for featurizer in duplicates.partitions() if duplicates.exists() else []:
+        annotations = on_one_side(annotations, kept_ids(tables, featurizer))
+    return annotations
 
 
 def every_video(videos: Videos) -> pa.Table:

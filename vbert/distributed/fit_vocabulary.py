@@ -17,9 +17,9 @@ from tyro.conf import OmitArgPrefixes
 
 from vbert.distributed.cluster import connect
 from vbert.distributed.resources import count_cpus
-from vbert.errors import UserError
 from vbert.storage.files import check_output, with_absolute_paths
 from vbert.tables.delta import Table
+from vbert.tables.reading import choose_featurizer
 from vbert.tables.schemas import FEATURES, unpack_vectors
 from vbert.vocabulary.sampling import priorities, threshold_of
 from vbert.vocabulary.tree import Quality, Sample, VocabularyConfig, fit_vocabulary, merge_samples, save
@@ -54,7 +54,7 @@ def fit(config: FitConfig) -> FitSummary:
     start_seconds = time.monotonic()
     config = with_absolute_paths(config, "tables")
     features = Table(config.tables, FEATURES)
-    featurizer = _choose(config.featurizer, features)
+    featurizer = choose_featurizer(config.featurizer, features)
     folder = f"{config.tables.rstrip('/')}/vocabularies"
     check_output(folder, kind="folder")
     sample = draw_sample(
@@ -70,18 +70,6 @@ def fit(config: FitConfig) -> FitSummary:
         quality=vocabulary.quality,
         seconds=time.monotonic() - start_seconds,
     )
-
-
-def _choose(wanted: str | None, features: Table) -> str:
-    there = features.partitions()
-    if not there:
-        raise UserError(f"{features.uri}: no features yet; run featurize first")
-    if wanted is None and len(there) == 1:
-        return there[0]
-    if wanted not in there:
-        problem = f"has no featurizer {wanted}" if wanted else "has several featurizers"
-        raise UserError(f"{features.uri}: {problem}; give --featurizer, one of {', '.join(there)}")
-    return wanted
 
 
 def draw_sample(features: Table, *, featurizer: str, size: int, seed: int) -> Sample:

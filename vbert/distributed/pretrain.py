@@ -27,13 +27,14 @@ from vbert.documents.continuous import FeatureReader
 from vbert.documents.data_streams import cut_runs
 from vbert.documents.sequences import SequenceConfig, random_generator
 from vbert.documents.shuffle_windows import ShuffleWindowReader
+from vbert.duplicates.splits import kept_ids, with_copies
 from vbert.errors import UserError, require_at_least
 from vbert.model.checkpoint_files import FEATURIZERS, VOCABULARIES
 from vbert.model.encoders import ModelConfig, bert_config, check_weights, joint_vocabulary
 from vbert.storage.files import check_output, filesystem_of, read_object, with_absolute_paths, write_json
 from vbert.tables.delta import Table
 from vbert.tables.pins import pinned
-from vbert.tables.schemas import DOCUMENTS, FEATURES, short_hash
+from vbert.tables.schemas import DOCUMENTS, DUPLICATES, FEATURES, short_hash
 from vbert.tasks.annotations import listed_videos
 from vbert.training.job import PretrainingJob
 from vbert.training.optimization import OptimizerConfig
@@ -69,15 +70,19 @@ class PretrainConfig(TrainingOptions):
     share_of_videos: float = 1.0
     """Train on a part of the videos, chosen by hash."""
     validation_share: float = 0.01
-    """Videos to validate on and never to train on, chosen by hash (at most 1,000 are used)."""
+    """Videos to validate on and never to train on, chosen by hash (at most 1,000 are used); of copies, as
+    deduplicate finds them, all or none."""
     held_out: str | None = None
-    """File (.csv, .jsonl, .parquet) with a column video_id: more videos to validate on, never to train on."""
+    """File (.csv, .jsonl, .parquet) with a column video_id: more videos to validate on; none of them or of
+    their copies is trained on."""
     checkpoint_every: int = 1000
     """Steps from one validation and checkpoint to the next."""
     documents_version: int | None = None
     """Version of the documents table; default: the latest. A run keeps to its version when it goes on."""
     features_version: int | None = None
     """The same of the features table, for --visual-input features."""
+    duplicates_version: int | None = None
+    """The same of the table of deduplicate, if it has run."""
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     sequences: SequenceConfig = field(default_factory=SequenceConfig)
@@ -85,7 +90,7 @@ class PretrainConfig(TrainingOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_at_least(self, 1, "num_steps", "checkpoint_every", "tokens_per_micro_batch")
-        require_at_least(self, 0, "documents_version", "features_version")
+        require_at_least(self, 0, "documents_version", "features_version", "duplicates_version")
         if self.features_version is not None and self.visual_input != "features":
             raise UserError(
                 f"--features-version {self.features_version}: only --visual-input features reads that table"
@@ -129,7 +134,11 @@ def pretrain(config: PretrainConfig) -> PretrainSummary:
     check_output(root, kind="folder")
     connect(training=True)
     options = options_of(config, leave_out=OPTIONS_THAT_MAY_CHANGE)
-    versions = {DOCUMENTS.name: config.documents_version, FEATURES.name: config.features_version}
+    versions = {
+        DOCUMENTS.name: config.documents_version,
+        FEATURES.name: config.features_version,
+        DUPLICATES.name: config.duplicates_version,
+    }
     with pinned(
         config.tables,
         f"pretrain-{short_hash(root)}",
@@ -184,6 +193,12 @@ def _plan(config: PretrainConfig, vocabulary: Vocabulary) -> tuple[PretrainingJo
             "run build_documents with it first"
         )
     rows = documents.read(columns=["video_id", "uri"], partition=vocabulary.id, version=version)
+    kept = (
+        {}
+        if config.duplicates_version is None
+        else kept_ids(config.tables, vocabulary.featurizer, version=config.duplicates_version)
+    )
+    held_out = listed_videos(config.held_out, rows, tables=config.tables) if config.held_out else set()
     reader = ShuffleWindowReader(
         table=documents,
         vocabulary=text,
@@ -192,9 +207,8 @@ def _plan(config: PretrainConfig, vocabulary: Vocabulary) -> tuple[PretrainingJo
         rows_per_batch=config.rows_per_step // config.data_streams,
         share_of_videos=config.share_of_videos,
         validation_share=config.validation_share,
-        held_out=frozenset(
-            listed_videos(config.held_out, rows, tables=config.tables) if config.held_out else ()
-        ),
+        held_out=with_copies(held_out, kept),
+        kept=kept,
         features=_feature_reader(config, vocabulary.featurizer) if continuous else None,
     )
     ids: list[str] = rows["video_id"].to_pylist()
@@ -260,8 +274,13 @@ def _same_as_before(config: PretrainConfig) -> PretrainConfig:
     uri = f"{config.output.rstrip('/')}/{PRETRAIN_OPTIONS}"
     filesystem, path = filesystem_of(uri)
     if not filesystem.exists(path):
+        duplicates = Table(config.tables, DUPLICATES)
+        if config.duplicates_version is None and duplicates.exists():
+            config = replace(config, duplicates_version=duplicates.version())
         return config
     before = read_object(uri, fix="give another --output")
+    if config.duplicates_version is None:
+        config = replace(config, duplicates_version=before.get("duplicates_version"))
     if config.documents_version is None:
         config = replace(config, documents_version=before.get("documents_version"))
     if config.features_version is None:

@@ -1,7 +1,7 @@
 """A window of documents -> micro-batches, read from a pinned version of the table."""
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ class ShuffleWindowReader:
     validation_share: float
     held_out: frozenset[str]
     """Videos that are never trained on, whatever their hash."""
+    kept: Mapping[str, str] = field(default_factory=dict)
+    """Of copies the video of their cluster that is kept, whose hash is theirs, too."""
     features: FeatureReader | None = None
     """Where clips' vectors are, for a model that takes them instead of visual tokens."""
 
@@ -36,7 +38,8 @@ class ShuffleWindowReader:
 
     def is_validation(self, video_id: str) -> bool:
         """Whether a video is kept out of training."""
-        return video_id in self.held_out or in_share("validation", video_id, self.validation_share)
+        name = self.kept.get(video_id, video_id)
+        return video_id in self.held_out or in_share("validation", name, self.validation_share)
 
     def is_training(self, video_id: str) -> bool:
         """Whether a video is trained on: not kept out, and of the share of videos that are wanted."""

@@ -19,8 +19,8 @@ def render(facts: Mapping[str, Any]) -> str:
     return Template(parts["html"]).substitute(
         style=parts["css"],
         script=parts["js"],
-        style_hash=_hash(parts["css"]),
-        script_hash=_hash(parts["js"]),
+        style_hash=policy_hash(parts["css"]),
+        script_hash=policy_hash(parts["js"]),
         facts=_as_data(facts),
     )
 
@@ -40,6 +40,6 @@ def _finite(value: Any) -> Any:
     return [_finite(part) for part in value] if isinstance(value, list | tuple) else value
 
 
-def _hash(text: str) -> str:
+def policy_hash(text: str) -> str:
     """What the page's policy names its own style and script by."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -1,4 +1,4 @@
-"""Tables as a notebook reads them."""
+"""Tables as a notebook reads them, and which of their partitions is meant."""
 
 from collections.abc import Iterator
 
@@ -35,6 +35,19 @@ def document_batches(
                 yield from whole.select(DOCUMENTS.schema.names).to_batches()
 
     return pa.RecordBatchReader.from_batches(DOCUMENTS.schema, batches())
+
+
+def choose_featurizer(wanted: str | None, features: Table) -> str:
+    """The one that is wanted, or the only one there. UserError if it is not there, or there are several."""
+    there = features.partitions()
+    if not there:
+        raise UserError(f"{features.uri}: no features yet; run featurize first")
+    if wanted is None and len(there) == 1:
+        return there[0]
+    if wanted not in there:
+        problem = f"has no featurizer {wanted}" if wanted else "has several featurizers"
+        raise UserError(f"{features.uri}: {problem}; give --featurizer, one of {', '.join(there)}")
+    return wanted
 
 
 def _documents_of(tables: str, vocabulary: str | None) -> tuple[Table, str]:

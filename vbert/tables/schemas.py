@@ -152,7 +152,30 @@ TRANSCRIPTS = TableSchema(
     rows_per_file=131_072,
 )
 
-TABLES = (VIDEOS, FEATURES, TRANSCRIPTS, DOCUMENTS)
+DUPLICATES = TableSchema(
+    name="duplicates",
+    key=("video_id", "featurizer"),
+    partition="featurizer",
+    # One row a video that was compared with all others; one without copies is a cluster of its own.
+    schema=pa.schema(
+        [
+            ("video_id", pa.string()),
+            ("featurizer", pa.string()),
+            ("fingerprint", pa.string()),  # of the video
+            ("num_clips", pa.int32()),
+            ("signature", pa.list_(pa.int64())),  # keys of its clips, of which copies share some
+            ("cluster", pa.string()),  # the least id of the videos that show the same
+            ("kept_id", pa.string()),  # the longest of them, whose split the others have
+            ("share", pa.float64()),  # of its clips, or of a shorter copy's, that agree; 1 of the kept one
+            ("offset_seconds", pa.float64()),  # when it begins in the kept one; negative: before it
+        ]
+    ),
+    # A row takes a kilobyte.
+    rows_per_group=1024,
+    rows_per_file=65_536,
+)
+
+TABLES = (VIDEOS, FEATURES, TRANSCRIPTS, DOCUMENTS, DUPLICATES)
 
 
 def pack_vectors(vectors: list[np.ndarray]) -> pa.Array:

@@ -4,16 +4,17 @@ from dataclasses import dataclass, field
 
 from vbert.errors import UserError
 from vbert.model.checkpoint_files import FEATURIZERS, VOCABULARIES
+from vbert.search.index import FOLDER as INDEXES
 from vbert.storage.files import filesystem_of, with_absolute_paths
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.pins import pins
-from vbert.tables.schemas import DOCUMENTS, FEATURES, TRANSCRIPTS, VIDEOS, TableSchema, is_id
+from vbert.tables.schemas import DOCUMENTS, DUPLICATES, FEATURES, TRANSCRIPTS, VIDEOS, TableSchema, is_id
 from vbert.vocabulary.saved import folders_in
 from vbert.vocabulary.tree import load
 
 TABLES_OF: dict[str, tuple[TableSchema, ...]] = {
-    "featurizer": (FEATURES, VIDEOS),
+    "featurizer": (DUPLICATES, FEATURES, VIDEOS),
     "vocabulary": (DOCUMENTS,),
     "recognizer": (TRANSCRIPTS,),
 }
@@ -27,9 +28,9 @@ class DropConfig:
     tables: str
     """Folder or bucket URL of the tables."""
     featurizer: str | None = None
-    """Its videos and features go, and its configuration."""
+    """Its videos and features go, its configuration, and its index."""
     vocabulary: str | None = None
-    """Its documents go, and its folder."""
+    """Its documents go, its folder, and its indexes."""
     recognizer: str | None = None
     """Its transcripts go."""
     dry_run: bool = False
@@ -90,8 +91,11 @@ def drop(config: DropConfig) -> DropSummary:
     for table in there:  # features first: the ledger says what there is
         table.create()
         Committer(table, partition=name).clear()
-    if beside and filesystem.exists(path):
-        filesystem.rm(path, recursive=True)
+    if beside:
+        for uri in (beside, f"{config.tables}/{INDEXES}/{name}"):
+            filesystem, path = filesystem_of(uri)
+            if filesystem.exists(path):
+                filesystem.rm(path, recursive=True)
     return summary
 
 

@@ -1,4 +1,4 @@
-"""Forget videos: rows, exemplars of visual words, and the files that older versions have them in."""
+"""Forget videos: rows, exemplars of visual words, vectors of indexes, and the files of older versions."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 
 from vbert.corpus.forgotten import note_forgotten
 from vbert.errors import UserError
+from vbert.search.index import delete_shards, shards_with
 from vbert.storage.files import absolute_uri, with_absolute_paths
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
@@ -39,6 +40,8 @@ class ForgetSummary:
     num_exemplars: int = 0
     num_files: int = 0
     """Of older versions or of no version, deleted because they hold the videos."""
+    num_shards: int = 0
+    """Of search's indexes, deleted for the same reason; the next search makes them anew."""
 
 
 def forget(config: ForgetConfig) -> ForgetSummary:
@@ -56,6 +59,7 @@ def forget(config: ForgetConfig) -> ForgetSummary:
     if config.dry_run:
         summary.num_exemplars = _forget_exemplars(config.tables, video_ids, dry_run=True)
         summary.num_files = sum(len(_old_files(table, video_ids)) for table in tables)
+        summary.num_shards = len(list(shards_with(config.tables, video_ids)))
         return summary
     _refuse_pinned(config.tables, tables, video_ids)
     for video_id in video_ids:
@@ -69,6 +73,9 @@ def forget(config: ForgetConfig) -> ForgetSummary:
         old = _old_files(table, video_ids)
         delete_files(table.uri, old)
         summary.num_files += len(old)
+    shards = list(shards_with(config.tables, video_ids))
+    delete_shards(shards)
+    summary.num_shards = len(shards)
     return summary
 
 

@@ -1,0 +1,254 @@
+"""Ray finds videos that show the same: signatures from each file of features, then pairs clip by clip.
+
+features files -> signatures of new videos -> pairs that share keys -> where they agree -> clusters
+"""
+
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+
+from vbert.distributed.actors import blocks_of, outcomes
+from vbert.distributed.attempts import actor_retries
+from vbert.distributed.cluster import RewriteOnWorkers, connect
+from vbert.distributed.resources import count_cpus
+from vbert.duplicates.agreement import agreement_of, on_grid
+from vbert.duplicates.clusters import Link, clusters_of
+from vbert.duplicates.signatures import candidates, least_keys, signature_of
+from vbert.progress import Progress
+from vbert.storage.files import with_absolute_paths
+from vbert.tables.commits import Committer
+from vbert.tables.delta import Table
+from vbert.tables.pins import pinned
+from vbert.tables.reading import choose_featurizer
+from vbert.tables.schemas import DUPLICATES, FEATURES, VIDEOS, short_hash, unpack_vectors
+from vbert.tables.selection import Among
+
+PAIRS_A_TASK = 64
+ROW_COLUMNS = ["video_id", "fingerprint", "num_clips", "signature", "kept_id", "share", "offset_seconds"]
+SIGNATURES = pa.schema([("video_id", pa.string()), ("keys", pa.list_(pa.uint64()))])
+LINKS = pa.schema(
+    [
+        *(("first", pa.string()), ("second", pa.string())),
+        *(("share", pa.float64()), ("offset_seconds", pa.float64())),
+    ]
+)
+Rows = dict[str, dict[str, Any]]  # of DUPLICATES by video
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeduplicateConfig:
+    """Find videos that show the same: cut, encoded again, scaled or shifted copies. Nothing is decoded."""
+
+    tables: str
+    """Folder or bucket URL of the tables that featurize wrote."""
+    featurizer: str | None = None
+    """Whose features, as featurize printed it; may be left out where there is only one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeduplicateSummary:
+    """What one run did and what there is now."""
+
+    featurizer: str
+    num_videos: int
+    num_new: int
+    """Videos that were looked at: new, changed, or of a cluster that has lost one."""
+    num_pairs: int
+    """Pairs that were compared clip by clip."""
+    num_clusters: int
+    """Of more than one video."""
+    num_copies: int
+    """Videos in them that are not the one to keep."""
+    seconds: float
+
+
+def deduplicate(config: DeduplicateConfig) -> DeduplicateSummary:
+    """Bring the table `duplicates` up to date with the ledger, for one featurizer."""
+    start_seconds = time.monotonic()
+    config = with_absolute_paths(config, "tables")
+    featurizer = choose_featurizer(config.featurizer, Table(config.tables, FEATURES))
+    ledger = _usable_videos(config.tables, featurizer)
+    table = Table(config.tables, DUPLICATES)
+    table.create()
+    before = _by_id(table.read(columns=[*ROW_COLUMNS, "cluster"], partition=featurizer))
+    rows, new = _carried_over(before, ledger)
+    links: list[Link] = []
+    num_pairs = 0
+    if new:
+        connect(with_data=False)
+        name = f"deduplicate-{short_hash(featurizer)}"
+        with pinned(config.tables, name, job=f"deduplicate of {featurizer}"):
+            unsigned = [video_id for video_id in new if rows[video_id]["signature"] is None]
+            for video_id, keys in _signatures(config.tables, featurizer, unsigned).items():
+                rows[video_id]["signature"] = keys
+            # Without: pruned since the ledger was read.
+            rows = {video_id: row for video_id, row in rows.items() if row["signature"] is not None}
+            signatures = {video_id: row["signature"] for video_id, row in rows.items()}
+            pairs = candidates(signatures, new)
+            num_pairs = len(pairs)
+            links = list(_agreeing(config.tables, featurizer, pairs))
+    members = clusters_of(
+        [*links, *_old_links(rows, new)], {name: row["num_clips"] for name, row in rows.items()}
+    )
+    for video_id, member in members.items():
+        rows[video_id] |= asdict(member)
+    _commit(table, featurizer, before, rows)
+    sizes = pc.value_counts(pa.array([row["cluster"] for row in rows.values()], pa.string()))
+    counts = [count for count in sizes.field("counts").to_pylist() if count > 1]
+    return DeduplicateSummary(
+        featurizer=featurizer,
+        num_videos=len(rows),
+        num_new=len(new),
+        num_pairs=num_pairs,
+        num_clusters=len(counts),
+        num_copies=sum(counts) - len(counts),
+        seconds=time.monotonic() - start_seconds,
+    )
+
+
+def _usable_videos(tables: str, featurizer: str) -> pa.Table:
+    columns = ["video_id", "fingerprint", "num_clips"]
+    ledger = Table(tables, VIDEOS).read(columns=columns, partition=featurizer)
+    return ledger.filter(pc.greater(ledger["num_clips"], 0))
+
+
+def _by_id(rows: pa.Table) -> Rows:
+    return {row["video_id"]: row for row in rows.to_pylist()}
+
+
+def _carried_over(before: Rows, ledger: pa.Table) -> tuple[Rows, set[str]]:
+    """A row for each video of the ledger, as it was or without signature; and the videos to be looked at:
+    those that are new or have changed, and the others of clusters that have lost a video by that."""
+    now = _by_id(ledger)
+    same = {
+        name for name, row in now.items() if before.get(name, {}).get("fingerprint") == row["fingerprint"]
+    }
+    broken = {before[name]["cluster"] for name in set(before) - same}
+    rows = {
+        name: {**before[name]} if name in same else {**row, "signature": None} for name, row in now.items()
+    }
+    new = {name for name in now if name not in same or before[name]["cluster"] in broken}
+    return rows, new
+
+
+def _old_links(rows: Rows, new: Collection[str]) -> Iterator[Link]:
+    """What earlier runs have found of the videos that nothing has changed for."""
+    for name, row in rows.items():
+        if name not in new and row["kept_id"] != name:
+            yield Link(
+                first=row["kept_id"], second=name, share=row["share"], offset_seconds=row["offset_seconds"]
+            )
+
+
+def _signatures(tables: str, featurizer: str, video_ids: Sequence[str]) -> dict[str, list[int]]:
+    """The keys of videos as int64, from all files that may hold them, each read once."""
+    features = Table(tables, FEATURES)
+    paths = features.paths_that_may_hold(Among(video_ids), partition=featurizer) if video_ids else []
+    parts: dict[str, list[np.ndarray]] = {}
+    arguments = {"features": features, "video_ids": ray.put(list(video_ids))}
+    for block in _on_cpus(SignVideos, [{"path": path} for path in paths], 1, arguments, "sign"):
+        for row in block.to_pylist():
+            parts.setdefault(row["video_id"], []).append(np.array(row["keys"], np.uint64))
+    return {name: least_keys(np.concatenate(keys)).astype(np.int64).tolist() for name, keys in parts.items()}
+
+
+def _agreeing(tables: str, featurizer: str, pairs: Sequence[tuple[str, str]]) -> Iterator[Link]:
+    arguments = {"features": Table(tables, FEATURES), "featurizer": featurizer}
+    rows = [{"first": first, "second": second} for first, second in pairs]
+    for block in _on_cpus(ComparePairs, rows, PAIRS_A_TASK, arguments, "compare"):
+        yield from (Link(**row) for row in block.to_pylist())
+
+
+def _on_cpus(
+    kind: type[Any], rows: Sequence[Mapping[str, Any]], size: int, arguments: Mapping[str, Any], what: str
+) -> Iterable[pa.Table]:
+    """What actors make of so many rows at a time."""
+    blocks = blocks_of(rows, size=size)
+    progress = Progress(f"deduplicate ({what})", total=len(blocks), unit="parts")
+    for block in outcomes(
+        kind,
+        blocks,
+        num_actors=min(count_cpus(), len(blocks)),
+        arguments=arguments,
+        options={"num_cpus": 1, **actor_retries()},
+    ):
+        yield block
+        progress.advance(1)
+    progress.finish()
+
+
+def _commit(table: Table, featurizer: str, before: Rows, rows: Rows) -> None:
+    """Write the rows that differ; drop those of videos that are gone."""
+    changed = [{**row, "featurizer": featurizer} for name, row in rows.items() if row != before.get(name)]
+    stale = (set(before) - set(rows)) | {row["video_id"] for row in changed} & set(before)
+    size = DUPLICATES.rows_per_file
+    files = [
+        table.write_file(pa.Table.from_pylist(changed[at : at + size], schema=DUPLICATES.schema))
+        for at in range(0, len(changed), size)
+    ]
+    rewrite = RewriteOnWorkers(table.root, DUPLICATES, partition=featurizer)
+    Committer(table, partition=featurizer).commit(files, drop=stale, rewrite=rewrite(stale))
+
+
+class SignVideos:
+    """An actor: paths of features files in, rows of SIGNATURES of the parts of videos there out."""
+
+    def __init__(self, *, features: Table, video_ids: "ray.ObjectRef[list[str]]") -> None:
+        self.features = features
+        wanted: list[str] = ray.get(video_ids)
+        self.selection = Among(wanted)
+
+    def __call__(self, files: pa.Table) -> pa.Table:
+        """A segment at a time."""
+        found = []
+        for path in files["path"].to_pylist():
+            groups = self.features.row_groups(
+                path, columns=["video_id", "features"], selection=self.selection
+            )
+            for rows in groups:
+                for at, video_id in enumerate(rows["video_id"].to_pylist()):
+                    vectors = unpack_vectors(rows["features"].slice(at, 1))
+                    found.append({"video_id": video_id, "keys": signature_of(vectors).tolist()})
+        return pa.Table.from_pylist(found, schema=SIGNATURES)
+
+
+class ComparePairs:
+    """An actor: pairs of videos in, rows of LINKS of those that are copies out."""
+
+    def __init__(self, *, features: Table, featurizer: str) -> None:
+        self.features, self.featurizer = features, featurizer
+
+    def __call__(self, pairs: pa.Table) -> pa.Table:
+        """Each video's features are read once for all its pairs here."""
+        names = set(pairs["first"].to_pylist()) | set(pairs["second"].to_pylist())
+        videos = self._clips(names)
+        found = []
+        for pair in pairs.to_pylist():
+            if pair["first"] not in videos or pair["second"] not in videos:
+                continue  # pruned since the ledger was read
+            (first, seconds), (second, _) = videos[pair["first"]], videos[pair["second"]]
+            agreement = agreement_of(first, second)
+            if agreement.is_copy:
+                offset_seconds = agreement.offset_clips * seconds
+                found.append({**pair, "share": agreement.share, "offset_seconds": offset_seconds})
+        return pa.Table.from_pylist(found, schema=LINKS)
+
+    def _clips(self, video_ids: Collection[str]) -> dict[str, tuple[np.ndarray, float]]:
+        """Clips float32 [n, dim] of each video without gaps, and the length of one in seconds."""
+        columns = ["video_id", "clip_seconds", "clip_start_seconds", "features"]
+        rows = self.features.read(columns=columns, partition=self.featurizer, video_ids=video_ids)
+        found = {}
+        for video_id in rows["video_id"].unique().to_pylist():
+            mine = rows.filter(pc.equal(rows["video_id"], video_id))
+            starts = pc.list_flatten(mine["clip_start_seconds"]).to_numpy()
+            if len(starts):
+                seconds = mine["clip_seconds"][0].as_py()
+                vectors = unpack_vectors(mine["features"])
+                found[video_id] = on_grid(vectors, starts, clip_seconds=seconds), seconds
+        return found
