@@ -24,7 +24,7 @@ from benchmarks.part_costs import (
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "cluster-plan.svg"
 SIZES = (1_000_000, 10_000_000, 100_000_000)
-HOUR, DAY_HOURS = 3600, 24
+HOUR = 3600
 GIGABYTE = 1e9
 
 # A video: as long as the paper's are on average (23,186 h of 312,000), cut into segments of a minute.
@@ -53,6 +53,8 @@ class Cluster:
     nodes: int
     cores_per_node: int
     gpus: int
+    compaction_hours: float = 24.0
+    """From one run of compact-tables to the next."""
 
     def workers(self, where: str) -> int:
         """How many share a part's hours."""
@@ -129,7 +131,7 @@ def parts_of(num_videos: int, costs: Mapping[str, Cost], cluster: Cluster) -> li
         ),
         decoding,
         backbone,
-        committing(files, shards, featurizing_hours, costs),
+        committing(files, shards, featurizing_hours, cluster, costs),
         Part(
             name="compaction",
             grows="N log N",
@@ -160,10 +162,12 @@ def parts_of(num_videos: int, costs: Mapping[str, Cost], cluster: Cluster) -> li
     ]
 
 
-def committing(files: int, shards: int, featurizing_hours: float, costs: Mapping[str, Cost]) -> Part:
+def committing(
+    files: int, shards: int, featurizing_hours: float, cluster: Cluster, costs: Mapping[str, Cost]
+) -> Part:
     """A commit each COMMIT_SECONDS, which takes the longer the more files the table names: what compaction
-    has made, half of it on average, and what has come since, in a day."""
-    loose = files * min(1.0, DAY_HOURS / featurizing_hours)
+    has made, half of it on average, and what has come since."""
+    loose = files * min(1.0, cluster.compaction_hours / featurizing_hours)
     each, checkpoint = costs["commit"], costs["checkpoint"].seconds
     mean = (shards + loose) / 2
     features_seconds = each.seconds.at(mean) / NUM_COMMITS + checkpoint.at(mean) / CHECKPOINT_EVERY
@@ -205,8 +209,10 @@ def main() -> None:
     parser.add_argument(
         "--gpus", type=int, default=0, help="of the whole cluster; 0: EfficientNet-Lite0 on CPUs"
     )
-    options = parser.parse_args()
-    cluster = Cluster(nodes=options.nodes, cores_per_node=options.cores_per_node, gpus=options.gpus)
+    parser.add_argument(
+        "--compaction-hours", type=float, default=24.0, help="from one compaction to the next"
+    )
+    cluster = Cluster(**vars(parser.parse_args()))
     costs = measured()
     plans = {size: parts_of(size, costs, cluster) for size in SIZES}
     print_plans(plans, cluster)
