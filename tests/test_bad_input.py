@@ -62,6 +62,7 @@ RIGHT: dict[str, dict[str, str]] = {
         "videos": "{root}/ids.csv",
         "output": "{root}/metrics.json",
     },
+    "deduplicate": {"tables": "{tables}"},
     "search": {
         "like": "a.mp4@2.0",
         "tables": "{tables}",
@@ -223,6 +224,8 @@ CASES: list[tuple[str, str, str, str]] = [
     ("evaluate_retrieval", "word-vectors", "{root}/text.txt", "text.txt: is no text file of word vectors"),
     ("evaluate_retrieval", "sentence-encoder", "{root}/empty", "empty: no encoder of texts"),
     ("evaluate_retrieval", "output", "{root}/empty", "empty"),
+    ("deduplicate", "tables", "{root}/empty", "features: no such table"),
+    ("deduplicate", "featurizer", "resnet50-01234567", f"one of {FEATURIZER}"),
     ("search", "like", "cooking-1", "--like cooking-1: give VIDEO@SECONDS, such as talk.mp4@12.5"),
     ("search", "like", "cooking-1@-1", "--like cooking-1@-1: give VIDEO@SECONDS"),
     ("search", "like", "nobody@1", "has no video nobody"),

@@ -22,7 +22,16 @@ from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.parquet_files import Provenance, stored_files
 from vbert.tables.pins import pinned
-from vbert.tables.schemas import DOCUMENTS, FEATURES, TABLES, TRANSCRIPTS, VIDEOS, TableSchema, video_id_of
+from vbert.tables.schemas import (
+    DOCUMENTS,
+    DUPLICATES,
+    FEATURES,
+    TABLES,
+    TRANSCRIPTS,
+    VIDEOS,
+    TableSchema,
+    video_id_of,
+)
 from vbert.upkeep.drop import DropConfig, drop
 from vbert.upkeep.forget import ForgetConfig, forget
 from vbert.upkeep.inventory import InfoConfig, take_inventory
@@ -77,6 +86,11 @@ def tables(tmp_path: Path, vocabulary: Vocabulary) -> str:
     spoken = [{"video_id": "p", "recognizer": "pocketsphinx", "status": "silent"}]
     put(root, TRANSCRIPTS, pa.Table.from_pylist(spoken, schema=TRANSCRIPTS.schema))
     save(vocabulary, f"{root}/vocabularies")
+    copies = [
+        {"video_id": name, "featurizer": "f-1", "cluster": cluster, "kept_id": cluster}
+        for name, cluster in [("p", "p"), ("q", "p"), ("r", "r")]
+    ]
+    put(root, DUPLICATES, pa.Table.from_pylist(copies, schema=DUPLICATES.schema))
     for name in "pq":
         rows = feature_rows(name)
         write_shard(f"{root}/indexes/f-1/clips/{name}.parquet", *clips_of(rows))
@@ -103,7 +117,9 @@ def test_a_forgotten_video_is_in_no_file_and_stays_out(tables: str, vocabulary: 
     q = [row for row in keys_of(Table(tables, FEATURES)) if row[0] == "q"]
     found = forget(ForgetConfig(tables=tables, video=(name,)))
     assert found.video_ids == ["p"]
-    assert found.num_rows == {"videos": 1, "features": 6, "transcripts": 1, "documents": 1}
+    assert found.num_rows == {"videos": 1, "features": 6, "transcripts": 1, "documents": 1, "duplicates": 1}
+    left = Table(tables, DUPLICATES).read(columns=["video_id"], partition="f-1")
+    assert left["video_id"].to_pylist() == ["r"], "q's row would name p"
     assert (found.num_exemplars, found.num_shards) == (2, 2)
     assert videos_in_files(tables) == {"q", "r"}
     assert keys_of(Table(tables, FEATURES)) == q, "others stay"
@@ -172,7 +188,11 @@ def test_dropping_a_vocabulary_takes_its_documents_and_its_folder(tables: str, v
     assert drop(DropConfig(tables=tables, vocabulary=vocabulary.id)).num_files == {"documents": 1}
     assert Table(tables, DOCUMENTS).partitions() == []
     assert not Path(tables, "vocabularies", vocabulary.id).exists()
-    assert drop(DropConfig(tables=tables, featurizer="f-1")).num_files == {"features": 2, "videos": 1}
+    assert drop(DropConfig(tables=tables, featurizer="f-1")).num_files == {
+        "duplicates": 1,
+        "features": 2,
+        "videos": 1,
+    }
     assert Table(tables, FEATURES).partitions() == ["f-2"]
     assert not Path(tables, "featurizers", "f-1.json").exists()
     assert list(Path(tables, "indexes").iterdir()) == []

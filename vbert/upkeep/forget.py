@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from vbert.corpus.forgotten import note_forgotten
@@ -14,7 +15,7 @@ from vbert.tables.delta import Table
 from vbert.tables.parquet_files import delete_files, stored_files
 from vbert.tables.pins import FOLDER as PINS
 from vbert.tables.pins import Pin, pins
-from vbert.tables.schemas import TABLES, VIDEOS, video_id_of
+from vbert.tables.schemas import DUPLICATES, TABLES, VIDEOS, video_id_of
 from vbert.vocabulary.saved import folders_in, forget_exemplars
 
 
@@ -64,13 +65,14 @@ def forget(config: ForgetConfig) -> ForgetSummary:
     _refuse_pinned(config.tables, tables, video_ids)
     for video_id in video_ids:
         note_forgotten(config.tables, video_id)  # first: the daily run may come by
+    reached = {table.layout.name: _reached(table, video_ids) for table in tables}
     for table in tables:
         table.create()
         for partition in table.partitions():
-            Committer(table, partition=partition).commit([], drop=video_ids)
+            Committer(table, partition=partition).commit([], drop=reached[table.layout.name])
     summary.num_exemplars = _forget_exemplars(config.tables, video_ids, dry_run=False)
     for table in tables:
-        old = _old_files(table, video_ids)
+        old = _old_files(table, reached[table.layout.name])
         delete_files(table.uri, old)
         summary.num_files += len(old)
     shards = list(shards_with(config.tables, video_ids))
@@ -95,6 +97,18 @@ def _ids_of(name: str, tables: Sequence[Table], root: str) -> set[str]:
                 found |= set(ledger.filter(lies_there)["video_id"].to_pylist())
     if not found:
         raise UserError(f"{root}: no table has the video {name}; give its video_id or uri as `videos` has it")
+    return found
+
+
+def _reached(table: Table, video_ids: Collection[str]) -> set[str]:
+    """The videos whose rows name one of these: also their copies, which deduplicate will look at again."""
+    found = set(video_ids)
+    if table.layout is DUPLICATES:
+        wanted = pa.array(sorted(video_ids), pa.string())
+        for partition in table.partitions():
+            rows = table.read(columns=["video_id", "cluster", "kept_id"], partition=partition)
+            names_one = pc.or_(pc.is_in(rows["cluster"], wanted), pc.is_in(rows["kept_id"], wanted))
+            found |= set(rows.filter(names_one)["video_id"].to_pylist())
     return found
 
 
