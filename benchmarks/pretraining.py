@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, BertForMaskedLM, DataCollatorForLanguageModeling
 
+from benchmarks.gpu import synchronize
 from benchmarks.sequences import LONGEST, MEAN_LENGTH, NUM_VISUAL_TOKENS, make_sequences
 from vbert.documents.micro_batches import micro_batches
 from vbert.documents.sequences import Batch, TrainingSequence, packed_rows, random_generator
@@ -193,12 +194,6 @@ def load(kind: Any, options: argparse.Namespace, config: Any) -> Any:
         if options.random_weights:
             return kind(config)
         return kind.from_pretrained(bert_checkpoint(options.bert), config=config)
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait for a GPU to be done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
 
 
 if __name__ == "__main__":

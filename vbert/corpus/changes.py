@@ -13,24 +13,24 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from vbert.corpus.sources import CORPUS
-from vbert.storage.spilling import add_rows, read_all, read_parts, spilling_database
+from vbert.storage.spilling import add_rows, create_table, read_all, read_parts, spilling_database
 
 if TYPE_CHECKING:
     import duckdb
 
 PENDING = CORPUS.append(pa.field("change", pa.string()))  # new | changed | retried
-LEDGER_COLUMNS = (
-    *("video_id", "fingerprint", "transcript_uri", "transcript_fingerprint", "status", "gone_since"),
+KNOWN = pa.schema(
+    [
+        *(
+            CORPUS.field(name)
+            for name in ("video_id", "fingerprint", "transcript_uri", "transcript_fingerprint")
+        ),
+        ("status", pa.string()),
+        ("gone_since", pa.float64()),
+    ]
 )
-GONE = pa.schema([("video_id", pa.string()), ("gone_since", pa.float64())])
-KNOWN = (
-    "video_id text, fingerprint text, transcript_uri text, transcript_fingerprint text, status text, "
-    "gone_since double"
-)
-LISTED = (
-    "video_id text, uri text, fingerprint text, size_bytes bigint, transcript_uri text, "
-    "transcript_fingerprint text"
-)
+LEDGER_COLUMNS = tuple(KNOWN.names)
+GONE = pa.schema([KNOWN.field(name) for name in ("video_id", "gone_since")])
 COMPARE = """
     create table changes as
     select listed.*, case
@@ -97,10 +97,10 @@ def compare(corpus: Iterable[pa.Table], ledger: Iterable[pa.Table], *, retry_fai
     is one featurizer's. With `retry_failed`, a video whose status is failed or partial is pending too.
     """
     database = spilling_database()
-    database.execute(f"create table listed ({LISTED}); create table known ({KNOWN})")
-    for name, parts, columns in (("listed", corpus, CORPUS.names), ("known", ledger, LEDGER_COLUMNS)):
+    for name, parts, schema in (("listed", corpus, CORPUS), ("known", ledger, KNOWN)):
+        create_table(database, name, schema)
         for part in parts:
-            add_rows(database, name, part.select(list(columns)))
+            add_rows(database, name, part.select(schema.names))
     database.execute(COMPARE, {"retry_failed": retry_failed})
 
     def count(rows: str) -> int:

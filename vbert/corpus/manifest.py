@@ -12,7 +12,7 @@ from vbert.errors import UserError
 from vbert.storage.files import local_path, local_uri
 from vbert.storage.records import read_record_parts
 from vbert.storage.secrets import refuse_secrets
-from vbert.storage.spilling import add_rows, read_all, read_parts, spilling_database
+from vbert.storage.spilling import add_rows, create_table, read_all, read_parts, spilling_database
 from vbert.tables.schemas import video_id_of
 
 COLUMNS = {name: pa.string() for name in ("video", "transcript", "video_id")}
@@ -20,6 +20,7 @@ COLUMNS = {name: pa.string() for name in ("video", "transcript", "video_id")}
 NO_VIDEO = "{source}: names no video; give it a column `video` of paths or URLs"
 
 MANIFEST = pa.schema([("video_id", pa.string()), ("uri", pa.string()), ("transcript_uri", pa.string())])
+LINES = pa.schema([("row_number", pa.int64()), *MANIFEST])
 
 
 def read_manifest(source: str) -> pa.Table:
@@ -40,7 +41,7 @@ def manifest_parts(source: str, set_aside: SetAside) -> Iterator[pa.Table]:
     id twice.
     """
     database = spilling_database()
-    database.execute("create table lines (row_number bigint, video_id text, uri text, transcript_uri text)")
+    create_table(database, "lines", LINES)
     num_rows = 0
     for part in read_record_parts(source, COLUMNS, kind="manifest"):
         add_rows(database, "lines", _resolved(part, source, num_rows))
@@ -105,7 +106,7 @@ def _resolved(part: pa.Table, source: str, num_before: int) -> pa.Table:
                 refuse_secrets(uri or "")
             except UserError as error:
                 raise UserError(f"{source}: row {number}: {error}") from error
-    return pa.table([list(numbers), ids, uris, transcript_uris], names=["row_number", *MANIFEST.names])
+    return pa.table([list(numbers), ids, uris, transcript_uris], schema=LINES)
 
 
 def _resolve(value: str | None, folder: str) -> str | None:

@@ -46,6 +46,19 @@ def outcomes_of_models(
     )
 
 
+def outcomes_on_cpus(
+    kind: type[Any], blocks: Sequence[pa.Table], *, arguments: Mapping[str, Any], retries: int = RETRIES
+) -> Iterator[pa.Table]:
+    """The outcomes of actors of one CPU each, on all CPUs of the cluster if there are blocks for them."""
+    return outcomes(
+        kind,
+        blocks,
+        num_actors=min(count_cpus(), len(blocks)),
+        arguments=arguments,
+        options={"num_cpus": 1, **actor_retries(retries)},
+    )
+
+
 def outcomes(kind: type[Any], blocks: Iterable[pa.Table], **how: Any) -> Iterator[pa.Table]:
     """What `kind` makes of each block, as it comes; `how` is as `outcome_refs` takes it."""
     for ref in outcome_refs(kind, blocks, **how):

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
-from vbert.distributed.actors import outcomes
+from vbert.distributed.actors import outcomes_on_cpus
 from vbert.distributed.assign_tokens import TOKENS, Buckets, tokens_of
 from vbert.distributed.attempts import actor_retries
 from vbert.distributed.cluster import (
@@ -205,13 +205,8 @@ def _of_few(
 ) -> Iterator[pa.Table]:
     """Rows of FILES; the tokens pass through this process."""
     every = pa.concat_tables([TOKENS.empty_table(), *ray.get(tokens)])
-    return outcomes(
-        WriteDocuments,
-        [every.filter(pc.equal(every["bucket"], bucket)) for bucket in range(num_buckets)],
-        num_actors=min(count_cpus(), num_buckets),
-        arguments=arguments,
-        options={"num_cpus": 1, **actor_retries()},
-    )
+    blocks = [every.filter(pc.equal(every["bucket"], bucket)) for bucket in range(num_buckets)]
+    return outcomes_on_cpus(WriteDocuments, blocks, arguments=arguments)
 
 
 def _of_many(

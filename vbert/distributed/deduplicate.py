@@ -13,10 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
-from vbert.distributed.actors import blocks_of, outcomes
-from vbert.distributed.attempts import actor_retries
+from vbert.distributed.actors import blocks_of, outcomes_on_cpus
 from vbert.distributed.cluster import RewriteOnWorkers, connect
-from vbert.distributed.resources import count_cpus
 from vbert.duplicates.agreement import agreement_of, on_grid
 from vbert.duplicates.clusters import Link, clusters_of
 from vbert.duplicates.signatures import candidates, least_keys, signature_of
@@ -171,13 +169,7 @@ def _on_cpus(
     """What actors make of so many rows at a time."""
     blocks = blocks_of(rows, size=size)
     progress = Progress(f"deduplicate ({what})", total=len(blocks), unit="parts")
-    for block in outcomes(
-        kind,
-        blocks,
-        num_actors=min(count_cpus(), len(blocks)),
-        arguments=arguments,
-        options={"num_cpus": 1, **actor_retries()},
-    ):
+    for block in outcomes_on_cpus(kind, blocks, arguments=arguments):
         yield block
         progress.advance(1)
     progress.finish()

@@ -8,10 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vbert.distributed.actors import outcomes
-from vbert.distributed.attempts import actor_retries
+from vbert.distributed.actors import outcomes_on_cpus
 from vbert.distributed.cluster import connect
-from vbert.distributed.resources import count_cpus
 from vbert.documents.continuous import FeatureReader
 from vbert.duplicates.splits import kept_ids, on_one_side
 from vbert.errors import UserError
@@ -22,7 +20,7 @@ from vbert.tables.delta import Table
 from vbert.tables.schemas import DOCUMENTS, DUPLICATES, FEATURES
 from vbert.tasks.annotations import ANNOTATIONS, match_some, require_any
 from vbert.tasks.datasets import read_annotations
-from vbert.tasks.example_store import CLIPS_AT_ONCE, table_of, write_file
+from vbert.tasks.example_store import in_parts, table_of, write_file
 from vbert.tasks.examples import DOCUMENT_COLUMNS, EXAMPLES, Row, example_of, windows_of
 
 # 1,000 annotations of a minute are 40,000 visual tokens.
@@ -151,14 +149,7 @@ def write_examples(annotations: pa.Table, videos: Videos, folder: str) -> Moment
 
 def _on_cpus(kind: type[Any], annotations: pa.Table, arguments: Mapping[str, Any]) -> Iterator[pa.Table]:
     connect(with_data=False)
-    blocks = numbered_blocks(annotations)
-    return outcomes(
-        kind,
-        blocks,
-        num_actors=min(count_cpus(), len(blocks)),
-        arguments=arguments,
-        options={"num_cpus": 1, **actor_retries()},
-    )
+    return outcomes_on_cpus(kind, numbered_blocks(annotations), arguments=arguments)
 
 
 def numbered_blocks(annotations: pa.Table) -> list[pa.Table]:
@@ -184,15 +175,15 @@ class JoinDocuments:
         return pa.concat_tables(tables) if tables else EXAMPLES.empty_table()
 
     def parts(self, annotations: pa.Table) -> Iterator[list[dict[str, Any]]]:
-        """The same as rows of EXAMPLES, which may have `features`; all of a video together, and as many
-        videos as have some CLIPS_AT_ONCE."""
+        """The same as rows of EXAMPLES, which may have `features`; all of a video together, of as many videos
+        as `in_parts` takes."""
         ids = sorted(set(annotations["video_id"].to_pylist()))
         rows = self.videos.read(DOCUMENT_COLUMNS, video_ids=ids)
         asked: dict[str, list[Row]] = {name: [] for name in ids}
         for row in annotations.to_pylist():
             asked[row["video_id"]].append(row)
         reader = self.videos.features
-        for some in _of_some_clips(sorted(rows.to_pylist(), key=lambda row: str(row["video_id"]))):
+        for some in in_parts(sorted(rows.to_pylist(), key=lambda row: str(row["video_id"]))):
             documents = some if reader is None else reader.with_vectors(some)
             yield [
                 example_of(one, document)
@@ -235,20 +226,6 @@ class WriteExamples(JoinDocuments):
             if found is not None:
                 moments.append(asdict(found))
             yield rows
-
-
-def _of_some_clips(documents: Sequence[Row]) -> Iterator[list[Row]]:
-    """Parts of some CLIPS_AT_ONCE clips: each ends with the document that has the last of them."""
-    part: list[Row] = []
-    num_clips = 0
-    for document in documents:
-        part.append(document)
-        num_clips += len(document["visual_tokens"])
-        if num_clips >= CLIPS_AT_ONCE:
-            yield part
-            part, num_clips = [], 0
-    if part:
-        yield part
 
 
 def cut_between_videos(annotations: pa.Table) -> list[pa.Table]:

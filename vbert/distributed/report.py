@@ -10,10 +10,9 @@ import numpy as np
 import pyarrow as pa
 from tyro.conf import OmitArgPrefixes
 
-from vbert.distributed.actors import outcomes
-from vbert.distributed.attempts import Attempts, actor_retries, retries_of
+from vbert.distributed.actors import outcomes_on_cpus
+from vbert.distributed.attempts import Attempts, retries_of
 from vbert.distributed.cluster import connect
-from vbert.distributed.resources import count_cpus
 from vbert.distributed.survey import survey_documents, survey_ledger
 from vbert.errors import UserError, VideoError, require_at_least
 from vbert.model.checkpoint_files import check_pretrained
@@ -205,13 +204,7 @@ def decode_frames(
     if not tables:
         return images, numbers
     found = []
-    for block in outcomes(
-        FramesInChild,
-        tables,
-        num_actors=min(count_cpus(), len(tables)),
-        arguments={"limits": limits},
-        options={"num_cpus": 1, **actor_retries(retries_of(1))},
-    ):
+    for block in outcomes_on_cpus(FramesInChild, tables, arguments={"limits": limits}, retries=retries_of(1)):
         found += block.to_pylist()
         progress.advance(1)
     progress.finish()

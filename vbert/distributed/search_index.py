@@ -73,7 +73,7 @@ def shards_of(
         with pinned(table.root, f"search-{short_hash(folder)}", job=f"search's index {folder}"):
             progress = Progress("index", total=len(missing), unit="shards")
             made_of = {"table": table, "folder": folder, "embedder": embedder, "arguments": arguments}
-            blocks = blocks_of([_as_row(run) for run in missing], size=1)
+            blocks = blocks_of([asdict(run) for run in missing], size=1)
             for block in outcomes_of_models(WriteShard, blocks, arguments=made_of):
                 progress.advance(block.num_rows)
             progress.finish()
@@ -124,7 +124,7 @@ def aligned_windows(
     progress = Progress("align", total=len(runs), unit="parts")
     hits: list[Hit] = []
     for block in outcomes_of_models(
-        AlignWindows, blocks_of([_as_row(run) for run in runs], size=1), arguments=arguments
+        AlignWindows, blocks_of([asdict(run) for run in runs], size=1), arguments=arguments
     ):
         hits = best_hits([*hits, *(Hit(**row) for row in block.to_pylist())], **best)
         progress.advance(1)
@@ -165,10 +165,6 @@ HITS = pa.schema(
         *((name, pa.float64()) for name in ("start_seconds", "end_seconds", "score")),
     ]
 )
-
-
-def _as_row(run: Run) -> dict[str, Any]:
-    return asdict(run)
 
 
 def _rows(table: Table, run: Run) -> pa.Table:

@@ -23,10 +23,10 @@ def sources(
     rows = unfolded(folded)
     if folded["state"] != "pending":
         return [(row, None) for row in rows]
-    if folded["decoded_with"] is None:
-        return [(row, partial(clips_of_segment, row["uri"], _segment(row), config, process)) for row in rows]
-    one_pass = OnePass(folded["uri"], [_segment(row) for row in rows], config, process)
-    return [(row, partial(one_pass.clips, _segment(row))) for row in rows]
+    segments = [_segment(row) for row in rows]
+    is_one_pass = folded["decoded_with"] is not None
+    found = _sources(folded["uri"], segments, config, process, is_one_pass=is_one_pass)
+    return list(zip(rows, found, strict=True))
 
 
 def sources_of_video(
@@ -37,7 +37,19 @@ def sources_of_video(
     segments = plan_segments(
         probe.duration_seconds, clip_seconds=config.clip_seconds, segment_seconds=seconds
     )
-    if wants_one_pass(probe, segment_seconds=seconds):
+    is_one_pass = wants_one_pass(probe, segment_seconds=seconds)
+    return _sources(uri, segments, config, process, is_one_pass=is_one_pass)
+
+
+def _sources(
+    uri: str,
+    segments: Sequence[Segment],
+    config: FeaturizerConfig,
+    process: DecoderProcess | None,
+    *,
+    is_one_pass: bool,
+) -> list[Source]:
+    if is_one_pass:
         one_pass = OnePass(uri, segments, config, process)
         return [partial(one_pass.clips, segment) for segment in segments]
     return [partial(clips_of_segment, uri, segment, config, process) for segment in segments]

@@ -24,11 +24,7 @@ def open_blocks(uri: str) -> Iterator[Any]:
     It stays open, with its blocks, until another is opened: who opens it again within KEPT_SECONDS reads no
     block twice.
     """
-    file = _take(uri)
-    if file is None:
-        store, path = filesystem_of(uri)
-        options = {"cache_type": "blockcache", "cache_options": {"maxblocks": NUM_BLOCKS}}
-        file = store.open(path, "rb", block_size=BLOCK_BYTES, **options)
+    file = _take(uri) or _opened(uri, BLOCK_BYTES)
     file.seek(0)
     try:
         yield file
@@ -41,10 +37,14 @@ def open_blocks(uri: str) -> Iterator[Any]:
 @contextmanager
 def open_to_look(uri: str) -> Iterator[Any]:
     """The same for a look at the header: small blocks, and it is closed."""
+    with _opened(uri, LOOK_BYTES) as file:
+        yield file
+
+
+def _opened(uri: str, block_bytes: int) -> Any:
     store, path = filesystem_of(uri)
     options = {"cache_type": "blockcache", "cache_options": {"maxblocks": NUM_BLOCKS}}
-    with store.open(path, "rb", block_size=LOOK_BYTES, **options) as file:
-        yield file
+    return store.open(path, "rb", block_size=block_bytes, **options)
 
 
 def _take(uri: str) -> Any:

@@ -38,6 +38,13 @@ def read_all(database: "duckdb.DuckDBPyConnection", query: str) -> list[tuple[An
     return database.cursor().sql(query).fetchall()
 
 
+def create_table(database: "duckdb.DuckDBPyConnection", table: str, schema: pa.Schema) -> None:
+    """A table of the database with an Arrow schema's columns."""
+    database.register("no_rows", schema.empty_table())
+    database.execute(f"create table {table} as from no_rows")
+    database.unregister("no_rows")
+
+
 def add_rows(database: "duckdb.DuckDBPyConnection", table: str, rows: pa.Table) -> None:
     """Append to a table of the database, column by column as they stand."""
     database.register("added_rows", rows)

@@ -6,7 +6,6 @@ last commit left them; what it had written beside them goes with `vacuum`.
 
 import functools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
@@ -308,8 +307,7 @@ class Table:
     ) -> list[pa.Table]:
         """The selected rows of each file: opening a file in a bucket is waiting."""
         read = partial(read_file, self.uri, self.layout, columns=columns, selection=selection)
-        with ThreadPoolExecutor(FILES_AT_ONCE) as threads:
-            return list(threads.map(patient(read), paths))
+        return list(ahead(patient(read), paths, num_threads=FILES_AT_ONCE))
 
 
 def _schema_version(delta: DeltaTable) -> int:

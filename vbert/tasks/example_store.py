@@ -54,7 +54,7 @@ def write_file(uri: str, parts: Iterable[Sequence[Row]], *, with_features: bool)
             writer = stack.enter_context(pa.ipc.new_file(file, VECTORS))
         for part in parts:
             kept.append(table_of(part, with_features=False))
-            for rows in _of_some_clips(part) if with_features else ():
+            for rows in in_parts(part) if with_features else ():
                 writer.write_batch(pa.record_batch([_packed(rows)], schema=VECTORS))
     with filesystem.open(f"{path}.parquet", "wb") as file:
         pq.write_table(pa.concat_tables(kept), file, compression="zstd")
@@ -124,8 +124,8 @@ class ExampleStore:
         return copies
 
 
-def _of_some_clips(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    """Parts of at most CLIPS_AT_ONCE clips, or one row."""
+def in_parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Parts of examples, or of documents, with at most CLIPS_AT_ONCE clips, or one row."""
     first = num_clips = 0
     for at, row in enumerate(rows):
         mine = len(row["visual_tokens"])
