@@ -9,12 +9,12 @@ import pytest
 
 from tests.cooking_tables import cooking_tables
 from tests.tiny import cooking
-from vbert.distributed import examples
 from vbert.distributed.examples import JoinDocuments, Videos, WriteExamples, numbered_blocks
 from vbert.errors import UserError
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.schemas import FEATURES
+from vbert.tasks import example_store
 from vbert.tasks.annotations import ANNOTATIONS
 from vbert.tasks.example_store import ExampleStore, rows_of
 from vbert.vocabulary.tree import load
@@ -49,7 +49,7 @@ def vectors(root: str) -> dict[str, np.ndarray]:
 def test_examples_have_the_features_of_their_clips_and_tell_their_moments(
     tables: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(examples, "CLIPS_AT_ONCE", 30)  # parts of three videos
+    monkeypatch.setattr(example_store, "CLIPS_AT_ONCE", 30)  # parts of three videos
     root, vocabulary = tables
     videos = Videos.latest(root, vocabulary=vocabulary, featurizer="fake")
     (block,) = numbered_blocks(annotations())
