@@ -24,7 +24,8 @@ from torch import Tensor
 
 from benchmarks.sequences import LONGEST, MEAN_LENGTH, NUM_VISUAL_TOKENS, make_sequences
 from vbert.documents.micro_batches import micro_batches
-from vbert.documents.sequences import Batch, packed_rows, random_generator
+from vbert.documents.packing import packed_rows
+from vbert.documents.sequences import Batch, random_generator
 from vbert.model.configuration_videobert import VideoBertConfig
 from vbert.model.modeling_videobert import VideoBertForPreTraining
 from vbert.model.varlen_attention import VARLEN, can_use_varlen

@@ -19,7 +19,8 @@ from transformers import AutoTokenizer, BertForMaskedLM, DataCollatorForLanguage
 from benchmarks.gpu import synchronize
 from benchmarks.sequences import LONGEST, MEAN_LENGTH, NUM_VISUAL_TOKENS, make_sequences
 from vbert.documents.micro_batches import micro_batches
-from vbert.documents.sequences import Batch, TrainingSequence, packed_rows, random_generator
+from vbert.documents.packing import packed_rows
+from vbert.documents.sequences import Batch, TrainingSequence, random_generator
 from vbert.model.configuration_videobert import from_bert_config
 from vbert.model.encoders import bert_checkpoint, bert_config, joint_vocabulary, quiet_transformers
 from vbert.model.modeling_videobert import VideoBertForPreTraining

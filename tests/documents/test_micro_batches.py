@@ -3,11 +3,11 @@ import pytest
 
 from tests.tiny import cooking, vocabulary
 from vbert.documents.micro_batches import micro_batches, num_micro_batches
+from vbert.documents.packing import packed_rows
 from vbert.documents.sequences import (
     IGNORED,
     Batch,
     SequenceConfig,
-    packed_rows,
     random_generator,
     sequences_of_documents,
 )

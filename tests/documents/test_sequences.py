@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from tests.tiny import cooking, document, vocabulary
+from vbert.documents.packing import packed_rows
 from vbert.documents.sequences import (
     IGNORED,
     Regime,
     SequenceConfig,
     join,
     mask,
-    packed_rows,
     passages_of,
     random_generator,
     sequences_of_documents,

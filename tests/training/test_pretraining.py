@@ -7,12 +7,12 @@ import torch
 
 from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_config, cooking, vocabulary
 from vbert.documents.data_streams import split_evenly
+from vbert.documents.packing import packed_rows
 from vbert.documents.sequences import (
     IGNORED,
     Batch,
     Regime,
     SequenceConfig,
-    packed_rows,
     random_generator,
     sequences_of_documents,
 )

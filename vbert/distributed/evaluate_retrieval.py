@@ -1,4 +1,4 @@
-"""Ray Data finds videos for texts, and texts for videos, by a pretrained model's alignment."""
+"""Ray Data finds videos for texts, and texts for videos, by a pretrained model's vectors or its alignment."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -21,9 +21,8 @@ from vbert.storage.files import check_output, with_absolute_paths, write_json
 from vbert.tasks.alignment import alignment_scores
 from vbert.tasks.example_store import rows_of
 from vbert.tasks.examples import Row
-from vbert.tasks.joint_space import check_retrieval, embedded
+from vbert.tasks.joint_space import check_retrieval, embedded, is_pretrained_for_it, open_joint_space
 from vbert.tasks.margins import Comparison, Metrics, compare
-from vbert.tasks.registry import TunedModel
 from vbert.tasks.retrieval import Retrieval, chance_metrics, metrics_of
 from vbert.tasks.text_embeddings import SentenceEmbedder, TextEmbedder, WordVectors
 
@@ -38,7 +37,8 @@ class RetrievalConfig:
     tables: str
     """Folder or bucket URL of the tables with the documents of the videos."""
     model: str
-    """Folder of a pretrained model; its alignment objective scores every text with every video."""
+    """Folder of a pretrained model. Of one that --model.contrastive-weight has taught vectors, their cosines
+    are the scores of every text with every video; of another, and behind a first stage, its alignment's."""
     annotations: str
     """File or folder of annotations with captions, as of finetune."""
     dataset: str = "records"
@@ -46,7 +46,8 @@ class RetrievalConfig:
     split: Literal["train", "validation", "test"] = "test"
     """Which annotations."""
     first_stage: str | None = None
-    """Folder of a model fine-tuned for retrieval: only its nearest are scored, the rest comes behind."""
+    """Folder of a model with vectors, fine-tuned for retrieval or pretrained: only its nearest are scored,
+    the rest comes behind."""
     num_candidates: int = 50
     """How many the first stage hands on, for each text and for each video."""
     sentence_encoder: str = "minilm"
@@ -67,6 +68,8 @@ class RetrievalConfig:
 class RetrievalSummary:
     """Metrics by method; the pretrained model's own is `model`."""
 
+    how: str
+    """What of the pretrained model scores: its vectors or its alignment."""
     num_pairs: int
     accounting: Accounting
     comparison: Comparison
@@ -110,6 +113,7 @@ def evaluate_retrieval(config: RetrievalConfig) -> RetrievalSummary:
     owners = [row["video_id"] for row in rows]
     comparison = compare(range(len(rows)), owners, metrics, num_resamples=config.num_resamples)
     summary = RetrievalSummary(
+        how="cosine of vectors" if _has_vectors(config) else "alignment",
         num_pairs=len(rows),
         accounting=accounting,
         comparison=comparison,
@@ -149,10 +153,18 @@ def _scores(
         near, wanted = first_stage(config.first_stage, rows, num_candidates=config.num_candidates)
         found["first stage"] = near
         behind = np.where(wanted, 0, near - BEHIND)
-    found["model"] = np.where(wanted, _aligned(config.model, rows, wanted), behind)
+    if _has_vectors(config):
+        found["model"], _ = first_stage(config.model, rows, num_candidates=len(rows))
+    else:
+        found["model"] = np.where(wanted, _aligned(config.model, rows, wanted), behind)
     for name, embedder in embedders.items():
         found[f"{name} of what is said"] = embedder.embed(texts) @ embedder.embed(said).T
     return found
+
+
+def _has_vectors(config: RetrievalConfig) -> bool:
+    """Whether the pretrained model's vectors are asked, and not its alignment."""
+    return config.first_stage is None and is_pretrained_for_it(config.model)
 
 
 def _metrics(scores: dict[str, np.ndarray], rows: Sequence[Row], places: Sequence[int]) -> Metrics:
@@ -164,9 +176,9 @@ def _metrics(scores: dict[str, np.ndarray], rows: Sequence[Row], places: Sequenc
 
 
 def first_stage(model: str, rows: Sequence[Row], *, num_candidates: int) -> tuple[np.ndarray, np.ndarray]:
-    """Products of the vectors of a model fine-tuned for retrieval, float32 [num_texts, num_videos]; and bool,
+    """Products of the vectors of a model for retrieval, float32 [num_texts, num_videos]; and bool,
     whether one is among the other's nearest, found by an index."""
-    texts, shown = embedded(TunedModel(model), rows)
+    texts, shown = embedded(open_joint_space(model), rows)
     wanted = np.zeros((len(rows), len(rows)), bool)
     for asked, among, matrix in ((texts, shown, wanted), (shown, texts, wanted.T)):
         index = faiss.IndexFlatIP(among.shape[1])

@@ -56,12 +56,15 @@ class FinetuningLoop(TrainingLoop):
 
     def start(self, progress: Mapping[str, Any]) -> None:
         """Nothing to find: see next_batches."""
+        if self.task.compares_examples:
+            self.num_passes = 1
         self.batch_size = min(self.job.batch_size, len(self.training))
         self.batches_an_epoch = len(self.training) // self.batch_size
 
     def next_batches(self) -> dict[int, Batch]:
-        """The next examples of this epoch's order, dealt out to the streams. What is left over at the end of
-        an epoch waits for another: it is not the same examples each time."""
+        """The next examples of this epoch's order, dealt out to the streams; in one micro-batch, if they are
+        compared. What is left over at the end of an epoch waits for another: it is not the same examples each
+        time."""
         epoch, number = divmod(self.step, self.batches_an_epoch)
         order = random_generator(self.job.seed, epoch, "examples").permutation(len(self.training))
         mine = order[number * self.batch_size :][: self.batch_size]
@@ -69,12 +72,15 @@ class FinetuningLoop(TrainingLoop):
             stream: [self.training[at] for at in mine[stream :: self.job.num_streams]]
             for stream in self.streams
         }
+        if self.task.compares_examples:
+            return {self.rank: self._batch([row for rows in dealt.values() for row in rows])}
         return {stream: self._batch(rows) for stream, rows in dealt.items() if rows}
 
     def validation_batches(self) -> list[Batch]:
         """Of the validation split, in its order; at most MAX_VALIDATION_EXAMPLES, spread over it."""
         rows = self.unseen[:: -(-len(self.unseen) // MAX_VALIDATION_EXAMPLES) or 1]
-        size = max(1, self.job.batch_size // self.job.num_streams)
+        num_parts = 1 if self.task.compares_examples else self.job.num_streams
+        size = max(1, self.job.batch_size // num_parts)
         return [self._batch(rows[first : first + size]) for first in range(0, len(rows), size)]
 
     def _batch(self, rows: Sequence[Row]) -> Batch:

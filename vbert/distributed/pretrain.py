@@ -210,6 +210,7 @@ def _plan(config: PretrainConfig, vocabulary: Vocabulary) -> tuple[PretrainingJo
         held_out=with_copies(held_out, kept),
         kept=kept,
         features=_feature_reader(config, vocabulary.featurizer) if continuous else None,
+        with_pairs=config.model.contrastive_weight > 0,
     )
     ids: list[str] = rows["video_id"].to_pylist()
     validation = sorted(filter(reader.is_validation, ids), key=lambda name: random_generator(name).random())

@@ -22,8 +22,12 @@ from vbert.storage.files import absolute_uri, check_output, filesystem_of, with_
 from vbert.tables.delta import Table
 from vbert.tables.reading import choose_featurizer
 from vbert.tables.schemas import DOCUMENTS, FEATURES, VIDEOS, short_hash
-from vbert.tasks.joint_space import check_retrieval, embedded_text
-from vbert.tasks.registry import TunedModel
+from vbert.tasks.joint_space import (
+    check_retrieval,
+    embedded_text,
+    is_pretrained_for_it,
+    open_joint_space,
+)
 from vbert.video.decode_child import DecodeLimits
 from vbert.video.isolation import worker_process
 from vbert.video.thumbnails import data_url
@@ -40,8 +44,8 @@ class SearchConfig:
     tables: str
     """Folder or bucket URL of the tables."""
     model: str | None = None
-    """Folder of a model fine-tuned for retrieval, whose vectors are kept in an index, or of a pretrained one,
-    whose alignment looks at each window anew."""
+    """Folder of a model fine-tuned for retrieval or pretrained with --model.contrastive-weight, whose vectors
+    are kept in an index, or of another pretrained one, whose alignment looks at each window anew."""
     like: str | None = None
     """VIDEO@SECONDS: clips that look as that one does; the video by its id, uri or file name."""
     featurizer: str | None = None
@@ -116,15 +120,17 @@ def search(config: SearchConfig) -> SearchSummary:
 
 
 def _by_text(config: SearchConfig) -> Found:
-    """By the vectors of a model for retrieval, or by the alignment of a pretrained one."""
+    """By the vectors of a model that has some, or by the alignment of a pretrained one."""
     assert config.model is not None, "checked by SearchConfig"
     assert config.text is not None, "checked by SearchConfig"
     is_tuned = "task" in check_model(config.model)
-    vocabulary = (check_retrieval if is_tuned else visual_vocabulary_of)(config.model)
+    has_vectors = is_tuned or is_pretrained_for_it(config.model)
+    vocabulary = (check_retrieval if has_vectors else visual_vocabulary_of)(config.model)
     Videos.latest(config.tables, vocabulary=vocabulary)  # or a UserError
     documents = Table(config.tables, DOCUMENTS)
     start_seconds = time.monotonic()
-    if is_tuned:
+    if has_vectors:
+        how = "cosine of a retrieval model" if is_tuned else "cosine of a pretrained model's vectors"
         uris = shards_of(
             documents,
             partition=vocabulary,
@@ -132,10 +138,11 @@ def _by_text(config: SearchConfig) -> Found:
             embedder=EmbedWindows,
             arguments={"model": config.model, "window_seconds": config.window_seconds},
         )
-        asked = embedded_text(TunedModel(config.model), config.text)
+        asked = embedded_text(open_joint_space(config.model), config.text)
         start_seconds = time.monotonic()
         hits = nearest(uris, asked, num_results=config.num_results, num_per_video=config.num_per_video)
     else:
+        how = "alignment of a pretrained model (log-odds)"
         hits = aligned_windows(
             documents,
             partition=vocabulary,
@@ -146,7 +153,7 @@ def _by_text(config: SearchConfig) -> Found:
         )
     return Found(
         hits=hits,
-        how="cosine of a retrieval model" if is_tuned else "alignment of a pretrained model (log-odds)",
+        how=how,
         seconds=time.monotonic() - start_seconds,
         table=documents,
         partition=vocabulary,

@@ -22,8 +22,7 @@ from vbert.tables.delta import Table
 from vbert.tables.pins import pinned
 from vbert.tables.schemas import short_hash
 from vbert.tasks.alignment import alignment_scores
-from vbert.tasks.joint_space import embedded
-from vbert.tasks.registry import TunedModel
+from vbert.tasks.joint_space import embedded, open_joint_space
 
 # 512 segments of 40 clips, or documents of 30 windows: 20,000 vectors, 50 MB of 1,280 float16.
 ROWS_A_SHARD = 512
@@ -45,10 +44,10 @@ class EmbedClips:
 
 
 class EmbedWindows:
-    """Windows of documents, by a model fine-tuned for retrieval."""
+    """Windows of documents, by a model for retrieval."""
 
     def __init__(self, *, model: str, window_seconds: float) -> None:
-        self.model = TunedModel(model)
+        self.model = open_joint_space(model)
         self.window_seconds = window_seconds
 
     def __call__(self, rows: pa.Table) -> tuple[pa.Table, np.ndarray]:

@@ -9,7 +9,10 @@ from vbert.documents.sequences import IGNORED, NO_CLIP, Batch, random_generator
 
 VECTORS = "vectors"  # of continuous features: the only array without a row for each row
 # What an empty row holds; of everything else 0, which is padding to sequence_ids.
-EMPTY = {"labels": IGNORED, "alignment_labels": IGNORED, "shown_clips": NO_CLIP, "wanted_clips": NO_CLIP}
+EMPTY = {
+    **dict.fromkeys(("labels", "alignment_labels", "pair_labels"), IGNORED),
+    **dict.fromkeys(("shown_clips", "wanted_clips"), NO_CLIP),
+}
 
 
 def num_micro_batches(num_rows: int, *, row_length: int, tokens_per_micro_batch: int) -> int:

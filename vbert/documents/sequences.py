@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from vbert.documents.assembly import tokens_of_sentences
-from vbert.documents.packing import pack, places
 from vbert.errors import UserError
 from vbert.text.joint_vocabulary import JointVocabulary
 
@@ -92,6 +91,7 @@ class TrainingSequence:
     token_types: np.ndarray
     regime: Regime
     alignment: int = IGNORED  # 1 aligned, 0 not
+    pair: int = IGNORED  # of a text and, behind it, its video: a number, the same where texts are
 
 
 def random_generator(*names: object) -> np.random.Generator:
@@ -107,10 +107,13 @@ def sequences_of_documents(
     *,
     seed: int,
     epoch: int,
+    with_pairs: bool = False,
 ) -> list[TrainingSequence]:
     """All sequences of some documents (rows of schemas.DOCUMENTS) in one epoch, in their order.
 
     Videos without a neighbour in the window get no alignment pairs: a negative is another video's.
+    `with_pairs` has a text not go alone without its video, nor a video without its text, if it has one: both
+    come, as two sequences one behind the other, of at most half a row each.
     """
     chances = [random_generator(seed, epoch, document["video_id"]) for document in documents]
     passages = [
@@ -127,6 +130,14 @@ def sequences_of_documents(
             if regime is None:
                 continue
             words, clips, alignment = passage.words, passage.clips, IGNORED
+            if with_pairs and regime != Regime.JOINT and len(words) and len(clips):
+                clips = subsample(clips, config.max_subsampling_step, chance)
+                pair = int(random_generator(words.tobytes()).integers(2**31))
+                sequences += [
+                    build_sequence(words, clips, vocabulary, config, chance, regime=alone, pair=pair)
+                    for alone in (Regime.TEXT, Regime.VIDEO)
+                ]
+                continue
             if regime == Regime.JOINT and others:
                 alignment = int(chance.random() >= config.negative_share)
                 if not alignment:
@@ -217,18 +228,20 @@ def build_sequence(
     *,
     regime: Regime,
     alignment: int = IGNORED,
+    pair: int = IGNORED,
 ) -> TrainingSequence:
     """`[CLS] words [SEP]`, `[CLS] [>] clips [SEP]` or `[CLS] words [>] clips [SEP]`, masked.
 
     Too long a text leaves half of the row to the video. A pair that does not belong together is masked like
     the others, or masks would give it away, but nothing is to be predicted in it: its video says nothing
-    about its text.
+    about its text. Either half of a `pair` has half a row at most.
     """
-    ids, token_types = join(words, clips, vocabulary, regime=regime, row_length=config.row_length)
+    room = config.row_length if pair == IGNORED else config.row_length // 2
+    ids, token_types = join(words, clips, vocabulary, regime=regime, row_length=room)
     hidden, labels = mask(ids, vocabulary, chance, share=config.mask_share)
     if alignment == 0:
         labels = np.full_like(labels, IGNORED)
-    return TrainingSequence(hidden, labels, token_types, regime, alignment)
+    return TrainingSequence(hidden, labels, token_types, regime, alignment, pair)
 
 
 def join(
@@ -272,40 +285,3 @@ def mask(
         is_clip, random_clips, chance.choice(vocabulary.replacement_words, len(replaced))
     )
     return hidden, labels
-
-
-def packed_rows(
-    sequences: Sequence[TrainingSequence],
-    vocabulary: JointVocabulary,
-    *,
-    row_length: int,
-    chance: np.random.Generator,
-) -> dict[str, np.ndarray]:
-    """All sequences in rows of one length, shuffled: int32 [num_rows, row_length] of each of
-
-    input_ids, labels, token_type_ids, position_ids (from 0 in each sequence), sequence_ids (from 1 in each
-    row; 0 is padding), regimes (see Regime) and alignment_labels (at the [CLS] of a pair, else -100).
-    """
-    lengths = [len(sequence.input_ids) for sequence in sequences]
-    rows = pack(lengths, row_length=row_length)
-    chance.shuffle(rows)
-    shape = (len(rows), row_length)
-    batch = {
-        "input_ids": np.full(shape, vocabulary.pad_id, np.int32),
-        "labels": np.full(shape, IGNORED, np.int32),
-        "token_type_ids": np.zeros(shape, np.int32),
-        "position_ids": np.zeros(shape, np.int32),
-        "sequence_ids": np.zeros(shape, np.int32),
-        "regimes": np.zeros(shape, np.int32),
-        "alignment_labels": np.full(shape, IGNORED, np.int32),
-    }
-    for index, row, count, positions in places(rows, lengths):
-        sequence, here = sequences[index], (row, positions)
-        batch["input_ids"][here] = sequence.input_ids
-        batch["labels"][here] = sequence.labels
-        batch["token_type_ids"][here] = sequence.token_types
-        batch["position_ids"][here] = np.arange(lengths[index])
-        batch["sequence_ids"][here] = 1 + count
-        batch["regimes"][here] = sequence.regime
-        batch["alignment_labels"][row, positions.start] = sequence.alignment
-    return batch

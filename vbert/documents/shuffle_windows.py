@@ -8,7 +8,8 @@ import numpy as np
 
 from vbert.documents.continuous import FeatureReader, attach_vectors
 from vbert.documents.data_streams import Run, ShuffleWindow, in_share, split_evenly
-from vbert.documents.sequences import SequenceConfig, packed_rows, random_generator, sequences_of_documents
+from vbert.documents.packing import packed_rows
+from vbert.documents.sequences import SequenceConfig, random_generator, sequences_of_documents
 from vbert.tables.delta import Table
 from vbert.text.joint_vocabulary import JointVocabulary
 
@@ -30,6 +31,8 @@ class ShuffleWindowReader:
     """Of copies the video of their cluster that is kept, whose hash is theirs, too."""
     features: FeatureReader | None = None
     """Where clips' vectors are, for a model that takes them instead of visual tokens."""
+    with_pairs: bool = False
+    """Whether texts and videos come apart, for a model that tells which belong together."""
 
     def micro_batches(self, window: ShuffleWindow) -> list[dict[str, np.ndarray]]:
         """The window's sequences in micro-batches of about `rows_per_batch` rows (see packed_rows)."""
@@ -52,13 +55,21 @@ class ShuffleWindowReader:
         if self.features is not None:
             documents, vectors = self.features.number_clips(documents)
             vocabulary = replace(vocabulary, num_visual_tokens=len(vectors))
-        sequences = sequences_of_documents(documents, vocabulary, self.sequences, seed=self.seed, epoch=epoch)
+        sequences = sequences_of_documents(
+            documents,
+            vocabulary,
+            self.sequences,
+            seed=self.seed,
+            epoch=epoch,
+            with_pairs=self.with_pairs,
+        )
         names = [document["video_id"] for document in documents[:1]]
         rows = packed_rows(
             sequences,
             vocabulary,
             row_length=self.sequences.row_length,
             chance=random_generator(self.seed, epoch, "rows", *names),
+            with_pairs=self.with_pairs,
         )
         parts = split_evenly(len(rows["input_ids"]), at_most=self.rows_per_batch)
         batches = [{name: values[part] for name, values in rows.items()} for part in parts]

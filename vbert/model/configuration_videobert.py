@@ -40,7 +40,8 @@ class VideoBertConfig(BertConfig):
     num_visual_tokens: int = 20_736  # 12^4, the paper's
     visual_feature_dim: int | None = None
     alignment_loss_weight: float = 1.0
-    visual_temperature: float = 0.1  # of the contrastive objective on continuous features
+    contrastive_loss_weight: float = 0.0  # of texts and videos encoded apart; 0: there is no such head
+    visual_temperature: float = 0.1  # of contrastive objectives: on continuous features; the first on pairs
     head_features: Literal["fused", "tokens", "features"] = "tokens"
     head_feature_dim: int | None = None
 

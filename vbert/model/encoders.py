@@ -31,12 +31,20 @@ class ModelConfig:
     """Of attention weights; BERT has 0.1, which rules out fused kernels and costs a fifth of the speed."""
     alignment_weight: float = 1.0
     """Of the alignment loss against the masked losses; 0 turns the objective off."""
+    contrastive_weight: float = 0.0
+    """Of telling each text's video from those of the other pairs that are computed at the same time, and each
+    video's text, where the two are encoded apart: what goes alone goes as such a pair. 0: no such pairs."""
 
     def __post_init__(self) -> None:
-        if not (0 <= self.dropout < 1 and 0 <= self.attention_dropout < 1 and self.alignment_weight >= 0):
+        if not (0 <= self.dropout < 1 and 0 <= self.attention_dropout < 1):
             raise UserError(
                 f"--model.dropout {self.dropout} and attention-dropout {self.attention_dropout} must be in "
-                f"[0, 1), alignment-weight {self.alignment_weight} not negative"
+                "[0, 1)"
+            )
+        if not (self.alignment_weight >= 0 and self.contrastive_weight >= 0):
+            raise UserError(
+                f"--model.alignment-weight {self.alignment_weight} and contrastive-weight "
+                f"{self.contrastive_weight} must not be negative"
             )
 
 
@@ -91,6 +99,7 @@ def videobert_config(
         hidden_dropout_prob=config.dropout,
         attention_probs_dropout_prob=config.attention_dropout,
         alignment_loss_weight=config.alignment_weight,
+        contrastive_loss_weight=config.contrastive_weight,
     )
 
 

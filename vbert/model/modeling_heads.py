@@ -18,6 +18,7 @@ from transformers.modeling_outputs import BaseModelOutput, BaseModelOutputWithPo
 from transformers.utils.generic import ModelOutput, can_return_tuple
 
 from .configuration_videobert import VideoBertConfig, is_installed
+from .modeling_contrast import PairContrast, filled_up
 from .modeling_videobert import IGNORED, VideoBertModel, VideoBertPreTrainedModel
 
 
@@ -264,14 +265,14 @@ class VideoBertForMultipleChoice(VideoBertTaskModel):
 class VideoBertForRetrieval(VideoBertTaskModel):
     """Texts and videos in one space, where what belongs together is close: the fast first stage of a search.
 
-    Trained to tell each text's video from the batch's others and each video's text, by noise-contrastive
-    estimation, as CLIP is (Radford et al. 2021).
+    Trained to tell each text's video from the others and each video's text, in the batches of all processes.
     """
 
     def __init__(self, config: VideoBertConfig) -> None:
         super().__init__(config)
         self.text_projection = nn.Linear(2 * config.hidden_size, config.hidden_size)
         self.video_projection = nn.Linear(2 * config.hidden_size, config.hidden_size)
+        self.pairs = PairContrast(config)
         self.post_init()  # type: ignore[no-untyped-call]
 
     def embed(self, input_ids: Tensor, is_video: Tensor, **inputs: Any) -> Tensor:
@@ -292,19 +293,21 @@ class VideoBertForRetrieval(VideoBertTaskModel):
         self, input_ids: Tensor, is_video: Tensor, text_numbers: Tensor | None = None, **inputs: Any
     ) -> TaskOutput:
         """The first half of the sequences are texts and the second their videos, in the same order; texts of
-        equal `text_numbers` [S / 2] say the same, and are not told apart. Logits [S / 2, S / 2]: texts by
-        videos; losses [S] of texts, then of videos."""
+        equal `text_numbers` [S / 2], in all processes, say the same and are not told apart. Logits
+        [S / 2, N]: texts by videos; losses [S] of texts, then of videos."""
         encoded = self.encoded(input_ids, **inputs)
         texts, videos = self._embedded(encoded, input_ids, is_video, **inputs).chunk(2)
-        logits = texts @ videos.T / self.config.visual_temperature
-        output = answered(logits, encoded)
+        count = len(texts)
+        numbers = torch.arange(count, device=texts.device) if text_numbers is None else text_numbers
+        vectors = torch.cat([texts, videos], dim=1)
+        if self.training:
+            vectors, numbers = filled_up(vectors, numbers)
+        logits, losses, is_right = self.pairs(*vectors.chunk(2, dim=1), numbers)
+        output = answered(logits[:count], encoded)
         if text_numbers is None:
             return output
-        own = torch.arange(len(texts), device=texts.device)
-        is_same = (text_numbers[:, None] == text_numbers) & (own[:, None] != own)
-        apart = logits.masked_fill(is_same, -torch.inf)
-        losses = torch.cat([F.cross_entropy(scores, own, reduction="none") for scores in (apart, apart.T)])
-        return scored(output, losses, torch.cat([apart.argmax(0) == own, apart.argmax(1) == own]))
+        mine = (found.view(2, -1)[:, :count].flatten() for found in (losses, is_right))
+        return scored(output, *mine)
 
 
 class VideoBertForClipScoring(VideoBertTaskModel):

@@ -4,6 +4,7 @@ Shapes: B rows, L positions a row, D hidden size, V joint vocabulary, F visual f
 positions and S sequences of the whole batch.
 """
 
+import math
 import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
@@ -16,14 +17,13 @@ from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, BertCon
 from transformers import initialization as init
 from transformers.masking_utils import create_bidirectional_mask, packed_sequence_mask_function
 from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions
-from transformers.models.bert.modeling_bert import (
-    BertPredictionHeadTransform,
-    BertPreTrainedModel,
-)
+from transformers.models.bert.modeling_bert import BertPreTrainedModel
 from transformers.utils.generic import ModelOutput, can_return_tuple
 
 from .configuration_videobert import AUTO_MAP, VideoBertConfig, from_bert_config, is_installed
+from .modeling_contrast import PairContrast
 from .modeling_embeddings import VideoBertEmbeddings, scaled
+from .modeling_pretraining_heads import VideoBertHeads, VideoBertPredictionHead
 
 if TYPE_CHECKING:
     # A checkpoint is saved with the code that its model's imports name, by their text: also that of the heads
@@ -49,6 +49,8 @@ class VideoBertPreTrainedModel(BertPreTrainedModel):
         if isinstance(module, VideoBertPredictionHead):
             init.zeros_(module.bias)
             init.zeros_(module.visual_bias)
+        if isinstance(module, PairContrast):
+            init.constant_(module.logit_scale, -math.log(self.config.visual_temperature))
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
         """As any model's, with the code: it opens without vbert, by `trust_remote_code=True`."""
@@ -127,50 +129,11 @@ class VideoBertModel(VideoBertPreTrainedModel, BertModel):
         return output
 
 
-class VideoBertPredictionHead(nn.Module):
-    """BERT's prediction head over the joint vocabulary; its weights are the embeddings' own."""
-
-    def __init__(self, config: VideoBertConfig) -> None:
-        super().__init__()
-        self.transform = BertPredictionHeadTransform(config)
-        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
-        self.visual_bias = nn.Parameter(torch.zeros(1 + config.num_visual_tokens))
-
-    def forward(self, hidden: Tensor, embeddings: VideoBertEmbeddings) -> Tensor:
-        """Hidden states [..., D] -> logits [..., V]."""
-        states = self.transform(hidden)
-        words = F.linear(states, embeddings.word_embeddings.weight, self.bias)
-        visual = F.linear(states, embeddings.visual_embeddings.weight, self.visual_bias)
-        return torch.cat([words, visual], dim=-1)
-
-    def resize(self, num_word_pieces: int) -> None:
-        """Biases for another number of word pieces; new ones are 0."""
-        kept = self.bias.detach()[:num_word_pieces]
-        bias = F.pad(kept, (0, num_word_pieces - len(kept)))
-        self.bias = nn.Parameter(bias, requires_grad=self.bias.requires_grad)
-
-
-class VideoBertHeads(nn.Module):
-    """What pretraining predicts from the encoder's states."""
-
-    def __init__(self, config: VideoBertConfig) -> None:
-        super().__init__()
-        self.predictions = VideoBertPredictionHead(config)
-        self.alignment = nn.Sequential(
-            nn.Linear(config.hidden_size, config.hidden_size), nn.Tanh(), nn.Linear(config.hidden_size, 2)
-        )
-        self.features = (
-            None
-            if config.visual_feature_dim is None
-            else nn.Linear(config.hidden_size, config.visual_feature_dim)
-        )
-
-
 @dataclass
 class VideoBertForPreTrainingOutput(ModelOutput):
     """What a pretraining step gives.
 
-    loss: scalar, the mean over what was masked and `alignment_loss_weight` times the mean over the pairs.
+    loss: scalar, the mean over what was masked, and the other means by their weights in the configuration.
     prediction_logits: [M, V] of the masked positions in reading order if labels were given, else [B, L, V];
     None if label_positions were given.
     prediction_losses: [M], 0 where a label is -100.
@@ -180,6 +143,9 @@ class VideoBertForPreTrainingOutput(ModelOutput):
     alignment_losses: [S].
     feature_logits: [N, N] of continuous features: masked places against the batch's masked clips.
     feature_losses: [N].
+    contrastive_logits: [P, N] of texts and videos that were encoded apart (see PairContrast).
+    contrastive_losses: [2 P], 0 where there is no pair.
+    contrastive_is_right: bool [2 P].
     hidden_states, attentions: as of any encoder, if asked for.
     """
 
@@ -191,6 +157,9 @@ class VideoBertForPreTrainingOutput(ModelOutput):
     alignment_losses: Tensor | None = None
     feature_logits: Tensor | None = None
     feature_losses: Tensor | None = None
+    contrastive_logits: Tensor | None = None
+    contrastive_losses: Tensor | None = None
+    contrastive_is_right: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
 
@@ -231,6 +200,8 @@ class VideoBertForPreTraining(VideoBertPreTrainedModel):
         label_positions: Tensor | None = None,
         alignment_positions: Tensor | None = None,
         feature_positions: Tensor | None = None,
+        pair_positions: Tensor | None = None,
+        pair_labels: Tensor | None = None,
         **kwargs: Any,
     ) -> VideoBertForPreTrainingOutput:
         """Run the encoder and the heads; the head over the vocabulary only where there is a label.
@@ -243,6 +214,9 @@ class VideoBertForPreTraining(VideoBertPreTrainedModel):
         `label_positions` int64 [M] and `alignment_positions` [S] count all positions row by row, and go with
         `labels` [M] and `alignment_labels` [S], which are -100 where there is no more to predict;
         `feature_positions` [N] says where `feature_labels` are not zero.
+
+        `pair_positions` int64 [2, P] say so of the [CLS] of texts and of those of their videos, sequences of
+        their own, and `pair_labels` [P] are PairContrast's numbers.
         """
         encoded = self.bert(
             input_ids,
@@ -290,6 +264,13 @@ class VideoBertForPreTraining(VideoBertPreTrainedModel):
             output.alignment_losses = _cross_entropies(output.alignment_logits, alignment_labels)
             mean = _mean(output.alignment_losses, alignment_labels)
             losses.append(self.config.alignment_loss_weight * mean)
+        if pair_positions is not None and pair_labels is not None:
+            if self.cls.contrast is None:
+                raise ValueError("pairs need a configuration with contrastive_loss_weight")
+            told = self.cls.contrast(states[pair_positions], pair_labels)
+            output.contrastive_logits, output.contrastive_losses, output.contrastive_is_right = told
+            mean = _mean(told[1], pair_labels.repeat(2))
+            losses.append(self.config.contrastive_loss_weight * mean)
         # Made anew, or the loss would not be the first of the output as a tuple.
         return replace(output, loss=torch.stack(losses).sum() if losses else None)
 
@@ -309,6 +290,17 @@ class VideoBertForPreTraining(VideoBertPreTrainedModel):
     def _predictions_at_once(self, states: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.cls.predictions(states, self.bert.embeddings)
         return _cross_entropies(logits, labels), logits.argmax(-1)
+
+    def embed(self, input_ids: Tensor, is_video: Tensor, **inputs: Any) -> Tensor:
+        """Vectors [S, D] of length 1 of texts and videos, each a sequence; `is_video` bool [S] says which are
+        clips, not words. `sequence_ids` [B, L] number them from 0 over all rows, -1 is padding."""
+        if self.cls.contrast is None:
+            raise ValueError("vectors need a configuration with contrastive_loss_weight")
+        hidden = self.bert(input_ids, return_dict=True, **inputs).last_hidden_state
+        is_first = (inputs["position_ids"] == 0) & (inputs["sequence_ids"] >= 0)
+        states = hidden[is_first][inputs["sequence_ids"][is_first].argsort()]
+        vectors: Tensor = self.cls.contrast.embed(states, is_video.bool())
+        return vectors
 
     def _feature_logits(self, states: Tensor, wanted: Tensor) -> Tensor:
         """[N, N]: row i is a masked place, column j the vector of the j-th masked clip."""

@@ -62,6 +62,9 @@ class Task(ABC):
     window_seconds: ClassVar[float | None] = None
     """Length of the windows that a video without annotated times is cut into; None: it is taken whole."""
 
+    compares_examples: ClassVar[bool] = False
+    """Whether an example's loss hangs on the batch's others: then no batch is cut into micro-batches."""
+
     def __init__(self, options: TaskOptions, facts: dict[str, Any]) -> None:
         self.options, self.facts = options, facts
 

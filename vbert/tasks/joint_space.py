@@ -1,21 +1,30 @@
-"""Texts and videos in the one space of a model fine-tuned for retrieval."""
+"""Texts and videos in the one space of a model: fine-tuned for retrieval, or pretrained with such vectors."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from vbert.errors import UserError
-from vbert.model.checkpoint_files import check_model
+from vbert.model.checkpoint_files import CONFIG, PROGRESS, check_model, read_json, visual_vocabulary_of
+from vbert.tasks.base import TaskOptions
 from vbert.tasks.examples import Row
 from vbert.tasks.registry import TunedModel, only_pretrained, open_task
-from vbert.tasks.retrieval import Retrieval
+from vbert.tasks.retrieval import PretrainedRetrieval, Retrieval
 
 EXAMPLES_AT_ONCE = 64
+
+
+def is_pretrained_for_it(model: str) -> bool:
+    """Whether a model, which is not fine-tuned, was pretrained with a contrastive objective."""
+    is_tuned = "task" in read_json(model, PROGRESS)
+    return not is_tuned and read_json(model, CONFIG).get("contrastive_loss_weight", 0) > 0
 
 
 def check_retrieval(model: str) -> str:
     """Id of its visual vocabulary. UserError unless it is a model for retrieval."""
     facts = check_model(model)
+    if is_pretrained_for_it(model):
+        return visual_vocabulary_of(model)
     if "task" not in facts:
         raise only_pretrained(model)
     task = open_task(facts["task"])
@@ -23,6 +32,12 @@ def check_retrieval(model: str) -> str:
         raise UserError(f"{model}: was fine-tuned for {task.name}, and not for retrieval")
     vocabulary: str = facts["vocabulary"]
     return vocabulary
+
+
+def open_joint_space(model: str) -> TunedModel:
+    """A model that `check_retrieval` has passed, ready to be asked."""
+    task = PretrainedRetrieval(TaskOptions(), {}) if is_pretrained_for_it(model) else None
+    return TunedModel(model, task=task)
 
 
 def embedded(model: TunedModel, rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:

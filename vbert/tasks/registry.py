@@ -7,6 +7,7 @@ import torch
 
 from vbert.errors import UserError
 from vbert.model.checkpoint_files import PROGRESS, local_folder, read_json, read_vocabulary
+from vbert.model.head_features import head_input_of
 from vbert.tasks.base import Inputs, Task, TaskOptions, to_tensors
 from vbert.tasks.captioning import Captioning
 from vbert.tasks.classification import Classification
@@ -27,17 +28,20 @@ TASKS: dict[str, type[Task]] = {
 class TunedModel:
     """A fine-tuned model that is ready to answer, as finetune leaves it in a folder or bucket."""
 
-    def __init__(self, uri: str, *, device: str | None = None) -> None:
-        """On a GPU, if there is one. UserError if there is no model, or one that is only pretrained."""
+    def __init__(self, uri: str, *, device: str | None = None, task: Task | None = None) -> None:
+        """On a GPU, if there is one; `task` is what a pretrained model knows of itself. UserError if there is
+        no model, or one that is only pretrained."""
         facts = read_json(uri, PROGRESS)
-        if "task" not in facts:
+        if task is None and "task" not in facts:
             raise only_pretrained(uri)
-        self.task = open_task(facts["task"])
+        self.task = task or open_task(facts["task"])
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         with local_folder(uri) as folder:
             self.model: Any = self.task.open_model(str(folder)).to(self.device).eval()
-            self.sees_features = self.model.bert.clip_features is not None
-            self.inputs = Inputs(vocabulary=read_vocabulary(folder), row_length=facts["row_length"])
+            config = self.model.config
+            self.sees_features = head_input_of(config.to_dict()) != "tokens"
+            row_length = facts.get("row_length") or config.max_position_embeddings
+            self.inputs = Inputs(vocabulary=read_vocabulary(folder), row_length=row_length)
 
     @torch.inference_mode()
     def answers(self, rows: Sequence[Row], *, batch_size: int) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from torch import Tensor
 
-from vbert.documents.sequences import Batch
+from vbert.documents.sequences import Batch, random_generator
 from vbert.tasks.base import CaptionTask, Inputs, TaskOptions
 from vbert.tasks.examples import Row, packed_inputs
 from vbert.tasks.metrics import ranks, retrieval_metrics
@@ -18,6 +18,7 @@ class Retrieval(CaptionTask):
     """It learns from captions and their videos, from an example with several once with each."""
 
     name = "retrieval"
+    compares_examples = True
 
     @staticmethod
     def model_class() -> Any:
@@ -44,9 +45,8 @@ class Retrieval(CaptionTask):
         return packed | {"is_video": np.arange(2 * len(rows)) >= len(rows)}
 
     def targets(self, rows: Sequence[Row], inputs: Inputs, batch: Batch) -> dict[str, np.ndarray]:
-        """A number for each text, equal where the texts are."""
-        numbers: dict[str, int] = {}
-        mine = [numbers.setdefault(row["captions"][0], len(numbers)) for row in rows]
+        """A number for each text, equal where the texts are, on whatever worker."""
+        mine = [random_generator(row["captions"][0]).integers(2**62) for row in rows]
         return {"text_numbers": np.array(mine, np.int64)}
 
     def num_targets(self, batch: Batch) -> int:
@@ -75,6 +75,17 @@ class Retrieval(CaptionTask):
     def baselines(self, rows: Sequence[Row]) -> dict[str, dict[str, float]]:
         """What an order at random gives."""
         return {"chance": chance_metrics([row["captions"][0] for row in rows])}
+
+
+class PretrainedRetrieval(Retrieval):
+    """By what a pretrained model was taught of texts and videos that are encoded apart."""
+
+    @staticmethod
+    def model_class() -> Any:
+        """The same vectors, by the head that pretraining had for them."""
+        from vbert.model.modeling_videobert import VideoBertForPreTraining
+
+        return VideoBertForPreTraining
 
 
 def metrics_of(scores: np.ndarray, captions: Sequence[str]) -> dict[str, float]:

@@ -6,13 +6,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vbert.documents.packing import POSITIONS_A_PAIR
 from vbert.documents.sequences import IGNORED, VIDEO, Batch, Regime
 from vbert.model.modeling_videobert import VideoBertForPreTrainingOutput
 from vbert.training.objective import COUNT, LOSS, Objective, Tally, sums
 from vbert.training.parallel import unwrapped
 
 # What is predicted, in which regime.
-CELLS = ("text/words", "video/clips", "joint/words", "joint/clips", "alignment", "features")
+CELLS = (
+    *("text/words", "video/clips", "joint/words", "joint/clips"),
+    *("alignment", "features", "contrastive"),
+)
 CELL_OF = {
     (Regime.TEXT, False): "text/words",
     (Regime.VIDEO, True): "video/clips",
@@ -25,8 +29,8 @@ LABEL_STEP = 32
 
 
 class Pretraining(Objective):
-    """The mean over everything that is masked, the mean over the alignment pairs, and of continuous features
-    the mean over masked vectors."""
+    """The mean over everything that is masked, the mean over the alignment pairs, of continuous features the
+    mean over masked vectors, and of texts and videos that come apart the mean over both."""
 
     names = CELLS
 
@@ -43,6 +47,8 @@ class Pretraining(Objective):
         if "wanted_clips" in batch:
             arrays |= {name: batch[name] for name in ("shown_clips", "wanted_clips")}
             arrays["feature_positions"] = np.flatnonzero(batch["wanted_clips"] >= 0)
+        if "pair_labels" in batch:
+            arrays["pair_positions"], arrays["pair_labels"] = pair_places(batch["pair_labels"])
         tensors = {name: torch.from_numpy(values.astype(np.int64)) for name, values in arrays.items()}
         # Kernels and hashes take these in 32 bits.
         tensors["cu_seq_lens_q"] = torch.from_numpy(sequence_starts(batch["sequence_ids"]))
@@ -50,11 +56,13 @@ class Pretraining(Objective):
         return tensors | kept
 
     def counts(self, batch: Batch) -> Tensor:
-        """How many positions are masked, how many pairs there are, how many vectors are masked."""
+        """How many positions are masked, how many joint sequences are aligned or not, how many vectors are
+        masked, how many texts and videos are told from others."""
         masked = int((batch["labels"] != IGNORED).sum())
         pairs = int((batch["alignment_labels"] != IGNORED).sum())
         vectors = int((batch["wanted_clips"] >= 0).sum()) if "wanted_clips" in batch else 0
-        return torch.tensor([masked, pairs, vectors], dtype=torch.float64)
+        apart = int((batch["pair_labels"] != IGNORED).sum()) if "pair_labels" in batch else 0
+        return torch.tensor([masked, pairs, vectors, apart], dtype=torch.float64)
 
     def positions(self, batch: Batch) -> Tensor:
         """Padding has a sequence's number 0."""
@@ -62,7 +70,7 @@ class Pretraining(Objective):
         return torch.tensor([used.sum(), used.size], dtype=torch.float64)
 
     def outcome(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """The three sums of losses, those of alignment weighted as the configuration says."""
+        """The four sums of losses, by the weights that the configuration has."""
         inputs = spread_vectors(inputs)
         output: VideoBertForPreTrainingOutput = model(
             **{name: values for name, values in inputs.items() if name != "cells"},
@@ -72,13 +80,17 @@ class Pretraining(Objective):
         assert output.alignment_losses is not None
         masked, pairs = output.prediction_losses.sum(), output.alignment_losses.sum()
         vectors = torch.zeros_like(masked) if output.feature_losses is None else output.feature_losses.sum()
-        weight = unwrapped(model).config.alignment_loss_weight
-        return torch.stack([masked, weight * pairs, vectors]), cells_seen(output, inputs)
+        apart = output.contrastive_losses
+        apart = torch.zeros_like(masked) if apart is None else apart.sum()
+        config = unwrapped(model).config
+        weighted = [masked, config.alignment_loss_weight * pairs, vectors]
+        weighted.append(config.contrastive_loss_weight * apart)
+        return torch.stack(weighted), cells_seen(output, inputs)
 
     def metrics(self, tally: Tally) -> dict[str, float]:
-        """`loss`, the sum of the three means, and `loss/joint/words`, `accuracy/joint/words` and so on."""
-        masked, pairs, clips = tally.cells[:4].sum(0), tally.cells[4], tally.cells[5]
-        parts = [float(part[LOSS] / part[COUNT]) for part in (masked, pairs, clips) if part[COUNT]]
+        """`loss`, the sum of the four means, and `loss/joint/words`, `accuracy/joint/words` and so on."""
+        sums_of_parts = [tally.cells[:4].sum(0), *tally.cells[4:]]
+        parts = [float(part[LOSS] / part[COUNT]) for part in sums_of_parts if part[COUNT]]
         return {"loss": sum(parts)} | tally.means()
 
 
@@ -92,6 +104,16 @@ def places(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     step = max(1, labels.size // LABEL_STEP)
     missing = -len(found) % step if len(found) else step
     return np.pad(found, (0, missing)), np.pad(labels.ravel()[found], (0, missing), constant_values=IGNORED)
+
+
+def pair_places(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the texts and the videos of pair_labels [B, L] begin, counted row by row: [2, P], and the pairs'
+    numbers [P]. P is B L / POSITIONS_A_PAIR, whatever the number of pairs: on all workers the same."""
+    num_rows, row_length = labels.shape
+    found = np.flatnonzero(labels != IGNORED).reshape(-1, 2).T
+    missing = num_rows * (row_length // POSITIONS_A_PAIR) - found.shape[1]
+    numbers = labels.ravel()[found[0]]
+    return np.pad(found, ((0, 0), (0, missing))), np.pad(numbers, (0, missing), constant_values=IGNORED)
 
 
 def cells_of(batch: Batch, positions: np.ndarray) -> np.ndarray:
@@ -131,7 +153,7 @@ def spread_vectors(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def cells_seen(output: VideoBertForPreTrainingOutput, inputs: Mapping[str, Tensor]) -> Tensor:
-    """Losses, right answers and numbers by cell, float64 [6, 3]."""
+    """Losses, right answers and numbers by cell, float64 [7, 3]."""
     assert output.prediction_losses is not None
     assert output.predicted_ids is not None
     cells = output.prediction_losses.new_zeros(len(CELLS), 3, dtype=torch.float64)
@@ -145,4 +167,8 @@ def cells_seen(output: VideoBertForPreTrainingOutput, inputs: Mapping[str, Tenso
     if output.feature_logits is not None and output.feature_losses is not None:
         own = torch.arange(len(output.feature_logits), device=output.feature_logits.device)
         cells[5] = sums(output.feature_losses, output.feature_logits.argmax(-1) == own)
+    if output.contrastive_losses is not None and output.contrastive_is_right is not None:
+        is_asked = (inputs["pair_labels"] != IGNORED).repeat(2)
+        seen = [output.contrastive_losses, output.contrastive_is_right & is_asked, is_asked]
+        cells[6] = torch.stack([values.double().sum() for values in seen])
     return cells
