@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from tests.tiny import cooking, document, vocabulary
+from tests.tiny import FOODS, cooking, document, vocabulary
 from vbert.documents.packing import packed_rows
 from vbert.documents.sequences import (
     IGNORED,
+    VIDEO,
     Regime,
     SequenceConfig,
     join,
@@ -162,6 +163,56 @@ def test_negatives_show_another_video_and_ask_for_no_word():
             assert (sequence.labels != IGNORED).any()
 
 
+def test_negatives_of_the_same_video_show_another_moment_of_it():
+    # Video n shows token n while its first sentence is said, and n + 10 later.
+    said = [(0.0, 3.0, "look"), (3.0, 6.0, "see")]
+    window = [document(f"v{n}", tokens=[n, n, n + 10, n + 10], sentences=said) for n in range(10)]
+    config = SequenceConfig(
+        text_weight=0,
+        video_weight=0,
+        max_joined_sentences=1,
+        max_subsampling_step=1,
+        same_video_share=1,
+        mask_share=1e-9,
+    )
+    for number, sequence in enumerate(sequences_of_documents(window, WORDS, config, seed=0, epoch=0)):
+        video, is_second = divmod(number, 2)
+        shown = is_second if sequence.alignment else 1 - is_second
+        seen = {*sequence.input_ids[sequence.token_types == VIDEO].tolist()}
+        # At least one position is masked: of two clips, one is left.
+        assert video + 10 * shown + WORDS.visual_offset in seen
+    lone = [document(f"v{n}", tokens=[n, n], sentences=said[:1]) for n in range(10)]
+    found = sequences_of_documents(lone, WORDS, config, seed=0, epoch=0)
+    negatives = [
+        (n, sequence.input_ids.tolist()) for n, sequence in enumerate(found) if sequence.alignment == 0
+    ]
+    assert negatives
+    assert not any(n + WORDS.visual_offset in ids for n, ids in negatives), (
+        "another's, where there is no moment"
+    )
+
+
+def test_what_goes_alone_goes_as_a_text_and_its_video():
+    window = [cooking(number) for number in range(20)] + [document("silent", tokens=[1, 2, 3])]
+    found = sequences_of_documents(window, WORDS, ONE_BY_ONE, seed=0, epoch=0, with_pairs=True)
+    texts = [at for at, sequence in enumerate(found) if sequence.pair != IGNORED]
+    texts = [at for at in texts if found[at].regime == Regime.TEXT]
+    assert len(texts) == pytest.approx(40, abs=12)  # of 60 sentences two thirds
+    numbers = {}
+    for at in texts:
+        text, video = found[at : at + 2]
+        assert video.regime == Regime.VIDEO
+        assert text.pair == video.pair >= 0
+        said = np.where(text.labels == IGNORED, text.input_ids, text.labels)
+        shown = np.where(video.labels == IGNORED, video.input_ids, video.labels)
+        (food,) = {int(token) // 5 for token in shown[2:-1] - WORDS.visual_offset}
+        assert read(said) == f"[CLS] now we cut the {FOODS[food]} [SEP]"
+        assert numbers.setdefault(food, text.pair) == text.pair
+    assert len(set(numbers.values())) == len(numbers) > 1
+    alone = [s for s in found if s.pair == IGNORED and s.regime != Regime.JOINT]
+    assert [s.regime for s in alone] == [Regime.VIDEO], "that of the video without text"
+
+
 def test_half_of_the_pairs_are_negatives():
     window = [cooking(number) for number in range(200)]
     config = SequenceConfig(text_weight=0, video_weight=0)
@@ -185,6 +236,36 @@ def test_the_same_seed_and_epoch_give_the_same_and_others_do_not():
     assert np.array_equal(rows(seed=1, epoch=2), rows(seed=1, epoch=2))
     assert not np.array_equal(rows(seed=1, epoch=2), rows(seed=1, epoch=3))
     assert not np.array_equal(rows(seed=1, epoch=2), rows(seed=2, epoch=2))
+
+
+def test_a_text_and_its_video_share_a_row_of_which_the_first_pairs_count():
+    window = [cooking(number) for number in range(20)]
+    config = SequenceConfig(row_length=64, joint_weight=0, max_joined_sentences=1, max_subsampling_step=5)
+    found = sequences_of_documents(window, WORDS, config, seed=0, epoch=0, with_pairs=True)
+    # Copies of short ones, of which more than four fit a row of 64.
+    found = [
+        s for at in range(0, len(found), 2) if len(found[at + 1].input_ids) == 4 for s in found[at : at + 2]
+    ]
+    rows = packed_rows(found, WORDS, row_length=64, chance=random_generator(0), with_pairs=True)
+    most = 0
+    for row, labels in enumerate(rows["pair_labels"]):
+        (starts,) = np.nonzero(labels != IGNORED)
+        num_pairs = rows["sequence_ids"][row].max() // 2
+        most = max(most, num_pairs)
+        assert len(starts) == 2 * min(num_pairs, 4)
+        assert rows["sequence_ids"][row, starts].tolist() == list(range(1, len(starts) + 1))
+        assert (rows["input_ids"][row, starts] == WORDS.cls_id).all()
+        assert rows["regimes"][row, starts].tolist() == [Regime.TEXT, Regime.VIDEO] * (len(starts) // 2)
+        assert (labels[starts[::2]] == labels[starts[1::2]]).all()
+    assert most > 4
+
+
+def test_halves_of_a_pair_are_cut_to_half_a_row():
+    video = document("v", tokens=[1] * 60, sentences=[(0.0, 90.0, "egg " * 60)])
+    config = SequenceConfig(row_length=32, joint_weight=0, max_subsampling_step=1)
+    found = sequences_of_documents([video], WORDS, config, seed=0, epoch=0, with_pairs=True)
+    assert [len(sequence.input_ids) for sequence in found] == [16, 16]
+    assert len(packed_rows(found, WORDS, row_length=32, chance=random_generator(0))["input_ids"]) == 1
 
 
 def test_a_packed_row_holds_its_sequences_whole():

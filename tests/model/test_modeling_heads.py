@@ -1,7 +1,10 @@
+import math
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
 from tests.tiny import NUM_VISUAL_TOKENS, bert_config, vocabulary
@@ -138,6 +141,23 @@ def test_retrieval_tells_a_texts_video_from_the_others_but_not_from_those_of_the
         loss(scores[2][2], scores[1][2]),
     ]
     torch.testing.assert_close(output.losses, torch.tensor(expected), atol=1e-5, rtol=1e-4)
+
+
+def test_a_retrieval_model_of_before_opens_and_embeds_as_it_did(tmp_path: Path):
+    """Its temperature was that of the configuration, and not learned."""
+    torch.manual_seed(0)
+    model = VideoBertForRetrieval(config()).eval()
+    model.save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    assert weights.pop("pairs.logit_scale").tolist() == pytest.approx([math.log(10)])
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with quiet_transformers():
+        again = VideoBertForRetrieval.from_pretrained(tmp_path).eval()
+    is_video = torch.tensor([0, 0, 0, 1, 1])
+    torch.testing.assert_close(
+        again.embed(**packed(), is_video=is_video), model.embed(**packed(), is_video=is_video)
+    )
+    assert again.pairs.logit_scale.tolist() == pytest.approx([math.log(10)])
 
 
 def test_clips_are_scored_where_there_is_a_label():

@@ -49,6 +49,7 @@ def config() -> VideoBertConfig:
         bert_config(initializer_range=0.3),
         num_visual_tokens=9,
         id2label=labels,
+        contrastive_loss_weight=1.0,
         label2id={"cut": 0, "peel": 1},
     )
 

@@ -1,5 +1,6 @@
 """DDP and FSDP2 in two real processes against one, on a CPU."""
 
+import math
 import os
 from pathlib import Path
 
@@ -8,15 +9,21 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing
 
+from tests.tiny import NUM_VISUAL_TOKENS, bert_config
 from tests.training.test_pretraining import CPU, OPTIMIZER, WORDS, batches_of, new_model
 from vbert.documents.data_streams import streams_of_worker
 from vbert.documents.micro_batches import micro_batches
+from vbert.model.configuration_videobert import from_bert_config
 from vbert.model.encoders import quiet_transformers
+from vbert.model.modeling_heads import VideoBertForRetrieval
 from vbert.model.modeling_videobert import VideoBertForPreTraining
+from vbert.tasks.base import Inputs, TaskOptions
+from vbert.tasks.finetuning import Finetuning
+from vbert.tasks.retrieval import Retrieval
 from vbert.training.checkpoints import load_optimizer, save_checkpoint
 from vbert.training.compilation import checkpoint_activations
 from vbert.training.objective import Tally, evaluate_batches, train_step
-from vbert.training.optimization import Strategy, make_optimizer
+from vbert.training.optimization import OptimizerConfig, Strategy, make_optimizer
 from vbert.training.parallel import parallelize
 from vbert.training.pretraining import PRETRAINING
 from vbert.training.row_dropout import drop_by_rows
@@ -78,6 +85,44 @@ def train(
         torch.save(torch.tensor(losses), folder / "losses.pt")
 
 
+def contrast(rank: int, num_workers: int, folder: Path) -> None:
+    """A step of pretraining and one of fine-tuning that tell pairs apart; leaves what became of the weights.
+
+    Of two workers one has twice the streams, and four of seven examples.
+    """
+    streams = streams_of_worker(rank, num_workers=num_workers, num_streams=NUM_STREAMS)
+    batches = batches_of(range(24), epoch=0, at_most=3, with_pairs=True)
+    mine = {stream: batches[stream] for stream in streams}
+    num_rows = 9 if num_workers == 1 else 6
+    pretrained = new_model(attention_probs_dropout_prob=0.0, contrastive_loss_weight=1.0)
+    drop_by_rows(pretrained)
+    (rows,) = micro_batches(mine, count=1, rows_per_micro_batch=num_rows, seed=0, step=0)
+    config = from_bert_config(
+        bert_config(), num_visual_tokens=NUM_VISUAL_TOKENS, hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )  # fmt: skip
+    tuned = VideoBertForRetrieval(config).train()
+    task = Retrieval(TaskOptions(), {})
+    captions = ["cut the egg", "peel it", "cut the egg", "fry it", "wash it", "salt it", "pour it"]
+    examples = [
+        {"captions": [text], "visual_tokens": [at, at + 9], "said": ""} for at, text in enumerate(captions)
+    ]
+    inputs = Inputs(vocabulary=WORDS, row_length=64)
+    for name, objective, model, batch in (
+        ("pretrained", PRETRAINING, pretrained, rows),
+        ("tuned", Finetuning(task), tuned, task.batch_with_targets(examples[rank::num_workers], inputs)),
+    ):
+        wrapped = parallelize(model, "ddp", layers=model.bert.encoder.layer)
+        optimizer = torch.optim.SGD(wrapped.parameters(), lr=1.0, fused=True)
+        unclipped = OptimizerConfig(learning_rate=1.0, warmup_share=0, max_gradient_norm=1e9)
+        how = {"step": 0, "num_steps": 1, "seed": 0, "device": CPU}
+        tally, _ = train_step(objective, wrapped, optimizer, {rank: batch}, unclipped, **how)
+        weights = {name: value.detach() for name, value in model.named_parameters()}
+        told = tally.over_workers().cells
+        if rank == 0:
+            torch.save({**weights, "tally": told}, folder / f"{name}-{num_workers}.pt")
+
+
 def loss_of(tally: Tally) -> float:
     """Of all processes."""
     return PRETRAINING.metrics(tally.over_workers())["loss"]
@@ -92,18 +137,26 @@ def worker(rank: int, root: Path) -> None:
     for strategy in strategies:
         train(rank, 2, strategy, root / f"{strategy}-first")
         train(rank, 2, strategy, root / f"{strategy}-second", first=NUM_STEPS // 2, start=root / "one-first")
+    contrast(rank, 2, root)
     dist.destroy_process_group()
 
 
 @pytest.mark.slow
 def test_two_processes_compute_what_one_does_and_take_over_from_it(tmp_path: Path):
-    """The losses, the gradients' lengths and the validation loss of DDP and of FSDP2."""
+    """The losses, the gradients' lengths and the validation loss of DDP and of FSDP2; and the gradients of
+    pairs that are told from those of both processes."""
     for name in ("one", "ddp", "fsdp"):
         for half in ("first", "second"):
             (tmp_path / f"{name}-{half}").mkdir()
     train(0, 1, "ddp", tmp_path / "one-first")
     train(0, 1, "ddp", tmp_path / "one-second", first=NUM_STEPS // 2, start=tmp_path / "one-first")
+    contrast(0, 1, tmp_path)
     torch.multiprocessing.spawn(worker, (tmp_path,), nprocs=2)
+    for name in ("pretrained", "tuned"):
+        expected, found = (torch.load(tmp_path / f"{name}-{count}.pt") for count in (1, 2))
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+        (scale,) = (float(found[key]) for key in found if key.endswith("logit_scale"))
+        assert abs(scale - math.log(10)) > 1e-3, "it has learned something"
     for half in ("first", "second"):
         expected = torch.load(tmp_path / f"one-{half}" / "losses.pt")
         assert len(expected) == 2 * (NUM_STEPS // 2) + 1

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_config, cooking, vocabulary
 from vbert.documents.data_streams import split_evenly
@@ -20,6 +21,8 @@ from vbert.errors import UserError
 from vbert.model.configuration_videobert import from_bert_config
 from vbert.model.encoders import quiet_transformers
 from vbert.model.modeling_videobert import VideoBertForPreTraining
+from vbert.tasks.base import Inputs, TaskOptions, to_tensors
+from vbert.tasks.retrieval import PretrainedRetrieval
 from vbert.training.checkpoints import load_optimizer, load_pretrained, read_progress, save_checkpoint
 from vbert.training.objective import Tally, evaluate_batches, train_step
 from vbert.training.optimization import OptimizerConfig, make_optimizer
@@ -37,14 +40,16 @@ def new_model(**changes: float) -> VideoBertForPreTraining:
     return VideoBertForPreTraining(config).train()
 
 
-def rows_of(videos: range, *, epoch: int, config: SequenceConfig = SEQUENCES) -> dict[str, np.ndarray]:
+def rows_of(
+    videos: range, *, epoch: int, config: SequenceConfig = SEQUENCES, with_pairs: bool = False
+) -> dict[str, np.ndarray]:
     window = [cooking(number) for number in videos]
-    found = sequences_of_documents(window, WORDS, config, seed=0, epoch=epoch)
-    return packed_rows(found, WORDS, row_length=64, chance=random_generator(epoch))
+    found = sequences_of_documents(window, WORDS, config, seed=0, epoch=epoch, with_pairs=with_pairs)
+    return packed_rows(found, WORDS, row_length=64, chance=random_generator(epoch), with_pairs=with_pairs)
 
 
-def batches_of(videos: range, *, epoch: int, at_most: int) -> list[Batch]:
-    rows = rows_of(videos, epoch=epoch)
+def batches_of(videos: range, *, epoch: int, at_most: int, with_pairs: bool = False) -> list[Batch]:
+    rows = rows_of(videos, epoch=epoch, with_pairs=with_pairs)
     return [
         {name: values[part] for name, values in rows.items()}
         for part in split_evenly(len(rows["input_ids"]), at_most=at_most)
@@ -118,6 +123,35 @@ def test_a_tally_counts_by_regime_and_modality():
     assert tally.positions.tolist() == [useful, batch["input_ids"].numel()]
 
 
+def test_pairs_are_counted_and_weighted_beside_the_rest():
+    model = new_model(contrastive_loss_weight=0.5).eval()
+    rows = rows_of(range(20), epoch=0, with_pairs=True)
+    inputs = PRETRAINING.tensors(rows)
+    with torch.no_grad():
+        parts, cells = PRETRAINING.outcome(model, inputs)
+        states = model.bert(
+            **{name: inputs[name] for name in ("input_ids", "token_type_ids", "position_ids", "sequence_ids")}
+        ).last_hidden_state
+        (texts, videos) = (
+            F.normalize(projection(states.flatten(0, 1)[places]), dim=-1)
+            for projection, places in zip(
+                (model.cls.contrast.text_projection, model.cls.contrast.video_projection),
+                np.flatnonzero(rows["pair_labels"] >= 0).reshape(-1, 2).T,
+                strict=True,
+            )
+        )
+    # "now we cut the egg" has the videos of all eggs: of each food one is left.
+    numbers = torch.from_numpy(rows["pair_labels"][rows["pair_labels"] >= 0][::2])
+    own = torch.eye(len(numbers), dtype=torch.bool)
+    is_other = (numbers[:, None] != numbers) | own
+    scores = (texts @ videos.T / model.config.visual_temperature).masked_fill(~is_other, -torch.inf)
+    wanted = torch.arange(len(own)).repeat(2)
+    expected = float(F.cross_entropy(torch.cat([scores, scores.T]), wanted, reduction="sum"))
+    assert parts[3] == pytest.approx(0.5 * expected, rel=1e-4)
+    assert cells[CELLS.index("contrastive"), 0] == pytest.approx(expected, rel=1e-4)
+    assert cells[CELLS.index("contrastive"), 2] == 2 * len(own) == PRETRAINING.counts(rows)[3] > 20
+
+
 def test_an_untrained_model_knows_nothing_and_a_tally_says_so():
     tally = evaluate_batches(PRETRAINING, new_model(), batches_of(range(40), epoch=0, at_most=8), device=CPU)
     means = tally.means()
@@ -169,6 +203,36 @@ def test_a_resumed_run_has_the_losses_of_an_undisturbed_one(tmp_path: Path):
 def test_a_folder_without_a_checkpoint_is_the_users_mistake(tmp_path: Path):
     with pytest.raises(UserError, match=r"no checkpoint \(it has no progress.json\)"):
         load_pretrained(str(tmp_path))
+
+
+@pytest.mark.slow
+def test_it_finds_the_video_of_a_text_that_it_has_not_seen():
+    """Encoded apart, without a joint sequence. No word is asked for: that is what takes time."""
+    model = new_model(contrastive_loss_weight=1.0, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    config = SequenceConfig(
+        row_length=64, joint_weight=0, max_joined_sentences=1, max_subsampling_step=1, mask_share=0.05
+    )
+    optimizer_config = OptimizerConfig(learning_rate=5e-3)
+    optimizer = make_optimizer(model, optimizer_config)
+    for step in range(100):
+        rows = rows_of(range(8 * step, 8 * step + 8), epoch=step, config=config, with_pairs=True)
+        rows["labels"][:] = IGNORED
+        train_step(
+            PRETRAINING, model, optimizer, {0: rows}, optimizer_config,
+            step=step, num_steps=100, seed=0, device=CPU,
+        )  # fmt: skip
+    task = PretrainedRetrieval(TaskOptions(), {})
+    unseen = [
+        {"captions": [text], "visual_tokens": video["visual_tokens"][at : at + 4], "said": ""}
+        for video in map(cooking, range(1000, 1010))
+        for at, text in zip((0, 4, 8), video["sentences"], strict=True)
+    ]
+    inputs = Inputs(vocabulary=WORDS, row_length=64)
+    with torch.inference_mode():
+        batch = to_tensors(task.batch(unseen, inputs), CPU)
+        found = task.metrics(task.answers(model.eval(), batch, unseen, inputs), unseen)
+    assert found["text to video R@1"] > 0.8  # five foods: by chance a fifth
+    assert found["video to text R@1"] > 0.8
 
 
 @pytest.mark.slow

@@ -45,6 +45,8 @@ class SequenceConfig:
     """Share of words and clips to predict: of these 80 % are hidden, 10 % replaced, 10 % left (BERT)."""
     negative_share: float = 0.5
     """Share of joint sequences whose video is another's; predicting which is the alignment objective."""
+    same_video_share: float = 0.0
+    """Share of these whose video is their own at another moment, where it has one: they look alike."""
     max_joined_sentences: int = 3
     """1 to this many neighbouring sentences make one: what is said is not always what is shown just then."""
     max_subsampling_step: int = 5
@@ -141,8 +143,10 @@ def sequences_of_documents(
             if regime == Regime.JOINT and others:
                 alignment = int(chance.random() >= config.negative_share)
                 if not alignment:
-                    theirs = shown[others[chance.integers(len(others))]]
-                    clips = theirs[chance.integers(len(theirs))]
+                    elsewhere = [theirs for theirs in shown[index] if theirs is not clips]
+                    if not elsewhere or chance.random() >= config.same_video_share:
+                        elsewhere = shown[others[chance.integers(len(others))]]
+                    clips = elsewhere[chance.integers(len(elsewhere))]
             clips = subsample(clips, config.max_subsampling_step, chance)
             sequences.append(
                 build_sequence(
