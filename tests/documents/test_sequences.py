@@ -293,6 +293,7 @@ def test_a_packed_row_holds_its_sequences_whole():
         {"text_weight": -1},
         {"mask_share": 0},
         {"negative_share": 1},
+        {"same_video_share": 1.5},
         {"row_length": 8},
         {"max_joined_sentences": 0},
         {"max_subsampling_step": 0},

@@ -189,7 +189,9 @@ def test_texts_find_their_videos_in_two_stages(corpus: Path, tune_here: Run, tmp
     assert scores["first stage"] > 0.6  # trained; the others' captions are all of five foods
     assert scores["word vectors of what is said"] > 0.6
     assert scores["sentence embeddings of what is said"] > 0.6
-    alone = evaluate().comparison.scores["model"]["text to video R@1"]
+    unaided = evaluate()
+    assert unaided.how == "alignment"
+    alone = unaided.comparison.scores["model"]["text to video R@1"]
     assert max(scores["chance"], alone) < 0.4  # the model has not been trained
     assert scores["model"] > alone + 0.2  # but is asked only about what the first stage has found
     saved = json.loads((tmp_path / "retrieval.json").read_text())

@@ -26,6 +26,7 @@ from vbert.search.index import shard_runs
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.schemas import DOCUMENTS, FEATURES, VIDEOS
+from vbert.tasks.joint_space import embedded, open_joint_space
 from vbert.tasks.registry import TunedModel
 
 pytestmark = pytest.mark.slow
@@ -48,11 +49,15 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Committer(videos, partition="fake").commit([file])
     torch.manual_seed(0)
     config = from_bert_config(bert_config(), num_visual_tokens=NUM_VISUAL_TOKENS)
+    with_vectors = from_bert_config(
+        bert_config(), num_visual_tokens=NUM_VISUAL_TOKENS, contrastive_loss_weight=1.0
+    )
     task = {"name": "retrieval", "options": {}, "facts": {}}
     facts = {"step": 1, "vocabulary": words, "row_length": 64}
     for name, model, said in (
         ("near", VideoBertForRetrieval(config), facts | {"task": task}),
         ("pretrained", VideoBertForPreTraining(config), facts),
+        ("with_vectors", VideoBertForPreTraining(with_vectors), facts),
     ):
         model.save_pretrained(root / name)
         (root / name / "tokenizer.json").write_text(vocabulary().tokenizer_json)
@@ -115,6 +120,21 @@ def test_a_text_finds_windows_by_an_index_that_only_grows(
     aligned = found(corpus, text="egg", model=str(corpus / "pretrained"), window_seconds=6.0, num_results=2)
     assert len({name for name, _, _ in aligned}) == 2
     assert aligned[0][2] >= aligned[1][2]
+
+
+def test_a_pretrained_model_with_vectors_is_asked_by_its_index(corpus: Path, joined: None):
+    asked = {"text": "cut the egg", "model": str(corpus / "with_vectors"), "window_seconds": 18.0}
+    found_by = search(SearchConfig(tables=str(corpus / "tables"), **asked))
+    assert found_by.how == "cosine of a pretrained model's vectors"
+    rows = [
+        {"captions": ["cut the egg"], "visual_tokens": cooking(n)["visual_tokens"], "said": ""}
+        for n in range(NUM_VIDEOS)
+    ]
+    texts, videos = embedded(open_joint_space(str(corpus / "with_vectors")), rows)
+    scores = {f"cooking-{n}": float(score) for n, score in enumerate(videos @ texts[0])}
+    for result in found_by.results:
+        assert result.hit.score == pytest.approx(scores[result.hit.video_id], abs=2e-3)
+    assert found_by.results[0].hit.score == pytest.approx(max(scores.values()), abs=2e-3)
 
 
 def test_an_example_finds_what_looks_alike_and_not_itself(corpus: Path, joined: None, tmp_path: Path):

@@ -56,7 +56,7 @@ def test_a_pretrained_model_embeds_texts_and_videos_apart(tmp_path: Path):
 
     def alone(ids: list[int], types: list[int], projection: torch.nn.Module) -> np.ndarray:
         states = model.bert(torch.tensor([ids]), token_type_ids=torch.tensor([types])).last_hidden_state
-        vector: np.ndarray = F.normalize(projection(states[0, 0]), dim=0).numpy()
+        vector: np.ndarray = F.normalize(projection(states[0].mean(0)), dim=0).numpy()
         return vector
 
     for at, (text, video) in enumerate(zip(texts, videos, strict=True)):

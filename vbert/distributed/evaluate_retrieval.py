@@ -120,7 +120,7 @@ def evaluate_retrieval(config: RetrievalConfig) -> RetrievalSummary:
         seconds=time.monotonic() - start_seconds,
     )
     if config.output:
-        write_json(config.output, {**asdict(comparison), **asdict(accounting)})
+        write_json(config.output, {**asdict(comparison), **asdict(accounting), "how": summary.how})
     return summary
 
 

@@ -44,6 +44,10 @@ PRETRAIN_JOB_OPTIONS = (
     *JOB_OPTIONS,
     *("vocabulary", "model", "num_steps", "checkpoint_every", "tokens_per_micro_batch"),
 )
+OPTIONS_OF_BEFORE = {  # what runs did that began before there was such an option
+    "model.contrastive_weight": 0.0,
+    "sequences.same_video_share": 0.0,
+}
 OPTIONS_THAT_MAY_CHANGE = (*MAY_CHANGE, "vocabulary", "held_out", "tokens_per_micro_batch")
 VALIDATION = "held_out_videos"  # in the run's options: a hash of their ids
 MAX_VALIDATION_VIDEOS = 1000  # of 200 tokens: a validation takes as long as 200,000 tokens of training
@@ -287,6 +291,6 @@ def _same_as_before(config: PretrainConfig) -> PretrainConfig:
     if config.features_version is None:
         config = replace(config, features_version=before.get("features_version"))
     now = options_of(config, leave_out=OPTIONS_THAT_MAY_CHANGE)
-    kept = {name: value for name, value in before.items() if name != VALIDATION}
+    kept = OPTIONS_OF_BEFORE | {name: value for name, value in before.items() if name != VALIDATION}
     refuse_other_options(config.output, before=kept, now=now)
     return config

@@ -63,6 +63,8 @@ class PretrainingLoop(TrainingLoop):
         # Torch draws the dropout of attention weights, and vectors are told from the others of their batch:
         # both hang on what is in a micro-batch, which is one stream's then.
         self.is_divisible = dropout == 0 and not job.continuous
+        if not self.is_divisible and model.cls.contrast is not None:
+            model.cls.contrast.pairs.over_processes = False  # told from the others of their stream, too
         num_rows = self.most_streams * job.reader.rows_per_batch
         if self.is_divisible:
             row_length = job.reader.sequences.row_length

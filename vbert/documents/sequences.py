@@ -63,6 +63,8 @@ class SequenceConfig:
                 f"--sequences.mask-share {self.mask_share} and --sequences.negative-share "
                 f"{self.negative_share}: must be shares below 1"
             )
+        if not 0 <= self.same_video_share <= 1:
+            raise UserError(f"--sequences.same-video-share {self.same_video_share} must be in [0, 1]")
         if self.row_length < 16 or self.max_joined_sentences < 1 or self.max_subsampling_step < 1:
             raise UserError(
                 f"--sequences.row-length {self.row_length} (at least 16), max-joined-sentences "

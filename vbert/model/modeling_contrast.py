@@ -20,8 +20,11 @@ LARGEST_SCALE = 100.0  # of cosines: beyond it training is unstable (section 2.5
 class PairContrast(nn.Module):
     """Each text's video is told from the others and each video's text, at a temperature that is learned.
 
-    In training the others are those of all processes, as many from each; else those of this one.
+    In training the others are those of all processes, as many from each, unless `over_processes` is taken
+    away; else those of this one.
     """
+
+    over_processes = True
 
     def __init__(self, config: VideoBertConfig) -> None:
         super().__init__()
@@ -36,7 +39,7 @@ class PairContrast(nn.Module):
         """
         place = torch.arange(len(numbers), device=numbers.device)
         all_texts, all_videos, all_numbers, own = texts, videos, numbers, place
-        if self.training and dist.is_initialized():
+        if self.training and self.over_processes and dist.is_initialized():
             all_texts, all_videos, all_numbers = _of_all_processes(texts, videos, numbers)
             own = place + dist.get_rank() * len(numbers)
         is_own = own[:, None] == torch.arange(len(all_numbers), device=numbers.device)

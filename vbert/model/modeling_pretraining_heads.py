@@ -37,7 +37,11 @@ class VideoBertPredictionHead(nn.Module):
 
 
 class VideoBertContrastHead(nn.Module):
-    """Vectors of texts and of videos that were encoded apart, and what tells which belong together."""
+    """Vectors of texts and of videos that were encoded apart, and what tells which belong together.
+
+    Of a sequence it takes the mean state, in which its words or clips are from the first step on: what [CLS]
+    has of them must be learned first.
+    """
 
     def __init__(self, config: VideoBertConfig) -> None:
         super().__init__()
@@ -45,17 +49,28 @@ class VideoBertContrastHead(nn.Module):
         self.video_projection = nn.Linear(config.hidden_size, config.hidden_size)
         self.pairs = PairContrast(config)
 
-    def embed(self, states: Tensor, is_video: Tensor) -> Tensor:
-        """The state of each [CLS], [..., D], as a vector of length 1; `is_video` bool [...]."""
-        texts, videos = self.text_projection(states), self.video_projection(states)
+    def embed(self, means: Tensor, is_video: Tensor) -> Tensor:
+        """Mean states [..., D] as vectors of length 1; `is_video` bool [...] says of which sequences."""
+        texts, videos = self.text_projection(means), self.video_projection(means)
         return F.normalize(torch.where(is_video[..., None], videos, texts).float(), dim=-1)
 
-    def forward(self, states: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What PairContrast says of the states [2, P, D] at the [CLS] of texts and of videos."""
-        texts = F.normalize(self.text_projection(states[0]).float(), dim=-1)
-        videos = F.normalize(self.video_projection(states[1]).float(), dim=-1)
+    def forward(self, means: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What PairContrast says of the mean states [2, P, D] of texts and of videos."""
+        texts = F.normalize(self.text_projection(means[0]).float(), dim=-1)
+        videos = F.normalize(self.video_projection(means[1]).float(), dim=-1)
         found: tuple[Tensor, Tensor, Tensor] = self.pairs(texts, videos, numbers)
         return found
+
+
+def mean_states(hidden: Tensor, position_ids: Tensor, starts: Tensor) -> Tensor:
+    """Of hidden [B, L, D], whose sequences have positions [B, L] from 0 on, the means float32 [..., D] over
+    those that begin at `starts` int64 [...], counted row by row."""
+    sequences = (position_ids == 0).flatten().cumsum(0) - 1
+    states = hidden.flatten(0, 1).float()
+    sums = torch.zeros_like(states).index_add(0, sequences, states)
+    lengths = states.new_zeros(len(states)).index_add(0, sequences, states.new_ones(len(states)))
+    wanted = sequences[starts]
+    return sums[wanted] / lengths[wanted][..., None]
 
 
 class VideoBertHeads(nn.Module):

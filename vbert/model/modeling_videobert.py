@@ -23,7 +23,7 @@ from transformers.utils.generic import ModelOutput, can_return_tuple
 from .configuration_videobert import AUTO_MAP, VideoBertConfig, from_bert_config, is_installed
 from .modeling_contrast import PairContrast
 from .modeling_embeddings import VideoBertEmbeddings, scaled
-from .modeling_pretraining_heads import VideoBertHeads, VideoBertPredictionHead
+from .modeling_pretraining_heads import VideoBertHeads, VideoBertPredictionHead, mean_states
 
 if TYPE_CHECKING:
     # A checkpoint is saved with the code that its model's imports name, by their text: also that of the heads
@@ -215,8 +215,8 @@ class VideoBertForPreTraining(VideoBertPreTrainedModel):
         `labels` [M] and `alignment_labels` [S], which are -100 where there is no more to predict;
         `feature_positions` [N] says where `feature_labels` are not zero.
 
-        `pair_positions` int64 [2, P] say so of the [CLS] of texts and of those of their videos, sequences of
-        their own, and `pair_labels` [P] are PairContrast's numbers.
+        `pair_positions` int64 [2, P] say where texts and their videos begin, sequences of their own, and
+        `pair_labels` [P] are PairContrast's numbers.
         """
         encoded = self.bert(
             input_ids,
@@ -265,9 +265,9 @@ class VideoBertForPreTraining(VideoBertPreTrainedModel):
             mean = _mean(output.alignment_losses, alignment_labels)
             losses.append(self.config.alignment_loss_weight * mean)
         if pair_positions is not None and pair_labels is not None:
-            if self.cls.contrast is None:
-                raise ValueError("pairs need a configuration with contrastive_loss_weight")
-            told = self.cls.contrast(states[pair_positions], pair_labels)
+            if self.cls.contrast is None or position_ids is None:
+                raise ValueError("pairs need position_ids and a configuration with contrastive_loss_weight")
+            told = self.cls.contrast(mean_states(hidden, position_ids, pair_positions), pair_labels)
             output.contrastive_logits, output.contrastive_losses, output.contrastive_is_right = told
             mean = _mean(told[1], pair_labels.repeat(2))
             losses.append(self.config.contrastive_loss_weight * mean)
@@ -297,9 +297,11 @@ class VideoBertForPreTraining(VideoBertPreTrainedModel):
         if self.cls.contrast is None:
             raise ValueError("vectors need a configuration with contrastive_loss_weight")
         hidden = self.bert(input_ids, return_dict=True, **inputs).last_hidden_state
-        is_first = (inputs["position_ids"] == 0) & (inputs["sequence_ids"] >= 0)
-        states = hidden[is_first][inputs["sequence_ids"][is_first].argsort()]
-        vectors: Tensor = self.cls.contrast.embed(states, is_video.bool())
+        is_first = ((inputs["position_ids"] == 0) & (inputs["sequence_ids"] >= 0)).flatten()
+        starts = is_first.nonzero().squeeze(1)
+        starts = starts[inputs["sequence_ids"].flatten()[starts].argsort()]
+        means = mean_states(hidden, inputs["position_ids"], starts)
+        vectors: Tensor = self.cls.contrast.embed(means, is_video.bool())
         return vectors
 
     def _feature_logits(self, states: Tensor, wanted: Tensor) -> Tensor:
