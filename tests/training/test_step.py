@@ -118,11 +118,14 @@ def graphs_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def steps(model: VideoBertForPreTraining, *, count: int) -> list[float]:
-    """Losses and gradients' lengths of two steps over three streams in `count` micro-batches."""
+    """Losses and gradients' lengths of two steps over three streams in `count` micro-batches, with pairs if
+    the model tells them apart."""
+    with_pairs = model.cls.contrast is not None
     optimizer = make_optimizer(model, OPTIMIZER)
     found: list[float] = []
     for step in range(2):
-        streams = dict(enumerate(batches_of(range(16), epoch=step, at_most=2)[:3]))
+        batches = batches_of(range(16), epoch=step, at_most=2, with_pairs=with_pairs)
+        streams = dict(enumerate(batches[:3]))
         mine = micro_batches(streams, count=count, rows_per_micro_batch=-(-6 // count), seed=0, step=step)
         tally, norm = train_step(
             PRETRAINING, model, optimizer, dict(enumerate(mine)), OPTIMIZER,
@@ -132,8 +135,8 @@ def steps(model: VideoBertForPreTraining, *, count: int) -> list[float]:
     return found
 
 
-def by_rows() -> VideoBertForPreTraining:
-    model = new_model(attention_probs_dropout_prob=0.0)
+def by_rows(**changes: float) -> VideoBertForPreTraining:
+    model = new_model(attention_probs_dropout_prob=0.0, **changes)
     drop_by_rows(model)
     return model
 
@@ -147,14 +150,14 @@ def test_a_step_is_one_graph_that_is_compiled_once(
     """And computes what eager code does, with dropout, and with activations computed again. Labels fill up to
     a quarter of the positions here: so few of them vary more than a GPU's 5,000."""
     monkeypatch.setattr(pretraining, "LABEL_STEP", 4)
-    model = by_rows()
+    model = by_rows(contrastive_loss_weight=1.0)
     if checkpointing:
         checkpoint_activations(model)
     compile_model(model, "ddp", layers=model.bert.encoder.layer)
     found = steps(model, count=2)
     assert counters["stats"]["unique_graphs"] == 1
     assert not counters["graph_break"]
-    assert found == pytest.approx(steps(by_rows(), count=2), rel=1e-4)
+    assert found == pytest.approx(steps(by_rows(contrastive_loss_weight=1.0), count=2), rel=1e-4)
 
 
 @pytest.mark.slow
@@ -188,9 +191,10 @@ def test_micro_batches_of_any_size_have_the_same_losses_with_dropout():
 
 def test_a_step_reads_nothing_from_its_device(monkeypatch: pytest.MonkeyPatch):
     """What makes a CPU wait for a GPU; a GPU's own check is in benchmarks/gpu.py."""
-    model = by_rows()
+    model = by_rows(contrastive_loss_weight=1.0)
     optimizer = make_optimizer(model, OPTIMIZER)
-    (batch,) = micro_batches({0: rows_of(range(8), epoch=0)}, count=1, rows_per_micro_batch=8, seed=0, step=0)
+    rows = rows_of(range(8), epoch=0, with_pairs=True)
+    (batch,) = micro_batches({0: rows}, count=1, rows_per_micro_batch=8, seed=0, step=0)
 
     def refuse(*_: Any) -> None:
         raise AssertionError("waits for the device")

@@ -15,7 +15,7 @@ def main(config: RetrievalConfig) -> int:
     print_summary(
         f"evaluate_retrieval: {summary.num_pairs:,} texts and videos",
         {
-            "model": summary.how,
+            "scored by": summary.how,
             **summary.comparison.lines(),
             "annotated videos missing": f"{found.num_missing_videos} of {found.num_videos}",
             "time": duration_text(summary.seconds),

@@ -136,7 +136,7 @@ def sequences_of_documents(
             words, clips, alignment = passage.words, passage.clips, IGNORED
             if with_pairs and regime != Regime.JOINT and len(words) and len(clips):
                 clips = subsample(clips, config.max_subsampling_step, chance)
-                pair = int(random_generator(words.tobytes()).integers(2**31))
+                pair = int(random_generator(words.tobytes().hex()).integers(2**31))
                 sequences += [
                     build_sequence(words, clips, vocabulary, config, chance, regime=alone, pair=pair)
                     for alone in (Regime.TEXT, Regime.VIDEO)
