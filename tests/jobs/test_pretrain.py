@@ -338,6 +338,13 @@ def training_workers(cluster: Cluster) -> list[psutil.Process]:
             {"data_streams": 32, "rows_per_step": 32},
             "48 videos to train on are too few for --data-streams",
         ),
+        (
+            {
+                "model": ModelConfig(contrastive_weight=1),
+                "sequences": SequenceConfig(text_weight=0, video_weight=0),
+            },
+            "--model.contrastive-weight 1: pairs are made of what goes alone",
+        ),
         ({"held_out": "{root}/nothing.csv"}, "nothing.csv: cannot be read as a .csv list of videos"),
         ({"documents_version": 99}, "no version 99"),
         ({"tables": "{root}/elsewhere"}, "elsewhere"),

@@ -82,7 +82,8 @@ def test_leaves_without_a_centroid_get_a_row_of_the_same_size():
 
 
 @pytest.mark.parametrize(
-    "options", [{"dropout": 1.0}, {"attention_dropout": -0.1}, {"alignment_weight": -1.0}]
+    "options",
+    [{"dropout": 1.0}, {"attention_dropout": -0.1}, {"alignment_weight": -1.0}, {"contrastive_weight": -1.0}],
 )
 def test_senseless_options_are_refused(options: dict[str, float]):
     with pytest.raises(UserError, match=next(iter(options)).replace("_", "-")):

@@ -59,14 +59,20 @@ def test_a_pretrained_model_embeds_texts_and_videos_apart(tmp_path: Path):
         vector: np.ndarray = F.normalize(projection(states[0].mean(0)), dim=0).numpy()
         return vector
 
+    said = []
     for at, (text, video) in enumerate(zip(texts, videos, strict=True)):
         words = [WORDS.cls_id, *WORDS.encode([text])[0].tolist(), WORDS.sep_id]
         clips = [WORDS.visual_offset + token for token in video]
         clips = [WORDS.cls_id, WORDS.separator_id, *clips, WORDS.sep_id]
-        said = alone(words, [0] * len(words), model.cls.contrast.text_projection)
-        shown = alone(clips, [0] + [1] * (len(clips) - 1), model.cls.contrast.video_projection)
-        np.testing.assert_allclose(found[0][at], said, atol=1e-5)
-        np.testing.assert_allclose(found[1][at], shown, atol=1e-5)
+        said.append(words)
+        text_vector = alone(words, [0] * len(words), model.cls.contrast.text_projection)
+        video_vector = alone(clips, [0] + [1] * (len(clips) - 1), model.cls.contrast.video_projection)
+        np.testing.assert_allclose(found[0][at], text_vector, atol=1e-5)
+        np.testing.assert_allclose(found[1][at], video_vector, atol=1e-5)
+    # As any Hugging Face user would give them: padded rows.
+    padded = torch.nn.utils.rnn.pad_sequence([torch.tensor(ids) for ids in said], batch_first=True)
+    rows_alone = model.embed(padded, torch.tensor([False] * 2), attention_mask=(padded != 0).long())
+    np.testing.assert_allclose(rows_alone, found[0], atol=1e-5)
     np.testing.assert_allclose(embedded_text(opened, "fry it"), found[0][1], atol=1e-5)
     assert np.abs(found[0] @ found[1].T).max() < 0.99
 

@@ -104,6 +104,14 @@ class PretrainConfig(TrainingOptions):
                 f"--rows-per-step {self.rows_per_step} must be a multiple of "
                 f"--data-streams {self.data_streams}"
             )
+        if (
+            self.model.contrastive_weight > 0
+            and self.sequences.text_weight == self.sequences.video_weight == 0
+        ):
+            raise UserError(
+                f"--model.contrastive-weight {self.model.contrastive_weight}: pairs are made of what goes "
+                "alone; give --sequences.text-weight or --sequences.video-weight above 0"
+            )
         if not 0 < self.share_of_videos <= 1 or not 0 <= self.validation_share < 1:
             raise UserError(
                 f"--share-of-videos {self.share_of_videos} must be in (0, 1], --validation-share "

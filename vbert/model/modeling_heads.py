@@ -19,6 +19,7 @@ from transformers.utils.generic import ModelOutput, can_return_tuple
 
 from .configuration_videobert import VideoBertConfig, is_installed
 from .modeling_contrast import PairContrast, filled_up
+from .modeling_pooling import firsts, means, sequence_numbers
 from .modeling_videobert import IGNORED, VideoBertModel, VideoBertPreTrainedModel
 
 
@@ -176,35 +177,17 @@ class VideoBertTaskModel(FreezableEncoder, VideoBertPreTrainedModel):
         hidden: Any = encoded.last_hidden_state
         sequence_ids = inputs.get("sequence_ids")
         if sequence_ids is None:
-            rows = torch.arange(len(input_ids), device=input_ids.device)[:, None].expand_as(input_ids)
-            mask = inputs.get("attention_mask")
-            sequence_ids = rows if mask is None else rows.masked_fill(mask == 0, -1)
+            sequence_ids = sequence_numbers(input_ids, attention_mask=inputs.get("attention_mask"))
         num_sequences = int(sequence_ids.max()) + 1
         is_clip = (input_ids > self.config.vocab_size) & (sequence_ids >= 0)
-        clips = _means(hidden, sequence_ids, is_clip, num_sequences)
-        words = _means(hidden, sequence_ids, sequence_ids >= 0, num_sequences)
+        clips = means(hidden, sequence_ids, is_clip, num_sequences)
+        words = means(hidden, sequence_ids, sequence_ids >= 0, num_sequences)
         has_clips = torch.zeros(num_sequences, dtype=torch.bool, device=hidden.device)
         has_clips[sequence_ids[is_clip]] = True
         return torch.cat(
-            [_firsts(hidden, sequence_ids, num_sequences), torch.where(has_clips[:, None], clips, words)],
+            [firsts(hidden, sequence_ids, num_sequences), torch.where(has_clips[:, None], clips, words)],
             dim=1,
         )
-
-
-def _means(hidden: Tensor, sequence_ids: Tensor, where: Tensor, num_sequences: int) -> Tensor:
-    """[S, D]: the mean over some positions of each sequence; zeros where it has none."""
-    owners = sequence_ids[where]
-    sums = hidden.new_zeros(num_sequences, hidden.shape[-1]).index_add(0, owners, hidden[where])
-    counts = torch.bincount(owners, minlength=num_sequences).clamp(min=1)
-    return sums / counts[:, None].to(sums)
-
-
-def _firsts(hidden: Tensor, sequence_ids: Tensor, num_sequences: int) -> Tensor:
-    """[S, D]: the state at the [CLS] of each sequence."""
-    before = F.pad(sequence_ids, (1, 0), value=-1)[:, :-1]
-    is_first = (sequence_ids != before) & (sequence_ids >= 0)
-    empty = hidden.new_zeros(num_sequences, hidden.shape[-1])
-    return empty.index_copy(0, sequence_ids[is_first], hidden[is_first])
 
 
 class VideoBertForClassification(VideoBertTaskModel):

@@ -62,17 +62,6 @@ class VideoBertContrastHead(nn.Module):
         return found
 
 
-def mean_states(hidden: Tensor, position_ids: Tensor, starts: Tensor) -> Tensor:
-    """Of hidden [B, L, D], whose sequences have positions [B, L] from 0 on, the means float32 [..., D] over
-    those that begin at `starts` int64 [...], counted row by row."""
-    sequences = (position_ids == 0).flatten().cumsum(0) - 1
-    states = hidden.flatten(0, 1).float()
-    sums = torch.zeros_like(states).index_add(0, sequences, states)
-    lengths = states.new_zeros(len(states)).index_add(0, sequences, states.new_ones(len(states)))
-    wanted = sequences[starts]
-    return sums[wanted] / lengths[wanted][..., None]
-
-
 class VideoBertHeads(nn.Module):
     """What pretraining predicts from the encoder's states."""
 

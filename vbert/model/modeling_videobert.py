@@ -23,7 +23,8 @@ from transformers.utils.generic import ModelOutput, can_return_tuple
 from .configuration_videobert import AUTO_MAP, VideoBertConfig, from_bert_config, is_installed
 from .modeling_contrast import PairContrast
 from .modeling_embeddings import VideoBertEmbeddings, scaled
-from .modeling_pretraining_heads import VideoBertHeads, VideoBertPredictionHead, mean_states
+from .modeling_pooling import means, means_from, sequence_numbers
+from .modeling_pretraining_heads import VideoBertHeads, VideoBertPredictionHead
 
 if TYPE_CHECKING:
     # A checkpoint is saved with the code that its model's imports name, by their text: also that of the heads
@@ -267,7 +268,7 @@ class VideoBertForPreTraining(VideoBertPreTrainedModel):
         if pair_positions is not None and pair_labels is not None:
             if self.cls.contrast is None or position_ids is None:
                 raise ValueError("pairs need position_ids and a configuration with contrastive_loss_weight")
-            told = self.cls.contrast(mean_states(hidden, position_ids, pair_positions), pair_labels)
+            told = self.cls.contrast(means_from(hidden, position_ids, pair_positions), pair_labels)
             output.contrastive_logits, output.contrastive_losses, output.contrastive_is_right = told
             mean = _mean(told[1], pair_labels.repeat(2))
             losses.append(self.config.contrastive_loss_weight * mean)
@@ -293,15 +294,16 @@ class VideoBertForPreTraining(VideoBertPreTrainedModel):
 
     def embed(self, input_ids: Tensor, is_video: Tensor, **inputs: Any) -> Tensor:
         """Vectors [S, D] of length 1 of texts and videos, each a sequence; `is_video` bool [S] says which are
-        clips, not words. `sequence_ids` [B, L] number them from 0 over all rows, -1 is padding."""
+        clips, not words. `sequence_ids` [B, L] number them from 0 over all rows, -1 is padding; without them
+        each row is one."""
         if self.cls.contrast is None:
             raise ValueError("vectors need a configuration with contrastive_loss_weight")
         hidden = self.bert(input_ids, return_dict=True, **inputs).last_hidden_state
-        is_first = ((inputs["position_ids"] == 0) & (inputs["sequence_ids"] >= 0)).flatten()
-        starts = is_first.nonzero().squeeze(1)
-        starts = starts[inputs["sequence_ids"].flatten()[starts].argsort()]
-        means = mean_states(hidden, inputs["position_ids"], starts)
-        vectors: Tensor = self.cls.contrast.embed(means, is_video.bool())
+        sequence_ids = inputs.get("sequence_ids")
+        if sequence_ids is None:
+            sequence_ids = sequence_numbers(input_ids, attention_mask=inputs.get("attention_mask"))
+        mean_states = means(hidden, sequence_ids, sequence_ids >= 0, len(is_video))
+        vectors: Tensor = self.cls.contrast.embed(mean_states, is_video.bool())
         return vectors
 
     def _feature_logits(self, states: Tensor, wanted: Tensor) -> Tensor:
