@@ -3,16 +3,19 @@
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
+from torch.distributed.checkpoint.state_dict import get_model_state_dict
 
 from tests.tiny import NUM_VISUAL_TOKENS, bert_config
 from tests.training.test_pretraining import CPU, OPTIMIZER, WORDS, batches_of, new_model
 from vbert.documents.data_streams import streams_of_worker
 from vbert.documents.micro_batches import micro_batches
+from vbert.documents.sequences import Batch
 from vbert.model.configuration_videobert import from_bert_config
 from vbert.model.encoders import quiet_transformers
 from vbert.model.modeling_heads import VideoBertForRetrieval
@@ -20,9 +23,9 @@ from vbert.model.modeling_videobert import VideoBertForPreTraining
 from vbert.tasks.base import Inputs, TaskOptions
 from vbert.tasks.finetuning import Finetuning
 from vbert.tasks.retrieval import Retrieval
-from vbert.training.checkpoints import load_optimizer, save_checkpoint
+from vbert.training.checkpoints import WHOLE_ON_RANK_0, load_optimizer, save_checkpoint
 from vbert.training.compilation import checkpoint_activations
-from vbert.training.objective import Tally, evaluate_batches, train_step
+from vbert.training.objective import Objective, Tally, evaluate_batches, train_step
 from vbert.training.optimization import OptimizerConfig, Strategy, make_optimizer
 from vbert.training.parallel import parallelize
 from vbert.training.pretraining import PRETRAINING
@@ -94,8 +97,11 @@ def contrast(rank: int, num_workers: int, folder: Path) -> None:
     batches = batches_of(range(24), epoch=0, at_most=3, with_pairs=True)
     mine = {stream: batches[stream] for stream in streams}
     num_rows = 9 if num_workers == 1 else 6
-    pretrained = new_model(attention_probs_dropout_prob=0.0, contrastive_loss_weight=1.0)
+    pretrained, sharded = (
+        new_model(attention_probs_dropout_prob=0.0, contrastive_loss_weight=1.0) for _ in range(2)
+    )
     drop_by_rows(pretrained)
+    drop_by_rows(sharded)
     (rows,) = micro_batches(mine, count=1, rows_per_micro_batch=num_rows, seed=0, step=0)
     config = from_bert_config(
         bert_config(), num_visual_tokens=NUM_VISUAL_TOKENS, hidden_dropout_prob=0.0,
@@ -108,16 +114,19 @@ def contrast(rank: int, num_workers: int, folder: Path) -> None:
         {"captions": [text], "visual_tokens": [at, at + 9], "said": ""} for at, text in enumerate(captions)
     ]
     inputs = Inputs(vocabulary=WORDS, row_length=64)
-    for name, objective, model, batch in (
-        ("pretrained", PRETRAINING, pretrained, rows),
-        ("tuned", Finetuning(task), tuned, task.batch_with_targets(examples[rank::num_workers], inputs)),
-    ):
-        wrapped = parallelize(model, "ddp", layers=model.bert.encoder.layer)
+    chosen = task.batch_with_targets(examples[rank::num_workers], inputs)
+    runs: list[tuple[str, Strategy, Objective, Any, Batch]] = [
+        ("pretrained", "ddp", PRETRAINING, pretrained, rows),
+        ("sharded", "fsdp", PRETRAINING, sharded, rows),
+        ("tuned", "ddp", Finetuning(task), tuned, chosen),
+    ]
+    for name, strategy, objective, model, batch in runs:
+        wrapped = parallelize(model, strategy, layers=model.bert.encoder.layer)
         optimizer = torch.optim.SGD(wrapped.parameters(), lr=1.0, fused=True)
         unclipped = OptimizerConfig(learning_rate=1.0, warmup_share=0, max_gradient_norm=1e9)
         how = {"step": 0, "num_steps": 1, "seed": 0, "device": CPU}
         tally, _ = train_step(objective, wrapped, optimizer, {rank: batch}, unclipped, **how)
-        weights = {name: value.detach() for name, value in model.named_parameters()}
+        weights = get_model_state_dict(wrapped, options=WHOLE_ON_RANK_0)
         told = tally.over_workers().cells
         if rank == 0:
             torch.save({**weights, "tally": told}, folder / f"{name}-{num_workers}.pt")
@@ -152,7 +161,7 @@ def test_two_processes_compute_what_one_does_and_take_over_from_it(tmp_path: Pat
     train(0, 1, "ddp", tmp_path / "one-second", first=NUM_STEPS // 2, start=tmp_path / "one-first")
     contrast(0, 1, tmp_path)
     torch.multiprocessing.spawn(worker, (tmp_path,), nprocs=2)
-    for name in ("pretrained", "tuned"):
+    for name in ("pretrained", "sharded", "tuned"):
         expected, found = (torch.load(tmp_path / f"{name}-{count}.pt") for count in (1, 2))
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
         (scale,) = (float(found[key]) for key in found if key.endswith("logit_scale"))

@@ -85,7 +85,7 @@ class _Gather(torch.autograd.Function):
 
 
 def filled_up(vectors: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
-    """Vectors [n, D] and their numbers [n], filled up to as many as the process has that has most."""
+    """Vectors [n, D] and their numbers [n], filled up to as many as the process with most has."""
     if not dist.is_initialized():
         return vectors, numbers
     most = torch.tensor(len(numbers), device=vectors.device)
