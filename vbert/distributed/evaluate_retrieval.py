@@ -176,8 +176,8 @@ def _metrics(scores: dict[str, np.ndarray], rows: Sequence[Row], places: Sequenc
 
 
 def first_stage(model: str, rows: Sequence[Row], *, num_candidates: int) -> tuple[np.ndarray, np.ndarray]:
-    """Products of a model's vectors, float32 [num_texts, num_videos]; and bool, whether one is among the other's
-    nearest, found by an index."""
+    """Products of a model's vectors, float32 [num_texts, num_videos]; and bool, whether one is among the
+    other's nearest, found by an index."""
     texts, shown = embedded(open_joint_space(model), rows)
     wanted = np.zeros((len(rows), len(rows)), bool)
     for asked, among, matrix in ((texts, shown, wanted), (shown, texts, wanted.T)):
