@@ -14,6 +14,7 @@ import torch
 from tests.conftest import Run
 from tests.cooking_tables import cooking_tables
 from tests.tiny import NUM_VISUAL_TOKENS, bert_config, cooking, vocabulary
+from tests.training_here import work_here
 from tests.videos import Video, write_video
 from vbert.distributed import search_index
 from vbert.distributed.search import SearchConfig, search
@@ -122,7 +123,10 @@ def test_a_text_finds_windows_by_an_index_that_only_grows(
     assert aligned[0][2] >= aligned[1][2]
 
 
-def test_a_pretrained_model_with_vectors_is_asked_by_its_index(corpus: Path, joined: None):
+def test_a_pretrained_model_with_vectors_is_asked_by_its_index(
+    corpus: Path, joined: None, monkeypatch: pytest.MonkeyPatch
+):
+    work_here(monkeypatch)
     asked = {"text": "cut the egg", "model": str(corpus / "with_vectors"), "window_seconds": 18.0}
     found_by = search(SearchConfig(tables=str(corpus / "tables"), **asked))
     assert found_by.how == "cosine of a pretrained model's vectors"
