@@ -107,13 +107,14 @@ def precision() -> str:
 def pretrain_command(
     tables: Path, vocabulary: Path, corpus: Path, output: Path, *, num_steps: int
 ) -> list[object]:
-    """Pretraining of minutes: a small batch, a high rate, and mostly pairs of text and video."""
+    """Pretraining of minutes: a small batch, a high rate, and mostly text and video in one sequence."""
     return [
         *("jobs/pretrain.py", "--tables", tables, "--vocabulary", vocabulary, "--output", output),
         *("--held-out", corpus / "heldout.csv", "--validation-share", 0),
         *("--num-steps", num_steps, "--data-streams", 1, "--rows-per-step", 8, "--precision", precision()),
         *("--checkpoint-every", max(1, num_steps // 2), "--log-every", max(1, num_steps // 12)),
         *("--model.dropout", 0, "--model.alignment-weight", 1, "--optimizer.learning-rate", 0.001),
+        *("--model.contrastive-weight", 1),
         *("--sequences.row-length", 128, "--sequences.joint-weight", 6),
         *("--sequences.max-subsampling-step", 2),
     ]

@@ -57,7 +57,7 @@ TRIALS = {
 }
 # Of the pretrained model, without fine-tuning.
 FORECAST = Trial("evaluate_forecast", "top-1", "the same again")
-ALIGNMENT = Trial("evaluate_retrieval", "text to video R@5", "chance")
+VECTORS = Trial("evaluate_retrieval", "text to video R@5", "chance")
 CHANGES = replace(FORECAST, metric="top-1 at scene changes", baseline="most frequent next")
 
 
@@ -89,8 +89,8 @@ def run_all(demo: Path) -> None:
         run_trial(demo, name)
     say("without fine-tuning")
     run(*pretrained_command("evaluate_forecast", demo, "forecasting", "--videos", "heldout.csv"))
-    alignment = ("--annotations", "annotations.jsonl")
-    run(*pretrained_command("evaluate_retrieval", demo, "retrieval by alignment", *alignment))
+    captions = ("--annotations", "annotations.jsonl")
+    run(*pretrained_command("evaluate_retrieval", demo, "retrieval without fine-tuning", *captions))
 
 
 def run_trial(demo: Path, name: str) -> None:
@@ -153,7 +153,7 @@ def table(demo: Path) -> Iterator[str]:
     for name, trial, asked in (
         ("forecasting", FORECAST, "forecasting"),
         ("forecasting at scene changes", CHANGES, "forecasting"),
-        ("retrieval by alignment", ALIGNMENT, "retrieval by alignment"),
+        ("retrieval without fine-tuning", VECTORS, "retrieval without fine-tuning"),
     ):
         mine = read_comparison(demo, asked)
         figures = (mine.scores["model"][trial.metric], None, None, mine.scores[trial.baseline][trial.metric])
