@@ -179,13 +179,13 @@ def test_a_model_of_features_is_trained_but_knows_no_visual_tokens(
             log_every=2,
             gradient_checkpointing=True,
             held_out=clips,
-            model=ModelConfig(bert=corpus["bert"]),
+            model=ModelConfig(bert=corpus["bert"], contrastive_weight=1.0),
             sequences=SequenceConfig(row_length=64),
         )
     )
     assert summary.num_training_videos + summary.num_validation_videos == NUM_VIDEOS
     lines = read_metrics(summary.model.removesuffix("/model"))
-    assert "validation/loss/features" in lines[-1]
+    assert {"validation/loss/features", "validation/loss/contrastive"} <= set(lines[-1])
     assert [line["step"] for line in lines if "train/loss" in line] == [2, 3, 4]
     with pytest.raises(UserError, match="knows no visual tokens"):
         evaluate_zero_shot(ZeroShotConfig(tables=corpus["tables"], model=summary.model, clips=clips))
