@@ -199,8 +199,9 @@ def test_pairs_teach_vectors_that_find_videos_without_fine_tuning(
     work_here(monkeypatch)
     monkeypatch.chdir(Path(corpus["tables"]).parent)
     options = [*options_of(corpus, tmp_path / "run"), "--model.dropout", "0"]
-    options += ["--model.contrastive-weight", "1", "--optimizer.learning-rate", "0.01"]
+    options += ["--model.contrastive-weight", "100", "--optimizer.learning-rate", "0.01"]
     options += ["--sequences.joint-weight", "0", "--sequences.max-joined-sentences", "1"]
+    options += ["--sequences.max-subsampling-step", "1", "--sequences.mask-share", "0.05"]
     assert run_job("pretrain", *options, "--checkpoint-every", str(NUM_STEPS)) == 0
     last = read_metrics(str(tmp_path / "run"))[-1]
     assert last["validation/accuracy/contrastive"] > 0.5
