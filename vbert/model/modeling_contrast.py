@@ -31,6 +31,12 @@ class PairContrast(nn.Module):
         # The logarithm of 1 / temperature; of one dimension, since FSDP shards no scalar.
         self.logit_scale = nn.Parameter(torch.full((1,), -math.log(config.visual_temperature)))
 
+    def logits(self, vectors: Tensor, others: Tensor) -> Tensor:
+        """Float32 [n, m] of vectors [n, D] by others [m, D], all of length 1."""
+        scale = self.logit_scale.exp().clamp(max=LARGEST_SCALE)
+        with torch.autocast(vectors.device.type, enabled=False):  # times 100, bfloat16 is off by 0.4
+            return scale * vectors.float() @ others.float().T
+
     def forward(self, texts: Tensor, videos: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits [P, N] of texts by videos; losses [2 P] of texts, then of videos; bool [2 P], who is right.
 
@@ -44,11 +50,9 @@ class PairContrast(nn.Module):
             own = place + dist.get_rank() * len(numbers)
         is_own = own[:, None] == torch.arange(len(all_numbers), device=numbers.device)
         is_none = (numbers[:, None] == all_numbers) | (all_numbers == NO_PAIR)
-        scale = self.logit_scale.exp().clamp(max=LARGEST_SCALE)
+        logits = self.logits(texts, all_videos)
+        both = torch.cat([logits, self.logits(videos, all_texts)])
         labels = own.masked_fill(numbers == NO_PAIR, NO_PAIR)
-        with torch.autocast(texts.device.type, enabled=False):  # times 100, bfloat16 is off by 0.4
-            logits = scale * texts.float() @ all_videos.float().T
-            both = torch.cat([logits, scale * videos.float() @ all_texts.float().T])
         apart = both.masked_fill((is_none & ~is_own).repeat(2, 1), -torch.inf)
         labels = labels.repeat(2)
         losses = F.cross_entropy(apart, labels, reduction="none", ignore_index=NO_PAIR)

@@ -280,15 +280,13 @@ class VideoBertForRetrieval(VideoBertTaskModel):
         [S / 2, N]: texts by videos; losses [S] of texts, then of videos."""
         encoded = self.encoded(input_ids, **inputs)
         texts, videos = self._embedded(encoded, input_ids, is_video, **inputs).chunk(2)
-        count = len(texts)
-        numbers = torch.arange(count, device=texts.device) if text_numbers is None else text_numbers
-        vectors = torch.cat([texts, videos], dim=1)
+        if text_numbers is None:
+            return answered(self.pairs.logits(texts, videos), encoded)
+        count, numbers, vectors = len(texts), text_numbers, torch.cat([texts, videos], dim=1)
         if self.training:
             vectors, numbers = filled_up(vectors, numbers)
         logits, losses, is_right = self.pairs(*vectors.chunk(2, dim=1), numbers)
         output = answered(logits[:count], encoded)
-        if text_numbers is None:
-            return output
         mine = (found.view(2, -1)[:, :count].flatten() for found in (losses, is_right))
         return scored(output, *mine)
 
