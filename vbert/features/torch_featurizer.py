@@ -90,7 +90,7 @@ class TorchFeaturizer:
 
     def _features_of_batch(self, clips: Sequence[Clip]) -> torch.Tensor:
         missing = self.batch_size - len(clips) if self._compiled else 0
-        filled_up = [*clips, *clips[-1:] * missing]
+        filled_up = [*clips, *[clips[-1]] * missing]
         return self._features(filled_up, in_float16=self._is_cuda)[: len(clips)]
 
     @torch.inference_mode()
