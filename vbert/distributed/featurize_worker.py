@@ -98,7 +98,9 @@ class FeaturizeSegments:
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Rows of SEGMENTS or DECODED -> rows of OUTCOMES."""
-        effort = Effort(wait_seconds=time.monotonic() - self.idle_since if self.idle_since else 0.0)
+        effort = Effort()
+        if self.idle_since is not None:
+            effort.wait_seconds = time.monotonic() - self.idle_since
         attempts = _attempts("features", batch)
         segments, features = self.work(batch, effort, partial(_begin, attempts))
         attempts.end()

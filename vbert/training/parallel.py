@@ -19,7 +19,7 @@ def parallelize(
     """Wrap for the process group there is: DDP copies the model, FSDP2 shards it layer by layer.
 
     `in_bf16` has FSDP2 gather weights in bfloat16, half the bytes; its shards, which the optimiser steps on,
-    and sums of gradients stay float32.
+    and sums of gradients stay float32. What else is computed in bfloat16, autocast says, as with DDP.
     """
     if not dist.is_initialized():
         return model
@@ -27,7 +27,9 @@ def parallelize(
         return DistributedDataParallel(model, forward_sync_buffers=False)  # they are constants
     policy = MixedPrecisionPolicy()
     if in_bf16:
-        policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+        policy = MixedPrecisionPolicy(
+            param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False
+        )
     for layer in layers:
         fully_shard(layer, mp_policy=policy)
     fully_shard(model, mp_policy=policy)
