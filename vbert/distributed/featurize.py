@@ -91,9 +91,9 @@ class FeaturizeConfig(PruneOptions):
 
 def _refuse_without_gpus(config: FeaturizeConfig) -> None:
     """UserError for options that only GPUs know."""
-    asked = {"--compile": config.compile, "--decoder nvdec": config.featurizer.decoder == NVDEC}
-    for option in (option for option, is_asked in asked.items() if is_asked):
-        raise UserError(f"{option}: wants GPUs, and there is none to use; leave it out, or say --gpus 1")
+    asked = [("--compile", config.compile), ("--decoder nvdec", config.featurizer.decoder == NVDEC)]
+    if refused := [option for option, is_asked in asked if is_asked]:
+        raise UserError(f"{refused[0]}: wants GPUs, and there is none to use; leave it out, or say --gpus 1")
 
 
 @dataclass(kw_only=True)
@@ -116,7 +116,7 @@ class FeaturizeSummary:
     working_since: float | None = None
     working_seconds: float = 0.0  # from then to the last commit: the start of Ray and of the workers left out
     decode_seconds: float = 0.0  # of CPUs
-    backbone_seconds: float = 0.0  # of actors: of a GPU's or a CPU's
+    backbone_seconds: float = 0.0  # of actors: what a CPU computes, or a GPU is waited for
     wait_seconds: float = 0.0  # of actors, for clips
     failures: list[str] = field(default_factory=list)  # the first of them
 

@@ -61,8 +61,11 @@ def outcomes(
     least, most = (min(size, num_segments) for size in num_actors or (fitting, fitting))
     rows_per_block = min(MAX_SEGMENTS_PER_FILE, -(-num_segments // (BLOCKS_PER_WORKER * most)))
     arguments = {
-        **{"tables": tables, "config": config, "limits": limits},
-        **{"prepared": prepared, "compiled": compiled},
+        "tables": tables,
+        "config": config,
+        "limits": limits,
+        "prepared": prepared,
+        "compiled": compiled,
     }
     if isinstance(segments, pa.Table):
         if not num_gpus and num_segments <= FEW_SEGMENTS:

@@ -86,7 +86,7 @@ class FeaturizeSegments:
         config: FeaturizerConfig,
         limits: DecodeLimits,
         prepared: Prepared,
-        compiled: bool = False,
+        compiled: bool,
     ) -> None:
         self.config = config
         self.process = worker_process(limits)

@@ -69,9 +69,8 @@ class TorchFeaturizer:
         self.trunk = copy.deepcopy(self._trunk).half() if self._is_cuda else self._trunk
         self.spec = clip_spec(config)
         self.feature_dim = self._trunk.feature_dim
-        self.batch_size = (
-            clips_per_cuda_batch(self.spec) if self._is_cuda else 1
-        )  # more would be out of cache
+        # On a CPU one clip, since more would be out of cache.
+        self.batch_size = clips_per_cuda_batch(self.spec) if self._is_cuda else 1
         self._compiled = compiled
         if compiled:
             self.device += ", compiled"

@@ -26,10 +26,10 @@ def decode_clips(
 
     pyav, the default, hands out yuv420p in the stream's own colour; the others RGB. All choose the same
     frames and the same part of the picture; the others refuse a video of which they would give wrong frames
-    after a seek (MPEG-TS, MPEG-PS, AVI). Only pyav counts damage: the others refuse a frame that
-    does not decode, and may not notice one that decodes badly. nvdec is torchcodec on a GPU, whose pictures
-    come back scaled. `skip_loop_filter` (pyav only) leaves out the
-    codec's deblocking: it is faster, and the pixels differ a little.
+    after a seek (MPEG-TS, MPEG-PS, AVI). Only pyav counts damage: the others refuse a frame that does not
+    decode, and may not notice one that decodes badly. nvdec is torchcodec on a GPU, which crops and scales,
+    too. `skip_loop_filter` (pyav only) leaves out the codec's deblocking: it is faster, and the pixels differ
+    a little.
 
     Nothing is opened before the first clip is asked for, and all is closed with the iterator. Raises
     UserError for a decoder that is not installed; while iterating, VideoError("decode", reason) if no clip
