@@ -3,12 +3,14 @@
 import os
 from functools import partialmethod
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from tests.training.test_pretraining import CPU, OPTIMIZER, WORDS, batches_of, new_model
 from vbert.documents.data_streams import streams_of_worker
@@ -96,6 +98,9 @@ def worker(rank: int, root: Path) -> None:
     # Graphs, without Inductor's minute of C++; so few labels as these fill up to the same number seldom.
     nn.Module.compile = partialmethod(nn.Module.compile, backend="aot_eager")  # type: ignore[assignment]
     pretraining.LABEL_STEP = 4
+    # Gradients of 1 MB at a time, as a large model's of 25: the graph is parted where they are exchanged.
+    ddp: Any = DistributedDataParallel
+    ddp.__init__ = partialmethod(ddp.__init__, bucket_cap_mb=1)
     dist.init_process_group("gloo", rank=rank, world_size=2)
     strategies: tuple[Strategy, ...] = ("ddp", "fsdp")
     for strategy in strategies:
