@@ -33,7 +33,7 @@ class PairContrast(nn.Module):
 
     def logits(self, vectors: Tensor, others: Tensor) -> Tensor:
         """Float32 [n, m] of vectors [n, D] by others [m, D], all of length 1."""
-        scale = self.logit_scale.exp().clamp(max=LARGEST_SCALE)
+        scale = self.logit_scale.float().exp().clamp(max=LARGEST_SCALE)
         with torch.autocast(vectors.device.type, enabled=False):  # times 100, bfloat16 is off by 0.4
             return scale * vectors.float() @ others.float().T
 
