@@ -25,10 +25,8 @@ from tests.job_process import Job, finish, start_job
 from tests.object_store import ObjectStore
 from tests.ray_nodes import cluster_of, workers_of
 from tests.table_rows import compact, make_old
-from tests.tasks.test_tasks import annotations
 from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_folder, cooking
 from tests.training_here import train_here, work_here
-from vbert.distributed.evaluate_retrieval import RetrievalConfig, evaluate_retrieval
 from vbert.distributed.evaluate_zero_shot import ZeroShotConfig, evaluate_zero_shot
 from vbert.distributed.pretrain import PretrainConfig, pretrain
 from vbert.documents.sequences import SequenceConfig
@@ -189,29 +187,6 @@ def test_a_model_of_features_is_trained_but_knows_no_visual_tokens(
     assert [line["step"] for line in lines if "train/loss" in line] == [2, 3, 4]
     with pytest.raises(UserError, match="knows no visual tokens"):
         evaluate_zero_shot(ZeroShotConfig(tables=corpus["tables"], model=summary.model, clips=clips))
-
-
-@pytest.mark.slow
-def test_pairs_teach_vectors_that_find_videos_without_fine_tuning(
-    corpus: dict[str, str], joined: None, run_job: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    train_here(monkeypatch)
-    work_here(monkeypatch)
-    monkeypatch.chdir(Path(corpus["tables"]).parent)
-    options = [*options_of(corpus, tmp_path / "run"), "--model.dropout", "0"]
-    options += ["--model.contrastive-weight", "100", "--optimizer.learning-rate", "0.01"]
-    options += ["--sequences.joint-weight", "0", "--sequences.max-joined-sentences", "1"]
-    options += ["--sequences.max-subsampling-step", "1", "--sequences.mask-share", "0.05"]
-    assert run_job("pretrain", *options, "--checkpoint-every", str(NUM_STEPS)) == 0
-    last = read_metrics(str(tmp_path / "run"))[-1]
-    assert last["validation/accuracy/contrastive"] > 0.5
-    asked = tmp_path / "asked.jsonl"
-    asked.write_text("".join(f"{json.dumps(row)}\n" for n in range(8) for row in annotations(n)))
-    about = {"tables": corpus["tables"], "annotations": str(asked), "split": "train", "num_resamples": 2}
-    found = evaluate_retrieval(RetrievalConfig(model=str(tmp_path / "run" / "model"), **about))
-    assert found.how == "cosine of vectors"
-    scores = found.comparison.scores
-    assert scores["model"]["text to video R@1"] > 0.6 > 2 * scores["chance"]["text to video R@1"]
 
 
 def clips_file(folder: Path) -> str:
