@@ -220,7 +220,7 @@ def test_the_inventory_says_what_there_is(tables: str, capsys: pytest.CaptureFix
         assert info_command.main(InfoConfig(tables=tables)) == 0
     said = capsys.readouterr().out
     for line in (
-        "features: version 3, schema 1",
+        "features: version 3, schema 2",
         "videos: version 1, schema 2",
         "1 failed, 2 ok",
         "1  probe: no video stream",

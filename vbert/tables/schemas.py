@@ -79,6 +79,8 @@ VIDEOS = TableSchema(
     added={"gone_since": 2},
 )
 
+SIGNALS = ("motion", "brightness", "sharpness", "cut")  # columns of FEATURES: see features.signals
+
 FEATURES = TableSchema(
     name="features",
     key=("video_id", "featurizer", "segment_index"),
@@ -96,11 +98,14 @@ FEATURES = TableSchema(
             ("features", pa.list_(pa.list_(pa.float32()))),
             ("num_dropped_clips", pa.int32()),
             ("warnings", pa.list_(pa.string())),
+            # What each clip looks like; null where the segment was done by an earlier release.
+            *((name, pa.list_(pa.float32())) for name in SIGNALS),
         ]
     ),
     # A segment of 40 clips x 1,280 float32 is 200 KB: 13 MB a group, 1 GB a file before compression.
     rows_per_group=64,
     rows_per_file=5_000,
+    added=dict.fromkeys(SIGNALS, 2),
 )
 
 DOCUMENTS = TableSchema(
