@@ -85,7 +85,8 @@ def _rgb(frames: np.ndarray, color: Color, *, size: int) -> np.ndarray:
     pixels = np.stack([luma, chroma[:, 0], chroma[:, 1]], axis=-1).astype(np.float32)
     rgb = np.clip(pixels @ weights.T + bias, 0, 1)
     # To bytes: of a grey that is off by a millionth the hue may be any.
-    return np.rint(255 * rgb).astype(np.uint8)
+    rounded: np.ndarray = np.rint(255 * rgb).astype(np.uint8)
+    return rounded
 
 
 def _converted(frames: np.ndarray, mode: str) -> np.ndarray:

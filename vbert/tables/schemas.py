@@ -127,11 +127,23 @@ DOCUMENTS = TableSchema(
             ("sentences", pa.list_(pa.string())),
             ("sentence_start_seconds", pa.list_(pa.float64())),
             ("sentence_end_seconds", pa.list_(pa.float64())),
+            ("language", pa.string()),  # of the speech, ISO 639-3; null: not known, as all that follow
+            ("whole_word_share", pa.float32()),  # of its words: those that are one English word piece
+            ("exclude", pa.string()),  # what the build left out, as `stills cuts`; null: nothing
+            ("excluded_for", pa.string()),  # duplicates | other-languages; null: the document is not empty
+            *((f"num_{name}", pa.int32()) for name in ("black", "stills", "cuts")),  # clips left out
         ]
     ),
     # Five minutes are 200 tokens and 50 sentences: 3 KB. Training reads groups in random order.
     rows_per_group=64,
     rows_per_file=131_072,
+    added=dict.fromkeys(
+        (
+            *("language", "whole_word_share", "exclude", "excluded_for"),
+            *("num_black", "num_stills", "num_cuts"),
+        ),
+        2,
+    ),
 )
 
 TRANSCRIPTS = TableSchema(
