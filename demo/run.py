@@ -134,7 +134,7 @@ def evaluate_command(tables: Path, corpus: Path, run: Path) -> list[object]:
 
 def search_command(tables: Path, page: Path) -> list[object]:
     """Clips like that of the first rendered video after 6 s."""
-    asked = ["--like", "video0000@6", "--num-results", 6]
+    asked = ["--like", "cooking-0-00000@6", "--num-results", 4]
     return ["jobs/search.py", "--tables", tables, *asked, "--html", page]
 
 
