@@ -25,7 +25,7 @@ BESIDE = f"""
     from (
         select distinct video, key, video in (from new_videos) as is_new from keys where key % ? = ?
     )
-"""
+"""  # nosec B608
 SHARED = f"""
     insert into shared
     select least(video, other), greatest(video, other), count(*) from ({BESIDE}) where is_new group by all
