@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vbert.documents.exclusion import clip_exclusions, facts_of_speech, with_exclusion, without_excluded
+from tests.tiny import cooking, vocabulary
+from vbert.documents.exclusion import clip_exclusions, with_exclusion, without_excluded
+from vbert.documents.sequences import SequenceConfig, sequences_of_documents
 
 # A dark still, a still, a cut in the dark, a clip as it should be, one of a single frame.
 SEGMENT = {
@@ -88,8 +90,10 @@ def test_a_video_of_no_known_language_stays():
     assert kept["excluded_for"] is None
 
 
-def test_a_stated_language_goes_before_what_is_heard():
-    said = ["Now let me show you how to chop the onion."]
-    assert facts_of_speech(said, stated=None) == {"language": "eng", "whole_word_share": 1.0}
-    assert facts_of_speech(said, stated="deu")["language"] == "deu"
-    assert facts_of_speech([], stated="deu") == {"language": None, "whole_word_share": None}
+def test_of_an_empty_document_nothing_is_learned():
+    words = vocabulary()
+    empty = with_exclusion(cooking(0), is_copy=True, exclude=("duplicates",), language="eng")
+    assert sequences_of_documents([empty], words, SequenceConfig(), seed=0, epoch=0) == []
+    both = sequences_of_documents([empty, cooking(1)], words, SequenceConfig(), seed=0, epoch=0)
+    alone = sequences_of_documents([cooking(1)], words, SequenceConfig(), seed=0, epoch=0)
+    assert len(both) == len(alone) > 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vbert.text.language import language_of_speech, whole_word_share
+from vbert.text.language import facts_of_speech, language_of_speech, whole_word_share
 
 SAID = {
     "eng": "okay so now let me show you how to chop the onion and fry it in a little butter",
@@ -37,3 +37,10 @@ def test_whole_words_by_hand():
     assert whole_word_share(["The onion, 3 unscrewing.", "привет"]) == pytest.approx(2 / 4)
     assert whole_word_share(["3, 4!"]) is None
     assert whole_word_share([]) is None
+
+
+def test_a_stated_language_goes_before_what_is_heard():
+    said = ["Now let me show you how to chop the onion."]
+    assert facts_of_speech(said, stated=None) == {"language": "eng", "whole_word_share": 1.0}
+    assert facts_of_speech(said, stated="deu")["language"] == "deu"
+    assert facts_of_speech([], stated="deu") == {"language": None, "whole_word_share": None}

@@ -10,10 +10,11 @@ import ray
 
 from vbert.corpus.sidecars import stated_language
 from vbert.documents.assembly import build_document
-from vbert.documents.exclusion import COUNTS, facts_of_speech, with_exclusion, without_excluded
+from vbert.documents.exclusion import COUNTS, with_exclusion, without_excluded
 from vbert.errors import VideoError
 from vbert.tables.delta import Table
 from vbert.tables.schemas import DOCUMENTS, TRANSCRIPTS
+from vbert.text.language import facts_of_speech
 from vbert.text.speech import recognizer_id
 from vbert.text.transcripts import Sentence, read_transcript
 

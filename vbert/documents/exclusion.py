@@ -8,8 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vbert.text.language import language_of_speech, whole_word_share
-
 Exclusion = Literal["black", "stills", "cuts", "other-languages", "duplicates"]
 
 # The signal, and when a clip is left out. A clip that is several of these counts as the first.
@@ -61,12 +59,6 @@ def without_excluded(
             }
         )
     return kept, [segment["tokens"] for segment in kept], dict(zip(COUNTS, counts[1:], strict=True))
-
-
-def facts_of_speech(sentences: Sequence[str], *, stated: str | None) -> dict[str, Any]:
-    """The columns of DOCUMENTS that say what is spoken. What a file's name says (ISO 639-3) goes first."""
-    language = stated if stated and sentences else language_of_speech(sentences)
-    return {"language": language, "whole_word_share": whole_word_share(sentences)}
 
 
 def with_exclusion(
