@@ -48,10 +48,10 @@ def test_tokens_and_times_go_together_and_are_counted():
         },
         {"clip_start_seconds": [4.5], "tokens": [4], "excluded": [1], "clip_seconds": 1.5},
     ]
-    kept, tokens, counts = without_excluded(segments)
+    kept, counts = without_excluded(segments)
     assert [segment["clip_start_seconds"] for segment in kept] == [[1.5], []]
-    assert [mine.tolist() for mine in tokens] == [[8], []]
-    assert all(mine.dtype == np.int32 for mine in tokens)
+    assert [segment["tokens"].tolist() for segment in kept] == [[8], []]
+    assert all(segment["tokens"].dtype == np.int32 for segment in kept)
     assert counts == {"num_black": 2, "num_stills": 0, "num_cuts": 1}
 
 

@@ -65,12 +65,20 @@ def test_a_signature_is_that_of_its_parts():
     assert len(whole) == len(set(whole.tolist())) == NUM_KEYS
 
 
+def test_of_copies_of_one_length_that_with_the_greater_worth_is_kept():
+    links = [Link(first="a", second="b", share=1.0, offset_seconds=0.0)]
+    kept = clusters_of(links, {"a": (9, False, 1920), "b": (9, True, 640)})
+    assert {name: member.kept_id for name, member in kept.items()} == {"a": "b", "b": "b"}
+    equal = clusters_of(links, {"a": (9, True, 640), "b": (9, True, 640)})
+    assert equal["b"].kept_id == "a"
+
+
 def test_the_longest_of_a_cluster_is_kept_and_offsets_add_up():
     links = [
         Link(first="b", second="c", share=0.9, offset_seconds=6.0),  # c begins 6 s into b
         Link(first="a", second="c", share=0.8, offset_seconds=-1.5),  # and 1.5 s before a
     ]
-    found = clusters_of(links, {"a": 5, "b": 20, "c": 10, "d": 7})
+    found = clusters_of(links, {"a": (5,), "b": (20,), "c": (10,), "d": (7,)})
     assert found == {
         "b": Member(cluster="a", kept_id="b", share=1.0, offset_seconds=0.0),
         "c": Member(cluster="a", kept_id="b", share=0.9, offset_seconds=6.0),

@@ -54,7 +54,7 @@ def test_only_pairs_with_a_new_video_are_candidates():
     pairs = candidates(many, new=set(many))
     assert len(pairs) <= 100 * NEIGHBOURS
     links = [Link(first=a, second=b, share=1.0, offset_seconds=0.0) for a, b in pairs]
-    assert {member.cluster for member in clusters_of(links, dict.fromkeys(many, 3)).values()} == {"000"}
+    assert {member.cluster for member in clusters_of(links, dict.fromkeys(many, (3,))).values()} == {"000"}
 
 
 @pytest.mark.parametrize("keys_a_band", [KEYS_A_BAND, 7])

@@ -90,9 +90,7 @@ def deduplicate(config: DeduplicateConfig) -> DeduplicateSummary:
             pairs = store.candidates(new)
             num_pairs = len(pairs)
             links = list(_agreeing(config.tables, featurizer, pairs))
-    members = clusters_of(
-        [*links, *_old_links(rows, new)], {name: row["num_clips"] for name, row in rows.items()}
-    )
+    members = clusters_of([*links, *_old_links(rows, new)], _worth(ledger, rows))
     for video_id, member in members.items():
         rows[video_id] |= asdict(member)
     _commit(table, featurizer, before, rows, store)
@@ -110,7 +108,7 @@ def deduplicate(config: DeduplicateConfig) -> DeduplicateSummary:
 
 
 def _usable_videos(tables: str, featurizer: str) -> pa.Table:
-    columns = ["video_id", "fingerprint", "num_clips"]
+    columns = ["video_id", "fingerprint", "num_clips", "transcript_uri", "width"]
     ledger = Table(tables, VIDEOS).read(columns=columns, partition=featurizer)
     return ledger.filter(pc.greater(ledger["num_clips"], 0))
 
@@ -122,7 +120,7 @@ def _by_id(rows: pa.Table) -> Rows:
 def _carried_over(before: Rows, ledger: pa.Table) -> tuple[Rows, set[str], list[str]]:
     """A row for each video of the ledger; the videos to be looked at: those that are new or have changed, and
     the others of clusters that have lost a video by that; and those that have no signature yet."""
-    now = _by_id(ledger)
+    now = _by_id(ledger.select(["video_id", "fingerprint", "num_clips"]))
     same = {
         name for name, row in now.items() if before.get(name, {}).get("fingerprint") == row["fingerprint"]
     }
@@ -130,6 +128,15 @@ def _carried_over(before: Rows, ledger: pa.Table) -> tuple[Rows, set[str], list[
     rows = {name: {**(before[name] if name in same else row)} for name, row in now.items()}
     new = {name for name in now if name not in same or before[name]["cluster"] in broken}
     return rows, new, [name for name in now if name not in same]
+
+
+def _worth(ledger: pa.Table, rows: Rows) -> dict[str, tuple[int, ...]]:
+    """The longest of copies is kept, then one with a transcript, then the widest."""
+    return {
+        row["video_id"]: (row["num_clips"], row["transcript_uri"] is not None, row["width"] or 0)
+        for row in ledger.to_pylist()
+        if row["video_id"] in rows
+    }
 
 
 def _old_links(rows: Rows, new: Collection[str]) -> Iterator[Link]:

@@ -102,7 +102,8 @@ class WriteDocuments:
         spoken: Mapping[tuple[str, str], list[Sentence]],
     ) -> dict[str, Any]:
         sentences = self._sentences(video, spoken)
-        kept, tokens, counts = without_excluded(segments)
+        kept, counts = without_excluded(segments)
+        tokens = [segment["tokens"] for segment in kept]
         document = build_document(video, kept, tokens, sentences, vocabulary=self.plan.vocabulary)
         facts = {**counts, "exclude": self.plan.exclude_as_text}
         facts |= facts_of_speech(document["sentences"], stated=self._stated_language(video))

@@ -18,7 +18,6 @@ OF_CLIPS: Mapping[str, tuple[str, np.ufunc, float]] = {
     # Half a second apart; between neighbouring frames PySceneDetect has 27.
     "cuts": ("cut", np.greater_equal, 40.0),
 }
-OF_VIDEOS = ("duplicates", "other-languages")
 COUNTS = tuple(f"num_{name}" for name in OF_CLIPS)  # columns of DOCUMENTS
 KEPT = 0  # of `clip_exclusions`
 NOTHING: Mapping[str, list[Any]] = {
@@ -41,24 +40,18 @@ def clip_exclusions(segment: Mapping[str, Any], exclude: Collection[str]) -> np.
     return found
 
 
-def without_excluded(
-    segments: Sequence[Mapping[str, Any]],
-) -> tuple[list[dict[str, Any]], list[np.ndarray], dict[str, int]]:
-    """Segments with `tokens`, `clip_start_seconds` and `excluded` (as by `clip_exclusions`) -> the same with
-    the clips that are kept, their tokens int32, and how many were left out for what."""
-    every = np.concatenate([np.asarray(segment["excluded"], np.int8) for segment in segments])
-    counts = np.bincount(every, minlength=len(OF_CLIPS) + 1).tolist()
-    kept = []
+def without_excluded(segments: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """Segments with lists `tokens`, `clip_start_seconds` and `excluded` (as by `clip_exclusions`) -> the same
+    with the clips that are kept, tokens as int32 [num_kept]; and for COUNTS how many were left out."""
+    kept, every = [], np.zeros(0, np.int8)
     for segment in segments:
-        is_kept = np.asarray(segment["excluded"], np.int8) == KEPT
-        kept.append(
-            {
-                **segment,
-                "clip_start_seconds": np.asarray(segment["clip_start_seconds"], np.float64)[is_kept].tolist(),
-                "tokens": np.asarray(segment["tokens"], np.int32)[is_kept],
-            }
-        )
-    return kept, [segment["tokens"] for segment in kept], dict(zip(COUNTS, counts[1:], strict=True))
+        excluded = np.asarray(segment["excluded"], np.int8)
+        every = np.append(every, excluded)
+        starts = np.asarray(segment["clip_start_seconds"], np.float64)[excluded == KEPT].tolist()
+        tokens = np.asarray(segment["tokens"], np.int32)[excluded == KEPT]
+        kept.append({**segment, "clip_start_seconds": starts, "tokens": tokens})
+    counts = np.bincount(every, minlength=len(OF_CLIPS) + 1).tolist()
+    return kept, dict(zip(COUNTS, counts[1:], strict=True))
 
 
 def with_exclusion(

@@ -182,7 +182,7 @@ DUPLICATES = TableSchema(
             ("num_clips", pa.int32()),
             ("signature", pa.list_(pa.int64())),  # keys of its clips, of which copies share some
             ("cluster", pa.string()),  # the least id of the videos that show the same
-            ("kept_id", pa.string()),  # the longest of them, whose split the others have
+            ("kept_id", pa.string()),  # that of them to keep, the longest, whose split the others have
             ("share", pa.float64()),  # of its clips, or of a shorter copy's, that agree; 1 of the kept one
             ("offset_seconds", pa.float64()),  # when it begins in the kept one; negative: before it
         ]
