@@ -12,6 +12,7 @@ a second corpus: of videos 200 to 720 pixels wide that is less than the network 
 """
 
 import hashlib
+import shutil
 import subprocess  # nosec B404
 import tempfile
 import time
@@ -206,6 +207,9 @@ def measure(originals: Sequence[Path], folder: Path, *, cosine: float, max_secon
     same = {(a, b) for a, b in pairs if hashes[a] == hashes[b]}
     print_line("exact hash of the file", same, wanted, time.perf_counter() - start_seconds)
 
+    tables = folder / "tables-with-tiny"
+    shutil.rmtree(tables, ignore_errors=True)
+    shutil.copytree(folder / "tables", tables)
     featurize(FeaturizeConfig(corpus=str(folder / "tiny"), tables=str(tables)))
     deduplicate(DeduplicateConfig(tables=str(tables)))
     every = {
