@@ -7,8 +7,8 @@ Of each video FFmpeg makes copies: three quarters as wide at a lower quality, cr
 later, the middle half of it. A pair is right if both are of one video. Rendered videos show the same few
 kitchens and foods, so that most that are no copies look alike. Half of the videos choose: how much clips
 must correlate, and how near the mean clips of two videos must be for the peer. The others are featurized and
-deduplicated by the jobs. The last line is of copies half as wide at the lowest quality, which come later, as
-a second corpus: of videos 200 to 720 pixels wide that is less than the network looks at.
+deduplicated by the jobs; then come tiny copies, half as wide at the lowest quality, as a second corpus: of
+videos 200 to 720 pixels wide that is less than the network looks at.
 """
 
 import hashlib
@@ -185,40 +185,39 @@ def cosines_of(features: Mapping[str, np.ndarray], pairs: Sequence[tuple[str, st
 
 
 def measure(originals: Sequence[Path], folder: Path, *, cosine: float, max_seconds: float) -> None:
+    """Compare the ways, then again when the tiny copies have come."""
+    featurized(originals, folder, max_seconds=max_seconds)
+    tables, with_tiny = folder / "tables", folder / "tables-with-tiny"
+    print(f"measured on {len(originals)} others:", end=" ")
+    compare(tables, [folder / "copies"], cosine=cosine)
+    shutil.rmtree(with_tiny, ignore_errors=True)
+    shutil.copytree(tables, with_tiny)
+    featurize(FeaturizeConfig(corpus=str(folder / "tiny"), tables=str(with_tiny)))
+    print("and with tiny copies:", end=" ")
+    compare(with_tiny, [folder / "copies", folder / "tiny"], cosine=cosine)
+
+
+def compare(tables: Path, folders: Sequence[Path], *, cosine: float) -> None:
     """Precision, recall and seconds of each way, and what deduplicate has missed."""
-    features = featurized(originals, folder, max_seconds=max_seconds)
+    features = features_in(tables)
     pairs = all_pairs(features)
     wanted = {pair for pair in pairs if is_copy(pair)}
-    print(f"measured on {len(originals)} others: {len(features)} videos, {len(pairs):,} pairs,", end=" ")
-    print(f"{len(wanted)} of them copies")
-    tables = folder / "tables"
+    print(f"{len(features)} videos, {len(pairs):,} pairs, {len(wanted)} of them copies")
     start_seconds = time.perf_counter()
     deduplicate(DeduplicateConfig(tables=str(tables)))
     found = clustered(tables)
-    print_line("deduplicate", found & set(pairs), wanted, time.perf_counter() - start_seconds)
-    for pair in sorted((found & set(pairs)) ^ wanted):
+    print_line("deduplicate", found, wanted, time.perf_counter() - start_seconds)
+    for pair in sorted(found ^ wanted):
         print(f"  {'missed' if pair in wanted else 'wrong'}: {pair[0]}, {pair[1]}")
     start_seconds = time.perf_counter()
     near = cosines_of(features, pairs) >= cosine
     by_cosine = {pair for pair, is_near in zip(pairs, near, strict=True) if is_near}
     print_line("cosine of mean clips, all pairs", by_cosine, wanted, time.perf_counter() - start_seconds)
     start_seconds = time.perf_counter()
-    hashes = {path.stem: hashlib.sha256(path.read_bytes()).digest() for path in (folder / "copies").iterdir()}
+    files = [path for folder in folders for path in folder.iterdir()]
+    hashes = {path.stem: hashlib.sha256(path.read_bytes()).digest() for path in files}
     same = {(a, b) for a, b in pairs if hashes[a] == hashes[b]}
     print_line("exact hash of the file", same, wanted, time.perf_counter() - start_seconds)
-
-    tables = folder / "tables-with-tiny"
-    shutil.rmtree(tables, ignore_errors=True)
-    shutil.copytree(folder / "tables", tables)
-    featurize(FeaturizeConfig(corpus=str(folder / "tiny"), tables=str(tables)))
-    deduplicate(DeduplicateConfig(tables=str(tables)))
-    every = {
-        pair
-        for pair in all_pairs(features_in(tables))
-        if is_copy(pair) and any(name.endswith(".tiny") for name in pair)
-    }
-    recall = len(clustered(tables) & every) / len(every)
-    print(f"{'deduplicate, of tiny copies':<32} {'':15} recall {recall:.3f}")
 
 
 def clustered(tables: Path) -> Pairs:
