@@ -25,7 +25,7 @@ from vbert.features.segment_rows import (
     featurize_segments,
 )
 from vbert.features.torch_featurizer import open_featurizer
-from vbert.tables.schemas import FEATURES, unpack_vectors
+from vbert.tables.schemas import FEATURES, SIGNALS, unpack_vectors
 from vbert.video.frame_grid import Clip
 
 CONFIG = FeaturizerConfig(segment_seconds=3.0)  # two clips a segment
@@ -108,6 +108,8 @@ def test_every_clip_gets_its_vector_and_its_time(folder: Path, featurizer: Featu
     vectors = unpack_vectors(features["features"])
     assert vectors.shape == (5, 1280)
     np.testing.assert_array_equal(vectors, vectors.astype(np.float16).astype(np.float32))
+    for name in SIGNALS:
+        assert [len(values) for values in features[name].to_pylist()] == [2, 2, 1], name
     row = ledger_row(segments.to_pylist())
     assert (row["status"], row["num_clips"], row["warnings"]) == ("ok", 5, [])
 

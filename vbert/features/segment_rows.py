@@ -17,6 +17,7 @@ from vbert.features.clip_sources import Source, sources
 from vbert.features.featurizer import Featurizer
 from vbert.features.featurizer_config import FeaturizerConfig, clip_spec
 from vbert.features.planning import SEGMENTS
+from vbert.features.signals import signals_of
 from vbert.tables.schemas import FEATURES, pack_vectors
 from vbert.video.decode import decode_clips
 from vbert.video.frame_grid import Clip, ClipSpec, Color
@@ -244,7 +245,7 @@ def _features_of(
                 "clip_start_seconds": [clip.index * config.clip_seconds for clip in clips],
                 "warnings": row["segment_warnings"],
             }
-            rows.append(row | columns)
+            rows.append(row | columns | signals_of(clips, featurizer.spec))
     with effort.in_backbone():
         vectors += [finish() for finish in under_way]
     return feature_table(rows, vectors)
