@@ -37,7 +37,9 @@ def test_pairs_teach_vectors_that_find_videos_without_fine_tuning(
     assert run_job("pretrain", *options) == 0
     assert read_metrics(str(output))[-1]["validation/accuracy/contrastive"] > 0.5
     asked = tmp_path / "asked.jsonl"
-    asked.write_text("".join(f"{json.dumps(row)}\n" for number in range(8) for row in annotations(number)))
+    rows = [row for number in range(8) for row in annotations(number)]
+    said = [{**row, "captions": row["captions"][1:]} for row in rows]  # as the videos' sentences have it
+    asked.write_text("".join(f"{json.dumps(row)}\n" for row in said))
     found = evaluate_retrieval(
         RetrievalConfig(
             tables=str(tables),
@@ -49,4 +51,4 @@ def test_pairs_teach_vectors_that_find_videos_without_fine_tuning(
     )
     assert found.how == "cosine of vectors"
     scores = {name: metrics["text to video R@1"] for name, metrics in found.comparison.scores.items()}
-    assert scores["model"] > 0.6 > 2 * scores["chance"]
+    assert scores["model"] > 3 * scores["chance"]
