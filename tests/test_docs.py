@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 import pytest
 import tyro
 
+from demo.expected import EXPECTED, beside
 from tools.draw_rooms import PICTURE, draw
 from vbert.console import COMMANDS
 
@@ -97,6 +98,30 @@ def slug(heading: str) -> str:
 
 def test_the_readme_is_a_screen_and_a_half():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 160
+
+
+def test_the_readme_says_what_the_demo_compares_itself_with():
+    section = (ROOT / "README.md").read_text().split("## What it has been seen to do")[1].split("\n## ")[0]
+    rows = [line.split("|")[1:-1] for line in section.splitlines() if line.startswith("|")]
+    cells = {first.split("(")[0].strip(): [cell.strip() for cell in others] for first, *others in rows}
+    assert dict(zip(cells[""], cells["**with the video**"], strict=True)) == {
+        name: f"{expected.mean:.0%} ± {100 * expected.standard_error:.0f}".replace("%", " %")
+        for name, expected in EXPECTED.items()
+    }
+    assert dict(zip(cells[""], cells["one run"], strict=True)) == {
+        name: "{:.0f} to {:.0f} %".format(*(100 * end for end in expected.range()))
+        for name, expected in EXPECTED.items()
+    }
+
+
+def test_a_figure_outside_of_its_range_is_pointed_out():
+    """Two standard deviations of three seeds whose mean has an error of 7 points are 24 points."""
+    inside, outside = (
+        list(beside({"verb top-1": 0.99, "object top-1": share, "object top-5": 0.9}))
+        for share in (0.39, 0.37)
+    )
+    assert not [line for line in inside if "OUTSIDE" in line]
+    assert [line.split()[0] for line in outside if "OUTSIDE" in line] == ["object"]
 
 
 def test_the_picture_of_the_rooms_is_of_the_code_as_it_is():
