@@ -1,11 +1,13 @@
 """Figures of the demos: what is said of several seeds, and where a run's own should fall."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from demo.expected import beside
+from demo.grounded_table import finetuned_line, zero_shot_line
 from demo.pooled_features import pool, read_tokens
 from demo.seeds import per_cent, shown
 from tests.cooking_tables import cooking_tables
@@ -37,4 +39,35 @@ def test_pooled_tokens_are_the_share_of_each(tmp_path: Path):
     tokens = cooking(2)["visual_tokens"][4:8]  # clips of 1.5 s
     assert {int(at): float(found[at]) for at in np.flatnonzero(found)} == pytest.approx(
         {token: tokens.count(token) / 4 for token in tokens}
+    )
+
+
+def write(path: Path, scores: dict[str, dict[str, float]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"scores": scores, "standard_errors": {}, "margins": {}}))
+
+
+def scores_of(**methods: float) -> dict[str, dict[str, float]]:
+    """`cross_modal` is the name cross-modal, other lines are spaces."""
+    names = {name: name.replace("cross_", "cross-").replace("_", " ") for name in methods}
+    return {names[name]: {"verb top-1": share, "mAP": share} for name, share in methods.items()}
+
+
+def test_a_table_of_seeds_has_each_figure_in_its_column(tmp_path: Path):
+    seeds = [tmp_path / f"seed-{number}" for number in range(2)]
+    for seed, share in zip(seeds, (0.3, 0.5), strict=True):
+        methods = {"language_prior": share / 2, "frequency": 0.2}
+        write(seed / "run" / "zero-shot.json", scores_of(cross_modal=share, **methods))
+        write(seed / "run-features" / "zero-shot.json", scores_of(cross_modal=share + 0.4, **methods))
+        for kind, more in (("tokens", 0), ("fused", 0.2)):
+            found = scores_of(model=share + more, majority=0.11)
+            write(seed / "tasks" / f"classification-{kind}" / "test" / "metrics.json", found)
+    for of, share in (("tokens", 0.6), ("features", 0.9)):
+        write(tmp_path / "tasks" / f"color-{of}" / "test" / "metrics.json", {"model": {"top-1": share}})
+    assert zero_shot_line(tmp_path, seeds, asked="zero-shot", kind="verb") == (
+        "| zero shot: color | top-1 | 0.40 ± 0.10 | 0.80 ± 0.10 |  | 0.60 | 0.90 "
+        "| language prior 0.20 ± 0.05, word frequency 0.20 |"
+    )
+    assert finetuned_line(seeds, "classification") == (
+        "| classification | mAP | 0.40 ± 0.10 |  | 0.60 ± 0.10 |  |  | majority 0.11 |"
     )
