@@ -26,7 +26,7 @@ SHARES = (1 / 16, 1 / 4, 1.0)
 # 16,000 missions are 8 times those of `make grounded`, so 8 times its 256 visual words have as many clips:
 # 45^2. Three times its steps: every training mission is seen 5 times, of a sixteenth 80 times.
 SIZES = replace(WHOLE, num_missions=16_000, num_steps=900, branching=45)
-FEW = replace(TRIAL, num_missions=400, num_seeds=1)  # a sixteenth of the 80 training videos are five
+FEW = replace(TRIAL, num_missions=400)  # a sixteenth of the 80 training videos are five
 Points = dict[str, dict[int, list[float]]]  # kind -> demonstrations -> a figure a seed
 
 
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=ROOT / "growth-output", help="folder for all of it")
     parser.add_argument("--trial", action="store_true", help="small sizes; its picture stays in --output")
     options = parser.parse_args()
-    output: Path = options.output / "trial" if options.trial else options.output
+    output: Path = options.output.absolute() / ("trial" if options.trial else "")
     sizes = FEW if options.trial else SIZES
     points: Points = {kind: {} for kind in KINDS.values()}
     with one_cluster():

@@ -50,7 +50,7 @@ class Sizes:
 # videos is asked about: 400 missions, of which an accuracy of 0.7 has a standard error of 0.023.
 # 300 steps of 8 rows of 128 positions are 20,000 sequences of 15: each of 1,600 training missions 13 times.
 WHOLE = Sizes(num_missions=2000, num_steps=300, num_epochs=3, num_seeds=3, branching=16)
-TRIAL = Sizes(num_missions=80, num_steps=4, num_epochs=1, num_seeds=2, branching=4)
+TRIAL = Sizes(num_missions=80, num_steps=4, num_epochs=1, num_seeds=1, branching=4)
 
 seconds_of: Counter[str] = Counter()
 
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=ROOT / "grounded-output", help="folder for all of it")
     parser.add_argument("--trial", action="store_true", help="sizes that show that all of it runs")
     options = parser.parse_args()
-    output: Path = options.output / "trial" if options.trial else options.output
+    output: Path = options.output.absolute() / ("trial" if options.trial else "")
     sizes = TRIAL if options.trial else WHOLE
     with one_cluster():
         prepare(output, sizes)
