@@ -92,7 +92,7 @@ def prepare(output: Path, sizes: Sizes) -> None:
     with part("featurizing"):
         run("jobs/featurize.py", "--corpus", corpus / "manifest.csv", "--tables", tables)
     with part("vocabulary and documents"):
-        shape = ("--vocabulary.branching", sizes.branching, "--vocabulary.depth", 2)
+        shape = ("--branching", sizes.branching, "--depth", 2)
         run_once(tables / "vocabularies", "jobs/fit_vocabulary.py", "--tables", tables, *shape)
         run("jobs/build_documents.py", "--tables", tables, "--vocabulary", vocabulary_of(tables))
     say("what a logistic regression tells, of the mean of features and of counts of visual tokens")
