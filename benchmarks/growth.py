@@ -23,8 +23,8 @@ from demo.seeds import shown, standard_error
 
 PICTURE = ROOT / "docs" / "growth.svg"
 SHARES = (1 / 16, 1 / 4, 1.0)
-# 16,000 missions are 10 times those of `make grounded`, and 50^2 visual words 10 times its words. Four times its
-# steps: each of 12,800 training missions is seen 5 times, a sixteenth of them 80 times.
+# 16,000 missions are 10 times those of `make grounded`, and 50^2 visual words 10 times its words. Four times
+# its steps: each of 12,800 training missions is seen 5 times, a sixteenth of them 80 times.
 SIZES = replace(WHOLE, num_missions=16_000, num_steps=960, branching=50)
 FEW = replace(TRIAL, num_missions=400)  # a sixteenth of the 80 training videos are five
 Points = dict[str, dict[int, list[float]]]  # kind -> demonstrations -> a figure a seed
