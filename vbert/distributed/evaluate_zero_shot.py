@@ -28,6 +28,8 @@ CLIP_COLUMNS = {
     "object": pa.string(),
 }
 CLIPS_A_TASK = 256
+# What a model sees of clips, by the column of the documents: tokens [length], features [length, F].
+DTYPES: dict[str, Any] = {"visual_tokens": np.int64, "features": np.float16}
 METHODS = ("cross-modal", "language prior", "frequency")
 
 
@@ -109,12 +111,11 @@ def _clips(source: str) -> pa.Table:
 def _videos(config: ZeroShotConfig) -> Videos:
     """The documents of the model's visual vocabulary, and the features of one that takes these instead."""
     facts = check_pretrained(config.model)
-    takes_features = read_json(config.model, CONFIG).get("visual_feature_dim") is not None
-    return Videos.latest(
-        config.tables,
-        vocabulary=facts["vocabulary"],
-        featurizer=facts["featurizer"] if takes_features else None,
-    )
+    if read_json(config.model, CONFIG).get("visual_feature_dim") is None:
+        return Videos.latest(config.tables, vocabulary=facts["vocabulary"])
+    if facts.get("featurizer") is None:
+        raise UserError(f"{config.model}: does not say whose features it takes; pretrain it again")
+    return Videos.latest(config.tables, vocabulary=facts["vocabulary"], featurizer=facts["featurizer"])
 
 
 def _documents(videos: Videos, video_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -135,7 +136,7 @@ def clips_of(
     for clip in asked:
         document = documents[clip["video_id"]]
         first, last = clips_in_interval(document, clip["start_seconds"], clip["end_seconds"])
-        found.append(np.array(document[column])[first:last])
+        found.append(np.asarray(document[column], DTYPES[column])[first:last])
     return found
 
 
@@ -148,7 +149,7 @@ def _ranks(config: ZeroShotConfig, classes: Classes, shown: Shown) -> dict[tuple
     rows = [
         {
             "number": number,
-            "clips": clips.tolist(),
+            "clips": clips.tobytes(),
             "verb": classes.verbs.index(clip["verb"]),
             "object": classes.objects.index(clip["object"]),
         }
@@ -168,6 +169,7 @@ class RankClips:
         from vbert.training.checkpoints import ready_to_ask  # on workers only: it takes seconds
 
         pretrained = ready_to_ask(config.model)
+        self.feature_dim: int | None = pretrained.model.config.visual_feature_dim
         self.classifier = ZeroShotClassifier(
             pretrained.model, pretrained.vocabulary, classes, template=config.template
         )
@@ -175,13 +177,18 @@ class RankClips:
 
     def __call__(self, clips: pa.Table) -> pa.Table:
         """Rows of number, clips, verb, object -> number, and a rank by method and kind."""
-        scores = self.classifier.scores([np.array(shown) for shown in clips["clips"].to_pylist()])
+        scores = self.classifier.scores([self._unpacked(shown) for shown in clips["clips"].to_pylist()])
         columns: dict[str, Any] = {"number": clips["number"]}
         for kind in KINDS:
             truth = clips[kind].to_numpy()
             columns[f"cross-modal {kind}"] = ranks(scores[kind], truth)
             columns[f"language prior {kind}"] = ranks(self.prior[kind].repeat(len(truth), axis=0), truth)
         return pa.table(columns)
+
+    def _unpacked(self, packed: bytes) -> np.ndarray:
+        if self.feature_dim is None:
+            return np.frombuffer(packed, DTYPES["visual_tokens"])
+        return np.frombuffer(packed, DTYPES["features"]).reshape(-1, self.feature_dim)
 
 
 def _frequency_ranks(
