@@ -108,15 +108,16 @@ def cost_line(tables: Path, runs: Sequence[Path], visual_input: str) -> str:
 
 
 def seconds_per_step(run: Path, lines: Sequence[dict[str, Any]]) -> float:
-    """The mean over a run's lines of metrics: useful positions of a step over those of a second."""
+    """The median over a run's lines of metrics, whose first one waits for data: useful positions of a step over
+    those of a second."""
     options = json.loads((run / "options.json").read_text())
     positions = options["rows_per_step"] * options["sequences.row_length"]
-    mean: float = statistics.mean(
+    median: float = statistics.median(
         positions * line["train/useful_token_share"] / line["train/useful_tokens_per_second"]
         for line in lines
         if "train/loss" in line
     )
-    return mean
+    return median
 
 
 def num_clips(tables: Path) -> int:
