@@ -108,8 +108,8 @@ def cost_line(tables: Path, runs: Sequence[Path], visual_input: str) -> str:
 
 
 def seconds_per_step(run: Path, lines: Sequence[dict[str, Any]]) -> float:
-    """The median over a run's lines of metrics, whose first one waits for data: useful positions of a step over
-    those of a second."""
+    """The median over a run's lines of metrics, of which the first waits for data: useful positions of a step
+    over those of a second."""
     options = json.loads((run / "options.json").read_text())
     positions = options["rows_per_step"] * options["sequences.row_length"]
     median: float = statistics.median(
