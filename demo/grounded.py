@@ -20,7 +20,7 @@ from demo.grounded_corpus import MISSIONS_A_VIDEO
 from demo.grounded_table import ASKED, FINETUNED, FORECASTING, KINDS, MODELS, table
 from demo.one_cluster import one_cluster
 from demo.run import ROOT, evaluate_command, pretrain_command, run, say
-from demo.tasks import TRIALS, finetune_command, folder, predict_command, pretrained_command
+from demo.tasks import Trial, finetune_command, folder, predict_command, pretrained_command
 
 # What differs from the demo's pretraining, with which colours stay at chance. A mission is said while it is
 # shown: of three joined ones no word follows from any clip more than from another. Of 6 words 15 % are one,
@@ -128,11 +128,12 @@ def learn(output: Path, sizes: Sizes, *, seed: int) -> None:
     with part("forecasting"):
         command = pretrained_command("evaluate_forecast", here, FORECASTING, "--videos", "heldout.csv")
         run_once(folder(here, FORECASTING) / "test" / "metrics.json", *command)
-    for trial, kinds in FINETUNED.items():
+    for name, (trial, kinds) in FINETUNED.items():
         for kind in kinds:
-            say(f"seed {seed}: {trial}, {kind}")
+            say(f"seed {seed}: {name}, {kind}")
             with part("fine-tuning"):
-                finetune(here, trial, kind=kind, num_epochs=sizes.num_epochs, seed=seed)
+                output = folder(here, f"{name} {kind}")
+                finetune(here, output, trial, kind=kind, num_epochs=sizes.num_epochs, seed=seed)
 
 
 def pretrain(here: Path, model: Path, *changes: object, num_steps: int, seed: int) -> None:
@@ -150,12 +151,11 @@ def ask(here: Path, model: Path) -> None:
         run_once(result, *command, "--clips", here / "corpus" / clips, "--output", result)
 
 
-def finetune(here: Path, trial: str, *, kind: str, num_epochs: int, seed: int) -> None:
+def finetune(here: Path, output: Path, trial: Trial, *, kind: str, num_epochs: int, seed: int) -> None:
     """As the demo's tasks, for fewer epochs of more examples."""
-    output = folder(here, f"{trial} {kind}")
-    command = finetune_command(here, output, TRIALS[trial], kind=kind)
+    command = finetune_command(here, output, trial, kind=kind)
     run_once(output / "model", *command, "--num-epochs", num_epochs, "--seed", seed)
-    run_once(output / "test" / "metrics.json", *predict_command(here, output, TRIALS[trial]))
+    run_once(output / "test" / "metrics.json", *predict_command(here, output, trial))
 
 
 def run_once(result: Path, *command: object) -> None:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from demo.ablations import zero_shot
 from demo.grounded_corpus import NEW_PAIRS
 from demo.seeds import shown
-from demo.tasks import CHANGES, FORECAST, TRIALS, read_comparison
+from demo.tasks import CHANGES, FORECAST, LABELS, QUESTIONS, TRIALS, read_comparison
 from vbert.tables.delta import Table
 from vbert.tables.schemas import DOCUMENTS
 from vbert.training.metrics_log import read_metrics
@@ -22,11 +22,11 @@ MODELS = {"tokens": "run", "features": "run-features"}
 KINDS = {"verb": "color", "object": "object"}
 # The clips that zero-shot classification is asked about: all of the videos held out, pairs never trained on.
 ASKED = {"zero-shot": "heldout.csv", "new-pairs": NEW_PAIRS}
+# What is fine-tuned, and what its heads see of clips.
 FINETUNED = {
-    "classification": ("tokens", "fused"),
-    "language only": ("tokens",),
-    "question answering": ("fused",),
-    "retrieval": ("fused",),
+    "classification": (LABELS, ("tokens", "fused")),
+    "question answering": (QUESTIONS, ("fused",)),
+    "retrieval": (TRIALS["retrieval"], ("fused",)),
 }
 FORECASTING = "forecasting"
 HEADING = (
@@ -43,8 +43,8 @@ def table(output: Path, *, num_seeds: int) -> Iterator[str]:
     for asked in ASKED:
         for kind in KINDS:
             yield zero_shot_line(output, seeds, asked=asked, kind=kind)
-    for trial in ("classification", "question answering", "retrieval"):
-        yield finetuned_line(seeds, trial)
+    for name in FINETUNED:
+        yield finetuned_line(seeds, name)
     for name, forecast in (("forecasting", FORECAST), ("forecasting at changes", CHANGES)):
         found = [read_comparison(seed, FORECASTING).scores for seed in seeds]
         model = shown([scores["model"][forecast.metric] for scores in found])
@@ -78,19 +78,12 @@ def zero_shot_line(output: Path, seeds: Sequence[Path], *, asked: str, kind: str
 
 def finetuned_line(seeds: Sequence[Path], name: str) -> str:
     """Of heads on the model of tokens."""
-    trial = TRIALS[name]
-    cells = {
-        kind: shown([read_comparison(seed, f"{name} {kind}").scores["model"][trial.metric] for seed in seeds])
-        for kind in FINETUNED[name]
-    }
-    if trial.baseline in FINETUNED:
-        others = [read_comparison(seed, f"{trial.baseline} tokens").scores["model"] for seed in seeds]
-        baseline = shown([scores[trial.metric] for scores in others])
-    else:
-        scores = read_comparison(seeds[0], f"{name} {FINETUNED[name][0]}").scores
-        baseline = f"{scores[trial.baseline][trial.metric]:.2f}"
-    columns = (cells.get("tokens", ""), "", cells.get("fused", ""), "", "")
-    return row(name, trial.metric, *columns, f"{trial.baseline} {baseline}")
+    trial, kinds = FINETUNED[name]
+    found = {kind: [read_comparison(seed, f"{name} {kind}").scores for seed in seeds] for kind in kinds}
+    cells = {kind: shown([scores["model"][trial.metric] for scores in mine]) for kind, mine in found.items()}
+    baseline = found[kinds[0]][0][trial.baseline][trial.metric]
+    columns = (cells.get("tokens", ""), "", cells["fused"], "", "")
+    return row(name, trial.metric, *columns, f"{trial.baseline} {baseline:.2f}")
 
 
 def cost_line(tables: Path, runs: Sequence[Path], visual_input: str) -> str:
