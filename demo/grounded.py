@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demo.grounded_corpus import MISSIONS_A_VIDEO
-from demo.grounded_table import ASKED, FINETUNED, FORECASTING, KINDS, MODELS, table
+from demo.grounded_table import ASKED, FINETUNED, FORECASTING, LABELED, MODELS, table
 from demo.one_cluster import one_cluster
 from demo.run import ROOT, evaluate_command, pretrain_command, run, say
 from demo.tasks import Trial, finetune_command, folder, predict_command, pretrained_command
@@ -97,7 +97,7 @@ def prepare(output: Path, sizes: Sizes) -> None:
         run("jobs/build_documents.py", "--tables", tables, "--vocabulary", vocabulary_of(tables))
     say("what a logistic regression tells, of the mean of features and of counts of visual tokens")
     with part("logistic regression"):
-        for annotations in KINDS.values():
+        for annotations in LABELED:
             for of in MODELS:
                 where = folder(output, f"{annotations} {of}") / "test"
                 places = ("--annotations", f"{annotations}.jsonl", "--of", of, "--output", where)

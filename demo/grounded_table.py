@@ -20,6 +20,9 @@ from vbert.training.metrics_log import read_metrics
 MODELS = {"tokens": "run", "features": "run-features"}
 # The two words of zero-shot classification: what it calls them, and what they are here.
 KINDS = {"verb": "color", "object": "object"}
+# Files of labels that a logistic regression is asked for: each word's, and both as classification has them.
+BOTH = "annotations"
+LABELED = (*KINDS.values(), BOTH)
 # The clips that zero-shot classification is asked about: all of the videos held out, pairs never trained on.
 ASKED = {"zero-shot": "heldout.csv", "new-pairs": NEW_PAIRS}
 # What is fine-tuned, and what its heads see of clips.
@@ -44,7 +47,7 @@ def table(output: Path, *, num_seeds: int) -> Iterator[str]:
         for kind in KINDS:
             yield zero_shot_line(output, seeds, asked=asked, kind=kind)
     for name in FINETUNED:
-        yield finetuned_line(seeds, name)
+        yield finetuned_line(output, seeds, name)
     for name, forecast in (("forecasting", FORECAST), ("forecasting at changes", CHANGES)):
         found = [read_comparison(seed, FORECASTING).scores for seed in seeds]
         model = shown([scores["model"][forecast.metric] for scores in found])
@@ -67,22 +70,24 @@ def zero_shot_line(output: Path, seeds: Sequence[Path], *, asked: str, kind: str
     models = [shown([scores["cross-modal"][metric] for scores in mine]) for mine in found.values()]
     prior = shown([scores["language prior"][metric] for scores in found["tokens"]])
     frequency = found["tokens"][0]["frequency"][metric]
-    regression = ["", ""]
-    if asked == "zero-shot":  # what the regression is asked about too
-        regression = [
-            f"{read_comparison(output, f'{KINDS[kind]} {of}').scores['model']['top-1']:.2f}" for of in MODELS
-        ]
+    told = regression(output, KINDS[kind], "top-1") if asked == "zero-shot" else ("", "")
     baselines = f"language prior {prior}, word frequency {frequency:.2f}"
-    return row(f"{asked.replace('-', ' ')}: {KINDS[kind]}", "top-1", *models, "", *regression, baselines)
+    return row(f"{asked.replace('-', ' ')}: {KINDS[kind]}", "top-1", *models, "", *told, baselines)
 
 
-def finetuned_line(seeds: Sequence[Path], name: str) -> str:
+def regression(output: Path, labels: str, metric: str) -> tuple[str, ...]:
+    """Of visual tokens, and of features."""
+    return tuple(f"{read_comparison(output, f'{labels} {of}').scores['model'][metric]:.2f}" for of in MODELS)
+
+
+def finetuned_line(output: Path, seeds: Sequence[Path], name: str) -> str:
     """Of heads on the model of tokens."""
     trial, kinds = FINETUNED[name]
     found = {kind: [read_comparison(seed, f"{name} {kind}").scores for seed in seeds] for kind in kinds}
     cells = {kind: shown([scores["model"][trial.metric] for scores in mine]) for kind, mine in found.items()}
     baseline = found[kinds[0]][0][trial.baseline][trial.metric]
-    columns = (cells.get("tokens", ""), "", cells["fused"], "", "")
+    told = regression(output, BOTH, trial.metric) if trial is LABELS else ("", "")
+    columns = (cells.get("tokens", ""), "", cells["fused"], *told)
     return row(name, trial.metric, *columns, f"{trial.baseline} {baseline:.2f}")
 
 

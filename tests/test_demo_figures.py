@@ -64,10 +64,13 @@ def test_a_table_of_seeds_has_each_figure_in_its_column(tmp_path: Path):
             write(seed / "tasks" / f"classification-{kind}" / "test" / "metrics.json", found)
     for of, share in (("tokens", 0.6), ("features", 0.9)):
         write(tmp_path / "tasks" / f"color-{of}" / "test" / "metrics.json", {"model": {"top-1": share}})
+        write(
+            tmp_path / "tasks" / f"annotations-{of}" / "test" / "metrics.json", {"model": {"mAP": share / 3}}
+        )
     assert zero_shot_line(tmp_path, seeds, asked="zero-shot", kind="verb") == (
         "| zero shot: color | top-1 | 0.40 ± 0.10 | 0.80 ± 0.10 |  | 0.60 | 0.90 "
         "| language prior 0.20 ± 0.05, word frequency 0.20 |"
     )
-    assert finetuned_line(seeds, "classification") == (
-        "| classification | mAP | 0.40 ± 0.10 |  | 0.60 ± 0.10 |  |  | majority 0.11 |"
+    assert finetuned_line(tmp_path, seeds, "classification") == (
+        "| classification | mAP | 0.40 ± 0.10 |  | 0.60 ± 0.10 | 0.20 | 0.30 | majority 0.11 |"
     )
