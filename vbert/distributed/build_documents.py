@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
+from vbert.corpus.sidecars import language_of
 from vbert.distributed.actors import outcomes_on_cpus
 from vbert.distributed.assign_tokens import TOKENS, Buckets, tokens_of
 from vbert.distributed.attempts import actor_retries
@@ -23,14 +24,16 @@ from vbert.distributed.cluster import (
     in_commits,
 )
 from vbert.distributed.resources import count_cpus
-from vbert.distributed.write_documents import Plan, WriteDocuments
+from vbert.distributed.write_documents import COUNTED, Plan, WriteDocuments
+from vbert.documents.exclusion import Exclusion
+from vbert.duplicates.splits import kept_ids
 from vbert.errors import UserError
 from vbert.progress import Progress
 from vbert.storage.files import with_absolute_paths
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.pins import pinned
-from vbert.tables.schemas import DOCUMENTS, TRANSCRIPTS, VIDEOS, short_hash
+from vbert.tables.schemas import DOCUMENTS, DUPLICATES, TRANSCRIPTS, VIDEOS, short_hash
 from vbert.text.caption_files import Captions, captions_of
 from vbert.text.speech import recognizer_id
 from vbert.vocabulary.tree import Vocabulary, load
@@ -64,6 +67,11 @@ class DocumentsConfig:
     those of which it says nothing."""
     recognizer: str | None = None
     """What transcribe was given: its sentences go to videos that have no captions and no transcript."""
+    exclude: tuple[Exclusion, ...] = ()
+    """What to leave out: clips that are black, stand still (stills) or have cuts; videos whose speech is in
+    other-languages, or that deduplicate calls copies (duplicates). Without the option all is there again."""
+    language: str = "en"
+    """The language that other-languages keeps, by a code or a name of ISO 639."""
 
 
 @dataclass(kw_only=True)
@@ -78,6 +86,11 @@ class DocumentsSummary:
     num_ambiguous: int = 0  # names in the file of captions that mean several videos, and so none
     num_tokens: int = 0
     num_sentences: int = 0
+    num_duplicates: int = 0  # left out, of those built, like all that follow
+    num_other_languages: int = 0
+    num_black: int = 0  # clips
+    num_stills: int = 0
+    num_cuts: int = 0
     seconds: float = 0.0
 
 
@@ -85,16 +98,19 @@ def build_documents(config: DocumentsConfig) -> DocumentsSummary:
     """Bring the table `documents` up to date with the others, for one vocabulary. Nothing is decoded."""
     start_seconds = time.monotonic()
     config = with_absolute_paths(config, "tables", "vocabulary")
+    exclude = _exclude_as_text(config)
     vocabulary = load(config.vocabulary)
     videos = _usable_videos(config, vocabulary)
     captions, num_ambiguous = captions_of(videos, config.captions) if config.captions else ({}, 0)
     videos = _with_text_fingerprints(videos, captions, _spoken_fingerprints(config))
+    videos = _with_copies_marked(videos, config, vocabulary)
     documents = Table(config.tables, DOCUMENTS)
     documents.create()
     here = documents.read(
-        columns=["video_id", "fingerprint", "transcript_fingerprint"], partition=vocabulary.id
+        columns=["video_id", "fingerprint", "transcript_fingerprint", "exclude", "excluded_for"],
+        partition=vocabulary.id,
     )
-    pending = _without(videos, here)
+    pending = _without(videos, here, exclude)
     known = set(here["video_id"].to_pylist())
     gone = known.difference(videos["video_id"].to_pylist())
     summary = DocumentsSummary(
@@ -111,8 +127,8 @@ def build_documents(config: DocumentsConfig) -> DocumentsSummary:
                 stale = known.intersection(video_id for row in rows for video_id in row["video_ids"])
                 committer.commit([file_of(row) for row in rows], drop=stale, rewrite=rewrite(stale))
                 summary.num_built += sum(row["num_rows"] for row in rows)
-                summary.num_tokens += sum(row["num_tokens"] for row in rows)
-                summary.num_sentences += sum(row["num_sentences"] for row in rows)
+                for name in COUNTED:
+                    setattr(summary, name, getattr(summary, name) + sum(row[name] for row in rows))
         summary.num_postponed = pending.num_rows - summary.num_built
     summary.seconds = time.monotonic() - start_seconds
     return summary
@@ -161,13 +177,45 @@ def _spoken_fingerprints(config: DocumentsConfig) -> dict[tuple[str, str], str]:
     return {(row["video_id"], row["fingerprint"]): row["text_fingerprint"] for row in rows.to_pylist()}
 
 
-def _without(videos: pa.Table, documents: pa.Table) -> pa.Table:
-    """Videos that have no document of the same video and text."""
+def _exclude_as_text(config: DocumentsConfig) -> str | None:
+    """As documents have it: the options in a fixed order, with the language that they keep."""
+    language = language_of(config.language)
+    if language is None:
+        raise UserError(
+            f"--language {config.language}: is no language of ISO 639; give a code or an English name"
+        )
+    names = {"other-languages": f"other-languages-than-{language}"}
+    return " ".join(names.get(name, name) for name in sorted(set(config.exclude))) or None
+
+
+def _with_copies_marked(videos: pa.Table, config: DocumentsConfig, vocabulary: Vocabulary) -> pa.Table:
+    """The same with `is_copy`: whether duplicates are left out, and it is one."""
+    copies: dict[str, str] = {}
+    if "duplicates" in config.exclude:
+        table = Table(config.tables, DUPLICATES)
+        if not table.exists() or vocabulary.featurizer not in table.partitions():
+            raise UserError(
+                f"{config.tables}: --exclude duplicates needs the copies of {vocabulary.featurizer}; run "
+                "deduplicate first"
+            )
+        copies = kept_ids(config.tables, vocabulary.featurizer)
+    return videos.append_column("is_copy", pc.is_in(videos["video_id"], pa.array(copies, pa.string())))
+
+
+def _without(videos: pa.Table, documents: pa.Table, exclude: str | None) -> pa.Table:
+    """Videos that have no document of the same video and text, built with the same left out."""
+    is_copy = pc.fill_null(pc.equal(documents["excluded_for"], "duplicates"), False)
+    wanted = videos.append_column("exclude", pa.repeat(pa.scalar(exclude, pa.string()), videos.num_rows))
     keys = [
         pc.binary_join_element_wise(
-            table["video_id"], table["fingerprint"], pc.fill_null(table["transcript_fingerprint"], ""), " "
+            table["video_id"],
+            table["fingerprint"],
+            pc.fill_null(table["transcript_fingerprint"], ""),
+            pc.fill_null(table["exclude"], ""),
+            pc.cast(table["is_copy"], pa.string()),
+            " ",
         )
-        for table in (videos, documents)
+        for table in (wanted, documents.append_column("is_copy", is_copy))
     ]
     return videos.filter(pc.invert(pc.is_in(keys[0], keys[1].combine_chunks())))
 
@@ -185,7 +233,11 @@ def _built_files(
     per_file = max(MIN_VIDEOS_PER_FILE, min(VIDEOS_PER_FILE, -(-videos.num_rows // (2 * count_cpus()))))
     buckets = Buckets(videos["video_id"].to_pylist(), size=per_file)
     tokens = tokens_of(
-        buckets, tables=config.tables, vocabulary=config.vocabulary, featurizer=vocabulary.featurizer
+        buckets,
+        tables=config.tables,
+        vocabulary=config.vocabulary,
+        featurizer=vocabulary.featurizer,
+        exclude=config.exclude,
     )
     plan = Plan(
         tables=config.tables,
@@ -194,6 +246,9 @@ def _built_files(
         videos=videos,
         videos_per_bucket=per_file,
         captions={name: captions[name] for name in videos["video_id"].to_pylist() if name in captions},
+        exclude=config.exclude,
+        exclude_as_text=_exclude_as_text(config),
+        language=str(language_of(config.language)),
     )
     arguments = {"plan": ray.put(plan)}
     written = (_of_few if is_few else _of_many)(tokens, len(buckets), arguments)

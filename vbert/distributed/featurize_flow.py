@@ -15,6 +15,7 @@ from vbert.distributed.featurize_worker import FeaturizeSegments, decode_in_chil
 from vbert.distributed.resources import count_cpus, count_gpus
 from vbert.features.featurizer_config import FeaturizerConfig
 from vbert.features.segment_rows import decoded_bytes
+from vbert.video.decode import NVDEC
 from vbert.video.decode_child import DecodeLimits
 
 if TYPE_CHECKING:
@@ -47,18 +48,25 @@ def outcomes(
     gpus: str,
     num_actors: tuple[int, int] | None,
     gpus_per_worker: float,
+    compiled: bool,
 ) -> Iterator[list[dict[str, Any]]]:
     """Rows of SEGMENTS -> rows of OUTCOMES, those of a block together, as they come.
 
     Without GPUs a CPU's actor decodes and featurizes, and no frame leaves it. With GPUs the CPUs of all nodes
     decode ahead of the GPUs' actors; how far ahead is for Ray Data to say, which keeps to the object store's
-    limit. `num_actors` is the least and the most.
+    limit. With decoder nvdec a GPU's actor has the GPU decode, too. `num_actors` is the least and the most.
     """
     num_gpus, num_segments = count_gpus(gpus), count_segments(segments)
     fitting = int(num_gpus / gpus_per_worker) if num_gpus else count_cpus()
     least, most = (min(size, num_segments) for size in num_actors or (fitting, fitting))
     rows_per_block = min(MAX_SEGMENTS_PER_FILE, -(-num_segments // (BLOCKS_PER_WORKER * most)))
-    arguments = {"tables": tables, "config": config, "limits": limits, "prepared": prepared}
+    arguments = {
+        "tables": tables,
+        "config": config,
+        "limits": limits,
+        "prepared": prepared,
+        "compiled": compiled,
+    }
     if isinstance(segments, pa.Table):
         if not num_gpus and num_segments <= FEW_SEGMENTS:
             blocks = [
@@ -74,7 +82,7 @@ def outcomes(
         segments = ray.data.from_arrow(segments)
     # Cut into blocks before the actors take every CPU: a task of this pipeline would wait for one for ever.
     rows = segments.repartition(target_num_rows_per_block=rows_per_block).materialize()
-    if num_gpus:
+    if num_gpus and config.decoder != NVDEC:
         rows_per_block = max(1, min(rows_per_block, DECODED_BYTES_PER_FILE // decoded_bytes(config)))
         rows = rows.map_batches(
             decode_in_child,
