@@ -18,8 +18,10 @@ from tests.job_process import Job, start_job
 from tests.ray_nodes import cluster_of, workers_of
 from tests.table_rows import rows_of
 from tests.videos import Video, write_video
-from vbert.distributed import featurize_plan
+from vbert.distributed import featurize_plan, joining
 from vbert.storage import spilling
+from vbert.tables.delta import Table
+from vbert.tables.schemas import FEATURES, VIDEOS
 
 pytestmark = pytest.mark.slow
 
@@ -83,7 +85,8 @@ def test_a_corpus_that_is_planned_in_parts_has_the_same_tables(
     run_job: Run,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    """Thirteen videos in three parts, of five videos at most, which are probed beside actors on all CPUs."""
+    """Thirteen videos in three parts, of five videos at most, which are probed beside actors on all CPUs; the
+    job joins files as it goes."""
     parts: list[int] = []
     planned = featurize_plan._planned
 
@@ -94,10 +97,14 @@ def test_a_corpus_that_is_planned_in_parts_has_the_same_tables(
     monkeypatch.setattr(featurize_plan, "_planned", counted)
     monkeypatch.setattr(featurize_plan, "VIDEOS_PER_PROBE", 2)
     monkeypatch.setattr(spilling, "ROWS_PER_PART", 5)
+    monkeypatch.setattr(joining, "MAX_SMALL_FILES", 4)
     assert run_job("featurize", *options_of(corpus, tmp_path)) == 1
     assert sum(parts) == 13
     assert len(parts) >= 3
     assert rows_of(tmp_path) == rows_of(undisturbed)
+    for layout in (VIDEOS, FEATURES):
+        (partition,) = (table := Table(str(tmp_path), layout)).partitions()
+        assert len(table.paths(partition=partition)) < 4
 
 
 @pytest.mark.timeout(3600)

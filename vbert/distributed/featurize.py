@@ -16,8 +16,9 @@ from vbert.corpus.sources import corpus_parts
 from vbert.distributed.backbone import Prepared, prepare_backbone
 from vbert.distributed.cluster import RewriteOnWorkers
 from vbert.distributed.featurize_flow import count_segments, outcomes
-from vbert.distributed.featurize_plan import Segments, plan
+from vbert.distributed.featurize_plan import PROBE_CPUS, Segments, plan
 from vbert.distributed.featurize_worker import file_of_row
+from vbert.distributed.joining import SmallFiles
 from vbert.distributed.prometheus import DriverMetrics
 from vbert.distributed.resources import AUTO, check_gpus, require_gpu, waiting_told
 from vbert.errors import UserError, require_at_least
@@ -173,6 +174,10 @@ def _featurize_and_commit(
         unit="segments" if by_segment else "videos",
     )
     micro_batch = MicroBatch(ledger)
+    small_files = [
+        SmallFiles(committer, num_cpus=PROBE_CPUS)
+        for committer in (ledger.feature_commits, ledger.video_commits)
+    ]
     metrics = DriverMetrics()
     last_commit_seconds = time.monotonic()
     for rows in outcomes(
@@ -193,9 +198,13 @@ def _featurize_and_commit(
         if time.monotonic() - last_commit_seconds >= config.commit_seconds:
             with metrics.commit():
                 micro_batch.commit()
+            for files in small_files:
+                files.join()
             last_commit_seconds = time.monotonic()
     with metrics.commit():
         micro_batch.commit()
+    for files in small_files:
+        files.finish()
     summary.working_seconds = time.time() - (summary.working_since or time.time())
     progress.finish()
 
