@@ -94,3 +94,9 @@ def test_tokens_are_exchanged_by_this_process_or_by_ray_data(
     monkeypatch.setattr(module, "FEW_CLIPS", 0)
     assert build_documents(config).num_built == 99
     assert documents_of(tables, vocabulary.id) == few
+
+    Committer(Table(tables, DOCUMENTS), partition=vocabulary.id).clear()
+    monkeypatch.setattr(module, "FEW_CLIPS", 1_000)
+    monkeypatch.setattr(module, "VIDEOS_PER_PART", 40)
+    assert build_documents(config).num_built == 99, "in three parts"
+    assert documents_of(tables, vocabulary.id) == few
