@@ -26,7 +26,6 @@ def test_nodes_come_when_they_are_asked_for_and_go_when_the_job_is_done(tmp_path
         return job.returncode, said
 
     with autoscaling_cluster(tmp_path, cpu={"CPU": 1}, gpu={"CPU": 1, "GPU": 1}) as cluster:
-        assert cluster.num_nodes() == 0
         status, said = run(*featurize, "--gpus", "1")
         assert status == 2, said
         assert "featurize: waits for a node with a CPU and a GPU (--gpus 1); the cluster has none" in said

@@ -5,8 +5,9 @@ process, and imports pandas: 13 s of a run of 19 on two slow cores, for four vid
 where stages have to wait for each other: where segments are planned and decoded, and in exchanges.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -83,15 +84,13 @@ def outcome_refs(
     may be as many as one likes. An actor ends when there is no more for it. `options` are those of Ray's
     actors: resources, and how often work is done again.
     """
-    actor: Any = BlockActor
     rest = iter(blocks)
-    first = list(islice(rest, num_actors))
-    actors = [actor.options(**options).remote(kind, arguments) for _ in first]
-    waiting = chain(first, rest)
-    del first
-    starting: dict[Any, Any] = {actor.is_up.remote(): actor for actor in actors}
+    waiting: deque[Block] = deque()
+    starting: dict[Any, Any] = {}
     working: dict[Any, Any] = {}
-    del actors
+    for block in islice(rest, num_actors):
+        waiting.append(block)
+        starting |= _started(kind, arguments, options)
     is_more = True
     while working or (starting and is_more):
         (ref,), _ = ray.wait([*working, *starting], num_returns=1)
@@ -103,10 +102,17 @@ def outcome_refs(
             actor = working.pop(ref)
             yield ref
         for _ in range(blocks_per_actor if is_new else 1):
-            block = next(waiting, None)
+            block = waiting.popleft() if waiting else next(rest, None)
             is_more = block is not None
             if block is not None:
                 working[actor.work.remote(*([block] if isinstance(block, pa.Table) else block))] = actor
+
+
+def _started(kind: type[Any], arguments: Mapping[str, Any], options: Mapping[str, Any]) -> dict[Any, Any]:
+    """An actor, by what is there when it is up."""
+    remote: Any = BlockActor
+    actor = remote.options(**options).remote(kind, arguments)
+    return {actor.is_up.remote(): actor}
 
 
 @ray.remote
