@@ -85,7 +85,7 @@ def test_a_corpus_that_is_planned_in_parts_has_the_same_tables(
     run_job: Run,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    """Thirteen videos in three parts, of five videos at most, which are probed beside actors on all CPUs; the
+    """Thirteen videos in two parts, of eight videos at most, which are probed beside actors on all CPUs; the
     job joins files as it goes."""
     parts: list[int] = []
     planned = featurize_plan._planned
@@ -96,15 +96,15 @@ def test_a_corpus_that_is_planned_in_parts_has_the_same_tables(
 
     monkeypatch.setattr(featurize_plan, "_planned", counted)
     monkeypatch.setattr(featurize_plan, "VIDEOS_PER_PROBE", 2)
-    monkeypatch.setattr(spilling, "ROWS_PER_PART", 5)
-    monkeypatch.setattr(joining, "MAX_SMALL_FILES", 4)
+    monkeypatch.setattr(spilling, "ROWS_PER_PART", 8)
+    monkeypatch.setattr(joining, "MAX_SMALL_FILES", 8)
     assert run_job("featurize", *options_of(corpus, tmp_path)) == 1
     assert sum(parts) == 13
-    assert len(parts) >= 3
+    assert len(parts) >= 2
     assert rows_of(tmp_path) == rows_of(undisturbed)
     for layout in (VIDEOS, FEATURES):
         (partition,) = (table := Table(str(tmp_path), layout)).partitions()
-        assert len(table.paths(partition=partition)) < 4
+        assert len(table.paths(partition=partition)) < 8
 
 
 @pytest.mark.timeout(3600)
