@@ -24,13 +24,18 @@ QUIET: Mapping[str, Any] = {
     "dashboard_port": 0,
     "dashboard_agent_listen_port": 0,
 }
+# A node that is gone is missed after two seconds and a half, not fifteen: five refused calls. One that is
+# merely busy has ten seconds to answer each, as Ray has it.
+SOON_MISSED: Mapping[str, Any] = {"health_check_period_ms": 500}
 WITH_DASHBOARD: Mapping[str, Any] = {**QUIET, "include_dashboard": True}
 
 
 @contextmanager
 def cluster_of(*nodes: Mapping[str, Any], head: Mapping[str, Any] = QUIET) -> Iterator[Cluster]:
     """A cluster whose head does no work, and nodes with these resources; all logical."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **head})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "_system_config": SOON_MISSED, **head}
+    )
     try:
         for resources in nodes:
             cluster.add_node(**resources)

@@ -94,5 +94,7 @@ def test_tokens_are_exchanged_by_this_process_in_two_parts_or_by_ray_data(
     Committer(Table(tables, DOCUMENTS), partition=vocabulary.id).clear()
     monkeypatch.setattr(module, "FEW_CLIPS", 0)
     monkeypatch.setattr(module, "VIDEOS_PER_PART", 100)
+    for name in ("MIN_VIDEOS_PER_FILE", "VIDEOS_PER_FILE"):  # Ray Data starts a process for each file
+        monkeypatch.setattr(module, name, 40)
     assert build_documents(config).num_built == 99
     assert documents_of(tables, vocabulary.id) == few

@@ -48,7 +48,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def options_of(corpus: Path, tables: Path) -> list[str]:
     places = ["--corpus", str(corpus), "--tables", str(tables)]
-    return [*places, "--segment-seconds", "3", "--commit-seconds", "0"]
+    return [*places, "--segment-seconds", "3", "--commit-seconds", "0", "--frames-per-clip", "1"]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tests.conftest import Run
 from tests.documents.test_continuous import DIM, features_row
 from tests.tasks.test_tasks import annotations
 from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_config, cooking, vocabulary
-from tests.training_here import train_here
+from tests.training_here import train_here, work_here
 from vbert.distributed import train_run
 from vbert.distributed.evaluate_forecast import ForecastConfig, evaluate_forecast
 from vbert.distributed.evaluate_retrieval import RetrievalConfig, evaluate_retrieval
@@ -84,8 +84,9 @@ def tune(corpus: Path, joined: None, run_job: Run, monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 def tune_here(tune: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The same with its worker in this process, too."""
+    """The same with its workers in this process, too."""
     train_here(monkeypatch)
+    work_here(monkeypatch)
     return tune
 
 
@@ -198,7 +199,10 @@ def test_texts_find_their_videos_in_two_stages(corpus: Path, tune_here: Run, tmp
         evaluate(first_stage=str(tmp_path))
 
 
-def test_what_comes_next_is_ranked_against_the_same_again(corpus: Path, joined: None, tmp_path: Path):
+def test_what_comes_next_is_ranked_against_the_same_again(
+    corpus: Path, joined: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    work_here(monkeypatch)
     (tmp_path / "asked.csv").write_text("video_id\ncooking-0\ncooking-1\ngone\n")
     config = ForecastConfig(
         tables=str(corpus / "tables"),

@@ -1,5 +1,6 @@
 """The featurization job among hostile files, with a decoder that crashes and hangs: all others are done."""
 
+import math
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from tests.hostile_modules import write_hostile_modules
 from tests.hostile_videos import base_videos, write_mutant, write_specials
 from tests.job_process import start_job
 from tests.table_rows import rows_of
+from tests.time_budget import slowness
 from tests.videos import Video, write_video
 from vbert.storage.files import local_path
 
@@ -25,7 +27,7 @@ GOOD = [
 ]
 MISDEEDS = {
     "crash.mp4": "the decoder died of signal 11 (SIGSEGV)",
-    "hang.mp4": "took longer than 25 s",
+    "hang.mp4": "took longer than {seconds} s",
     "leave.mp4": "the decoder's process ended with exit status 3",
     "greedy.mp4": "needs more than 3 GB of memory",
     "wrong.mp4": "unforeseen ZeroDivisionError: nobody foresaw this",
@@ -58,7 +60,8 @@ def corpus(tmp_path: Path) -> Path:
 def test_the_job_goes_on_whatever_a_file_does_to_its_decoder(corpus: Path, tmp_path: Path, ray_cluster: str):
     modules = write_hostile_modules(tmp_path / "modules")
     options = ("--corpus", str(corpus), "--tables", str(tmp_path / "tables"), "--decoder", "decord")
-    limits = ("--max-decode-seconds", "25", "--max-decode-gigabytes", "3")
+    seconds = math.ceil(10 * max(1.0, slowness()))  # what every good file is decoded in
+    limits = ("--max-decode-seconds", str(seconds), "--max-decode-gigabytes", "3")
     job = start_job(
         "featurize",
         *options,
@@ -73,7 +76,7 @@ def test_the_job_goes_on_whatever_a_file_does_to_its_decoder(corpus: Path, tmp_p
     for name in GOOD:
         assert (ledger[name]["status"], ledger[name]["num_clips"]) == ("ok", 2), name
     for name, reason in MISDEEDS.items():
-        assert facts(ledger[name]) == ("failed", "decode", reason)
+        assert facts(ledger[name]) == ("failed", "decode", reason.format(seconds=seconds))
     reason = "more than 2,000,000 words, tags and entities"
     assert facts(ledger["spoken.mp4"]) == ("partial", "transcript", reason)
     assert ledger["self.mp4"]["status"] == "failed"

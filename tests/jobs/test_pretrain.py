@@ -26,7 +26,7 @@ from tests.object_store import ObjectStore
 from tests.ray_nodes import cluster_of, workers_of
 from tests.table_rows import compact, make_old
 from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_folder, cooking
-from tests.training_here import train_here
+from tests.training_here import train_here, work_here
 from vbert.distributed.evaluate_zero_shot import ZeroShotConfig, evaluate_zero_shot
 from vbert.distributed.pretrain import PretrainConfig, pretrain
 from vbert.documents.sequences import SequenceConfig
@@ -141,8 +141,9 @@ def test_what_a_run_says_and_leaves(undisturbed: Undisturbed):
 
 @pytest.mark.slow
 def test_its_model_fills_in_verbs_and_objects(
-    corpus: dict[str, str], undisturbed: Undisturbed, tmp_path: Path
+    corpus: dict[str, str], undisturbed: Undisturbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    work_here(monkeypatch)
     found = evaluate_zero_shot(
         ZeroShotConfig(
             tables=corpus["tables"],
@@ -213,7 +214,7 @@ def test_a_run_that_loses_a_node_and_its_driver_has_the_losses_of_one_that_loses
     the daily jobs come by, and the same command goes on with one. No sequence is lost, none comes twice; all
     of it in a bucket."""
     # Ray's own are 60: it tries for so long to place three before it hears that the node is gone.
-    monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "30")
+    monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "5")
     output = f"{bucket}/runs/first"
     folder = tmp_path / "corpus"
     shutil.copytree(Path(corpus["tables"]).parent, folder)

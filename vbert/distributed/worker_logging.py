@@ -16,5 +16,7 @@ def quiet_worker() -> None:
         f"{EXECUTION}/controller/placement_group_cleaner".replace("/", "."),
         # Tells of each checkpoint, under a name that is its file's path.
         str(site_packages / EXECUTION / "context.py"),
+        # Says of each client of a store where it found its endpoint and its credentials.
+        "botocore",
     ):
         logging.getLogger(name).setLevel(logging.ERROR)
