@@ -84,7 +84,7 @@ def _planned(videos: pa.Table, done: pa.Table, options: dict[str, Any]) -> "ray.
         plan_batch,
         batch_format="pyarrow",
         batch_size=None,
-        compute=ray.data.TaskPoolStrategy(size=max(1, count_cpus() // CPUS_PER_PROBE)),
+        compute=ray.data.TaskPoolStrategy(size=max(2, count_cpus() // CPUS_PER_PROBE)),
         num_cpus=PROBE_CPUS,
         **task_retries(),
     )
