@@ -52,11 +52,13 @@ class AutoscalingCluster:
     head: psutil.Popen
 
     def num_nodes(self) -> int:
-        """Those that are there beside the head: each has a raylet, whose ancestor is the head."""
+        """Those that are there beside the head: each has a raylet, whose ancestor is the head. (The provider
+        that has killed one asks for its status when it starts the next.)"""
         names = []
         for process in self.head.children(recursive=True):
             with suppress(psutil.NoSuchProcess):
-                names.append(process.name())
+                if process.status() != psutil.STATUS_ZOMBIE:
+                    names.append(process.name())
         return names.count("raylet") - 1
 
     def wait_for_no_node(self, *, seconds: float) -> None:
