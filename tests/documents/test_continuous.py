@@ -153,11 +153,11 @@ def test_a_model_of_vectors_learns_which_clip_is_hidden(root: str):
     )
     window_reader = replace(reader(root), sequences=only_video)
     documents = [cooking(number) for number in range(30)]
-    for step in range(250):
+    for step in range(160):
         batch = window_reader.batches_of(documents, epoch=step)[0]
         train_step(
             PRETRAINING, model, optimizer, {0: batch}, options,
-            step=step, num_steps=250, seed=0, device=CPU,
+            step=step, num_steps=160, seed=0, device=CPU,
         )  # fmt: skip
     unseen = window_reader.batches_of([cooking(number) for number in range(30, 40)], epoch=0)
     metrics = evaluate_batches(PRETRAINING, model, unseen, device=CPU).means()

@@ -89,10 +89,10 @@ def test_of_two_jobs_at_once_one_commits_and_the_other_says_why_not(bucket: str)
 
 
 def test_commits_to_a_store_that_fails_land_once(faulty: str):
-    """Reads, writes and commits, 60 times: whatever an answer that was lost had been."""
+    """Reads, writes and commits, 30 times: whatever an answer that was lost had been."""
     table = table_in(faulty)
     committer = Committer(table, partition="f-1")
-    names = [chr(ord("A") + index) for index in range(60)]
+    names = [chr(ord("A") + index) for index in range(30)]
     for name in names:
         committer.commit([table.write_file(feature_rows(name, segments=1))])
     assert keys_of(table) == [(name, 0, "a") for name in names]

@@ -183,11 +183,11 @@ def test_it_learns_words_from_video_on_videos_it_has_not_seen():
     )  # fmt: skip
     optimizer_config = OptimizerConfig(learning_rate=5e-3)
     optimizer = make_optimizer(model, optimizer_config)
-    for step in range(200):
-        videos = range(40 * (step % 10), 40 * (step % 10) + 40)
+    for step in range(250):
+        videos = range(20 * (step % 10), 20 * (step % 10) + 20)
         train_step(
             PRETRAINING, model, optimizer, {0: rows_of(videos, epoch=step, config=config)},
-            optimizer_config, step=step, num_steps=200, seed=0, device=CPU,
+            optimizer_config, step=step, num_steps=250, seed=0, device=CPU,
         )  # fmt: skip
     unseen = rows_of(range(1000, 1100), epoch=0, config=config)
     foods = [int(WORDS.encode([food])[0][0]) for food in FOODS]
