@@ -9,6 +9,7 @@ times the table.
 
 import argparse
 import time
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +20,10 @@ import torch
 from tests.object_store import ObjectStore, make_bucket, object_store
 from vbert.distributed.build_documents import DocumentsConfig, build_documents
 from vbert.distributed.compact_tables import CompactConfig, compact_tables
+from vbert.features.segment_rows import feature_table
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
-from vbert.tables.schemas import FEATURES, VIDEOS, pack_vectors, short_hash
+from vbert.tables.schemas import FEATURES, VIDEOS, short_hash
 from vbert.vocabulary.tree import Vocabulary, save
 
 FEATURIZER = "f-1"
@@ -77,19 +79,13 @@ def put(root: str, names: list[str]) -> None:
     """A file of features and one of the ledger."""
     noise = np.random.default_rng(len(names)).normal(size=(len(names), CLIPS, DIM))
     vectors = noise.astype(np.float16).astype(np.float32)
-    columns = {
-        "video_id": names,
-        "featurizer": [FEATURIZER] * len(names),
-        "fingerprint": ["a"] * len(names),
-        "segment_index": [0] * len(names),
-        "clip_seconds": [1.5] * len(names),
-        "clip_start_seconds": [np.arange(CLIPS) * 1.5] * len(names),
-        "features": pack_vectors(list(vectors)),
-        "num_dropped_clips": [0] * len(names),
-        "warnings": [[] for _ in names],
-    }
-    commit(Table(root, FEATURES), pa.table(columns, schema=FEATURES.schema))
-    facts = {"featurizer": FEATURIZER, "fingerprint": "a", "status": "ok", "num_clips": CLIPS}
+    facts: dict[str, Any] = {"featurizer": FEATURIZER, "fingerprint": "a"}
+    segment = {"segment_index": 0, "clip_seconds": 1.5, "clip_start_seconds": np.arange(CLIPS) * 1.5}
+    commit(
+        Table(root, FEATURES),
+        feature_table([facts | segment | {"video_id": name} for name in names], list(vectors)),
+    )
+    facts |= {"status": "ok", "num_clips": CLIPS}
     rows = [
         dict.fromkeys(VIDEOS.schema.names) | facts | {"video_id": name, "uri": f"/{name}"} for name in names
     ]

@@ -5,15 +5,13 @@
 
 Parity: losses and gradients of a small model by each path (attention by lengths, compiled) against float32
 under a mask. Training: BERT-base's sizes, random weights, packed rows; useful tokens/s, MFU, memory, under
-torch's check that nothing waits for the GPU. Featurizing: networks alone, as they are and compiled, and from
-frames to features. Takes torch and transformers, for features torchvision and PyAV, too, and no Ray.
+torch's check that nothing waits for the GPU, and one that nothing is compiled again. Featurizing: in
+gpu_features.py. Takes torch and transformers, for features torchvision and PyAV, too, and no Ray; what it
+wants and the machine has not is a line that says so.
 """
 
 import argparse
-import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,10 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, models
 from torch import Tensor
+from torch._dynamo.utils import counters
 
+from benchmarks.gpu_features import FeatureSizes, measure_features
+from benchmarks.gpu_results import Results, no_waiting, synchronize
 from benchmarks.sequences import LONGEST, MEAN_LENGTH, NUM_VISUAL_TOKENS, make_sequences
 from vbert.documents.micro_batches import micro_batches
 from vbert.documents.sequences import Batch, packed_rows, random_generator
@@ -43,9 +44,6 @@ from vbert.training.optimization import (
 from vbert.training.pretraining import PRETRAINING
 from vbert.training.row_dropout import drop_by_rows
 
-LAST_START_SECONDS = 360.0  # nothing is begun later: what compiles takes a minute or two
-SECONDS_A_MEASUREMENT = 2.0
-CLIPS_PER_SEGMENT = 40  # a minute of clips of 1.5 s
 # Of bfloat16 against float32: 8 bits of a number are 0.4 %, and a gradient is the sum of many.
 MOST_LOSS_ERROR, MOST_GRADIENT_ERROR = 0.01, 0.05
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -59,9 +57,7 @@ class Sizes:
     tokens: tuple[int, ...]
     """Positions of a step, one variant each; the first is computed eager, too."""
     steps: int
-    seconds: float
-    """Of a measurement of a network."""
-    clips: int
+    features: FeatureSizes
 
 
 def bert_base(**changes: Any) -> VideoBertConfig:
@@ -75,36 +71,15 @@ FULL = Sizes(
     model=bert_base(),
     tokens=(32_768, 65_536),
     steps=12,
-    seconds=SECONDS_A_MEASUREMENT,
-    clips=CLIPS_PER_SEGMENT,
+    # A minute has 40 clips of 1.5 s.
+    features=FeatureSizes(seconds=2.0, clips=40, video_seconds=30, segments_per_decoder=4, num_backbones=3),
 )
-TINY = Sizes(model=bert_base(**TINY_MODEL, vocab_size=1000), tokens=(512,), steps=2, seconds=0.01, clips=2)
-
-
-class Results:
-    """Lines of JSON objects, written anew with each: what was measured stands if the machine goes."""
-
-    def __init__(self, file: Path) -> None:
-        self.file, self.lines = file, list[dict[str, Any]]()
-        self.start_seconds = time.monotonic()
-
-    def add(self, **line: Any) -> None:
-        """Print and write a line, with the seconds since the start."""
-        self.lines.append(line | {"at_seconds": round(time.monotonic() - self.start_seconds, 1)})
-        print(json.dumps(self.lines[-1]), flush=True)
-        self.file.write_text(json.dumps(self.lines, indent=1))
-
-    @contextmanager
-    def part(self, **name: Any) -> Iterator[bool]:
-        """A part that is not begun too late, and whose failure is a line and not the end."""
-        is_late = time.monotonic() - self.start_seconds > LAST_START_SECONDS
-        if is_late:
-            self.add(**name, skipped="too late")
-        try:
-            yield not is_late
-        except Exception as error:  # noqa: BLE001 (the other parts are worth as much)
-            said = str(error).splitlines() or [""]
-            self.add(**name, failed=f"{type(error).__name__}: {said[0]}")
+TINY = Sizes(
+    model=bert_base(**TINY_MODEL, vocab_size=1000),
+    tokens=(512,),
+    steps=2,
+    features=FeatureSizes(seconds=0.01, clips=2, video_seconds=3, segments_per_decoder=2, num_backbones=1),
+)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -129,7 +104,7 @@ def main(arguments: list[str] | None = None) -> None:
             with results.part(training=tokens, compiled=compiled) as is_on:
                 if is_on:
                     train(sizes, rows, device, results, tokens=tokens, compiled=compiled)
-    featurize(sizes, device, results)
+    measure_features(sizes.features, device, results)
     if any("failed" in line for line in results.lines):
         raise SystemExit(1)
 
@@ -219,12 +194,15 @@ def train(
     warm_up_seconds = time.perf_counter() - before
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
+    num_graphs = counters["stats"]["unique_graphs"]
     with no_waiting(device):
         before = time.perf_counter()
         for number in range(sizes.steps):
             step(number)
     synchronize(device)
     seconds = time.perf_counter() - before
+    if counters["stats"]["unique_graphs"] > num_graphs:
+        raise ValueError("a step was compiled again, after three that should have been enough")
     useful = sum(int((batch["sequence_ids"] > 0).sum()) for batch in batches)
     flops = training_flops(
         encoder_size=sum(p.numel() for p in model.bert.encoder.parameters()),
@@ -246,78 +224,6 @@ def train(
         peak_memory_gb=round(memory / 1e9, 2),
         warm_up_seconds=round(warm_up_seconds, 1),
     )
-
-
-@contextmanager
-def no_waiting(device: torch.device) -> Iterator[None]:
-    """Whatever makes the CPU wait for the GPU is an error in here."""
-    if device.type != "cuda":
-        yield
-        return
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-
-
-def featurize(sizes: Sizes, device: torch.device, results: Results) -> None:
-    """Each backbone: its network alone in float16, that compiled, and ours from frames to features."""
-    with results.part(featurize="all") as is_on:
-        if not is_on:
-            return
-        from benchmarks.features import backbones_with_weights  # more packages than training wants
-
-        for config, _ in backbones_with_weights():
-            with results.part(featurize=config.backbone) as is_next:
-                if is_next:
-                    results.add(**backbone_speeds(sizes, config, device))
-            if sizes is TINY:  # the others take a CPU too long
-                return
-
-
-def backbone_speeds(sizes: Sizes, config: Any, device: torch.device) -> dict[str, Any]:
-    """A backbone's line; all figures but the first are clips a second."""
-    from benchmarks.features import random_clips
-    from vbert.features.torch_featurizer import TorchFeaturizer
-
-    featurizer = TorchFeaturizer(config, device=device.type)
-    clips = random_clips(featurizer.spec, num_clips=sizes.clips)
-    ours = per_second(lambda: featurizer.extract(clips), sizes) * len(clips)
-    dtype = torch.float16 if device.type == "cuda" else torch.float32
-    batch = featurizer.pixels(clips[: featurizer.batch_size]).to(dtype)
-
-    def alone(trunk: Callable[[Tensor], Tensor]) -> float:
-        @torch.inference_mode()
-        def run() -> None:
-            trunk(batch)
-            synchronize(device)
-
-        return per_second(run, sizes) * len(batch)
-
-    trunk = featurizer.trunk
-    speeds = {"network": alone(trunk)}
-    if device.type == "cuda":
-        speeds["network_compiled"] = alone(torch.compile(trunk, mode="max-autotune-no-cudagraphs"))
-    speeds |= {"ours": ours}
-    return {"featurize": config.backbone} | {name: round(speed, 1) for name, speed in speeds.items()}
-
-
-def per_second(run: Callable[[], object], sizes: Sizes) -> float:
-    """Calls a second, after three that warm up."""
-    for _ in range(3):
-        run()
-    calls, start = 0, time.perf_counter()
-    while calls == 0 or (time.perf_counter() - start) < sizes.seconds:
-        run()
-        calls += 1
-    return calls / (time.perf_counter() - start)
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait for a GPU to be done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
 
 
 if __name__ == "__main__":

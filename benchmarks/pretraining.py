@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, BertForMaskedLM, DataCollatorForLanguageModeling
 
-from benchmarks.gpu import synchronize
+from benchmarks.gpu_results import synchronize
 from benchmarks.sequences import LONGEST, MEAN_LENGTH, NUM_VISUAL_TOKENS, make_sequences
 from vbert.documents.micro_batches import micro_batches
 from vbert.documents.sequences import Batch, TrainingSequence, packed_rows, random_generator

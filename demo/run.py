@@ -39,6 +39,7 @@ def main() -> None:
         ("metrics of every step", model / "metrics.jsonl"),
         ("the same as curves", f"tensorboard --logdir {model / 'tensorboard'}"),
         ("zero-shot accuracies", model / "zero-shot.json"),
+        ("clips that were found", options.output / "found.html"),
         ("the page", options.output / "report.html"),
     ):
         print(f"  {what:<26}  {where}")
@@ -92,6 +93,12 @@ def run_demo(output: Path, *, num_videos: int, num_steps: int) -> None:
     say("What do clips of the held-out videos show? Nobody has told the model a label")
     run(*evaluate_command(tables, corpus, model))
 
+    say("Which videos show the same: one file was copied under another name")
+    run("jobs/deduplicate.py", "--tables", tables)
+
+    say("Clips of other videos that look like one")
+    run(*search_command(tables, output / "found.html"))
+
     say("All of it as a page to look at")
     run(*report_command(tables, vocabulary, model, output / "report.html"))
 
@@ -123,6 +130,12 @@ def evaluate_command(tables: Path, corpus: Path, run: Path) -> list[object]:
     """Zero-shot classification of the steps of held-out videos."""
     clips = ["--clips", corpus / "heldout.csv", "--output", run / "zero-shot.json"]
     return ["jobs/evaluate_zero_shot.py", "--tables", tables, "--model", run / "model", *clips]
+
+
+def search_command(tables: Path, page: Path) -> list[object]:
+    """Clips like that of the first rendered video after 6 s."""
+    asked = ["--like", "cooking-0-00000@6", "--num-results", 4]
+    return ["jobs/search.py", "--tables", tables, *asked, "--html", page]
 
 
 def report_command(tables: Path, vocabulary: Path, run: Path, page: Path) -> list[object]:

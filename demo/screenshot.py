@@ -1,6 +1,8 @@
-"""Take the picture of the demo's page that the README shows; needs Debian's chromium and chromium-driver.
+"""Take pictures of the demo's pages for the README and the docs; needs Debian's chromium and chromium-driver.
 
 make demo && .venv/bin/python -m demo.screenshot
+.venv/bin/python -m demo.screenshot --page demo-output/found.html --output docs/search.png \\
+    --width 900 --height 1110
 """
 
 import argparse

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from vbert.features.segment_rows import feature_table
 from vbert.tables.clustering import files_to_join, join_files
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
-from vbert.tables.schemas import FEATURES, VIDEOS, pack_vectors
+from vbert.tables.schemas import FEATURES, VIDEOS
 
 DIM = 7
 
@@ -22,18 +23,24 @@ def feature_rows(
 ) -> pa.Table:
     keys = [(video_id, index) for video_id in video_ids for index in range(segments)]
     vectors = [np.full((2, DIM), ord(video_id) + index / 8, np.float32) for video_id, index in keys]
-    columns = {
-        "video_id": [video_id for video_id, _ in keys],
-        "featurizer": [featurizer] * len(keys),
-        "fingerprint": [fingerprint] * len(keys),
-        "segment_index": [index for _, index in keys],
-        "clip_seconds": [1.5] * len(keys),
-        "clip_start_seconds": [[3.0 * index, 3.0 * index + 1.5] for _, index in keys],
-        "features": pack_vectors(vectors),
-        "num_dropped_clips": [0] * len(keys),
-        "warnings": [[] for _ in keys],
-    }
-    return pa.table(columns, schema=FEATURES.schema)
+    rows = [
+        {
+            "video_id": video_id,
+            "featurizer": featurizer,
+            "fingerprint": fingerprint,
+            "segment_index": index,
+            "clip_seconds": 1.5,
+            "clip_start_seconds": [3.0 * index, 3.0 * index + 1.5],
+            "num_dropped_clips": 0,
+            "warnings": [],
+            "motion": [float(index), 8.0],
+            "brightness": [100.0, 10.0 * index],
+            "sharpness": [50.0, 500.0],
+            "cut": [5.0, 30.0],
+        }
+        for video_id, index in keys
+    ]
+    return feature_table(rows, vectors)
 
 
 def keys_of(table: Table, partition: str = "f-1") -> list[tuple[str, int, str]]:

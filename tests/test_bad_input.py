@@ -132,6 +132,8 @@ CASES: list[tuple[str, str, str, str]] = [
     ("build_documents", "captions", "{root}/empty", "empty: cannot be read"),
     ("build_documents", "captions", "{root}/cut.json", "cut.json: not JSON"),
     ("build_documents", "recognizer", "pocketsphinx", "has no transcripts of pocketsphinx; run transcribe"),
+    ("build_documents", "language", "gibberish", "--language gibberish: is no language of ISO 639"),
+    ("build_documents", "exclude", "duplicates", "needs the copies of"),
     ("build_documents", "tables", "{root}/empty", "videos: no such table"),
     ("transcribe", "tables", "{root}/empty", "videos: no such table"),
     ("transcribe", "featurizer", "s3d-0", f"give --featurizer, one of {FEATURIZER}"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vbert.corpus.sidecars import best_sidecars, language_of
+from vbert.corpus.sidecars import best_sidecars, language_of, stated_language
 from vbert.corpus.sources import VIDEO_EXTENSIONS
 from vbert.errors import UserError
 
@@ -73,3 +73,19 @@ def test_languages_by_any_name():
     assert codes == ["fra"] * 6 + [None] * 2
     with pytest.raises(UserError, match="--language klingonese: is no language of ISO 639"):
         best("talk.vtt", language="klingonese")
+
+
+@pytest.mark.parametrize(
+    ("transcript", "expected"),
+    [
+        ("talk.de.vtt", "deu"),
+        ("talk.sdh.English.srt", "eng"),
+        ("talk.pt-BR.cc.vtt", "por"),
+        ("talk.vtt", None),
+        ("talk.auto.vtt", None),
+        ("other.de.vtt", None),
+        ("it.de.vtt", None),
+    ],
+)
+def test_the_language_that_a_name_states(transcript: str, expected: str | None):
+    assert stated_language(f"s3://bucket/texts/{transcript}", "s3://bucket/it/talk.mp4") == expected

@@ -1,6 +1,7 @@
 """Documents of many videos are those of few, whichever way their tokens are exchanged."""
 
 import random
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import torch
 
 from vbert.distributed import build_documents as module
 from vbert.distributed.build_documents import DocumentsConfig, build_documents
+from vbert.documents.exclusion import COUNTS
+from vbert.errors import UserError
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
-from vbert.tables.schemas import DOCUMENTS, FEATURES, VIDEOS
+from vbert.tables.schemas import DOCUMENTS, DUPLICATES, FEATURES, VIDEOS
 from vbert.vocabulary.tree import Vocabulary, load, save
 
 pytestmark = pytest.mark.slow
@@ -98,3 +101,81 @@ def test_tokens_are_exchanged_by_this_process_in_two_parts_or_by_ray_data(
         monkeypatch.setattr(module, name, 40)
     assert build_documents(config).num_built == 99
     assert documents_of(tables, vocabulary.id) == few
+
+
+def signals(**lists: list[float]) -> dict[str, list[float]]:
+    """Of two clips in which nothing is to be left out, but for what is said."""
+    plain = {"motion": [9.0, 9.0], "brightness": [99.0, 99.0], "sharpness": [99.0, 99.0], "cut": [5.0, 5.0]}
+    return plain | lists
+
+
+@pytest.mark.seconds(60)
+def test_what_is_left_out_is_counted_and_comes_back(tmp_path: Path, joined: None):
+    tables = str(tmp_path / "tables")
+    vocabulary = Vocabulary(featurizer="f-1", centroids=[torch.randn(3**level, 3, 8) for level in range(2)])
+    says = {
+        "a": "So now let me show you how to chop the onion and fry it in butter.",
+        "b": "Jetzt zeige ich euch, wie man die Zwiebel schneidet und in Butter brät.",
+    }
+    shows = {
+        "a": signals(motion=[0.1, 9.0]),
+        "b": signals(),
+        "c": signals(),
+        "d": signals(brightness=[3.0, 99.0], cut=[5.0, 80.0]),
+        "e": {},  # of an earlier release
+    }
+    features, ledger = [], []
+    for name, mine in shows.items():
+        video = {"video_id": name, "featurizer": "f-1", "fingerprint": "x"}
+        transcript = tmp_path / f"{name}.vtt"
+        if name in says:
+            transcript.write_text(f"WEBVTT\n\n00:00.000 --> 00:03.000\n{says[name]}\n")
+        features.append(
+            {**video, "segment_index": 0, "clip_seconds": 1.5, "clip_start_seconds": [0.0, 1.5]}
+            | {"features": np.random.default_rng(0).normal(size=(2, 8)).tolist(), **mine}
+        )
+        ledger.append(
+            {**video, "uri": f"{tmp_path}/{name}.mp4", "status": "ok", "num_clips": 2}
+            | ({"transcript_uri": str(transcript), "transcript_fingerprint": "t"} if name in says else {})
+        )
+    copies = [
+        {"video_id": name, "featurizer": "f-1", "kept_id": kept, "cluster": kept}
+        for name, kept in (("b", "b"), ("c", "b"), ("a", "a"))
+    ]
+    for layout, rows in ((FEATURES, features), (VIDEOS, ledger)):
+        commit(Table(tables, layout), [pa.Table.from_pylist(rows, schema=layout.schema)])
+    plain = DocumentsConfig(tables=tables, vocabulary=save(vocabulary, tables))
+    strict = replace(plain, exclude=("stills", "black", "cuts", "other-languages", "duplicates"))
+    with pytest.raises(UserError, match=r"--exclude duplicates needs the copies of f-1; run deduplicate"):
+        build_documents(strict)
+    commit(Table(tables, DUPLICATES), [pa.Table.from_pylist(copies, schema=DUPLICATES.schema)])
+
+    summary = build_documents(strict)
+    counts = (summary.num_duplicates, summary.num_other_languages)
+    assert (*counts, summary.num_black, summary.num_stills, summary.num_cuts) == (1, 1, 1, 1, 1)
+    assert (summary.num_built, summary.num_tokens, summary.num_sentences) == (5, 3, 1)
+    a, b, c, d, e = documents_of(tables, vocabulary.id)
+    assert a["visual_token_start_seconds"] == [1.5]
+    assert (a["num_stills"], d["num_black"], d["num_cuts"]) == (1, 1, 1)
+    assert (b["excluded_for"], c["excluded_for"]) == ("other-languages", "duplicates")
+    assert [len(row["visual_tokens"]) for row in (b, c, d, e)] == [0, 0, 0, 2], "nothing is known of e"
+    assert a["exclude"] == "black cuts duplicates other-languages-than-eng stills"
+    assert build_documents(strict).num_unchanged == 5
+
+    # What deduplicate finds later changes what is left out.
+    Committer(Table(tables, DUPLICATES), partition="f-1").clear()
+    copies[1] |= {"kept_id": "c", "cluster": "c"}
+    commit(Table(tables, DUPLICATES), [pa.Table.from_pylist(copies, schema=DUPLICATES.schema)])
+    assert build_documents(strict).num_built == 1
+
+    every = build_documents(plain)
+    assert (every.num_built, every.num_tokens, every.num_sentences) == (5, 10, 2)
+    rows = documents_of(tables, vocabulary.id)
+    tokens = vocabulary.assign(np.array(features[0]["features"], np.float32)).tolist()
+    assert [row["visual_tokens"] for row in rows] == [tokens] * 5
+    assert [(row["language"], row["exclude"], row["excluded_for"]) for row in rows] == [
+        ("eng", None, None),
+        ("deu", None, None),
+        *[(None, None, None)] * 3,
+    ]
+    assert {name: sum(row[name] for row in rows) for name in COUNTS} == dict.fromkeys(COUNTS, 0)

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from vbert.distributed.fit_vocabulary import FitConfig, clips_up_to, fit, lowest_priorities
 from vbert.errors import UserError
+from vbert.features.segment_rows import feature_table
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
-from vbert.tables.schemas import FEATURES, pack_vectors
+from vbert.tables.schemas import FEATURES
 from vbert.vocabulary.sampling import priorities, threshold_of
 from vbert.vocabulary.tree import merge_samples
 
@@ -24,21 +24,21 @@ def write_features(root: Path, *, featurizer: str = "f-1") -> Table:
     files = []
     for file in range(4):
         numbers = np.arange(30, dtype=np.float32) + 30 * file
-        columns = {
-            "video_id": [f"v{file}-{index // 5}" for index in range(10)],
-            "featurizer": [featurizer] * 10,
-            "fingerprint": ["a"] * 10,
-            "segment_index": [index % 5 for index in range(10)],
-            "clip_seconds": [1.5] * 10,
-            "clip_start_seconds": [
-                [1.5 * (CLIPS_A_SEGMENT * (index % 5) + clip) for clip in range(CLIPS_A_SEGMENT)]
-                for index in range(10)
-            ],
-            "features": pack_vectors(list(numbers.reshape(10, CLIPS_A_SEGMENT, 1).repeat(2, axis=2))),
-            "num_dropped_clips": [0] * 10,
-            "warnings": [[] for _ in range(10)],
-        }
-        files.append(table.write_file(pa.table(columns, schema=FEATURES.schema)))
+        rows = [
+            {
+                "video_id": f"v{file}-{index // 5}",
+                "featurizer": featurizer,
+                "fingerprint": "a",
+                "segment_index": index % 5,
+                "clip_seconds": 1.5,
+                "clip_start_seconds": [
+                    1.5 * (CLIPS_A_SEGMENT * (index % 5) + clip) for clip in range(CLIPS_A_SEGMENT)
+                ],
+            }
+            for index in range(10)
+        ]
+        vectors = list(numbers.reshape(10, CLIPS_A_SEGMENT, 1).repeat(2, axis=2))
+        files.append(table.write_file(feature_table(rows, vectors)))
     Committer(table, partition=featurizer).commit(files)
     return table
 

@@ -1,11 +1,14 @@
 import logging
 import re
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch._dynamo.utils import counters
 
 from vbert.errors import UserError
 from vbert.features.backbones import find_backbone
@@ -13,7 +16,7 @@ from vbert.features.cpu_export import ExportError
 from vbert.features.featurizer import Featurizer, FeaturizerGraphs
 from vbert.features.featurizer_config import FeaturizerConfig, clip_spec, featurizer_id
 from vbert.features.segment_rows import usable
-from vbert.features.torch_featurizer import TorchFeaturizer, open_featurizer
+from vbert.features.torch_featurizer import TorchFeaturizer, clips_per_cuda_batch, open_featurizer
 from vbert.video.frame_grid import Clip, ClipSpec, Color
 
 YUV_BYTES = 224 * 224 + 2 * 112 * 112
@@ -82,6 +85,35 @@ def test_torch_takes_clips_of_all_formats_in_one_batch():
     assert torch.equal(together, torch.cat([eager.pixels([clip]) for clip in clips]))
     planar = [clip for clip in clips if clip.color.matrix != "rgb"]
     assert torch.equal(eager.pixels(planar), together[[0, 1, 3, 4]])
+
+
+@pytest.mark.seconds(10)
+def test_a_compiled_backbone_is_compiled_once_and_gives_the_features_of_an_eager_one(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Of a GPU's batches, the last of which is not full; by graphs, without Inductor's C++."""
+    monkeypatch.setattr(nn.Module, "compile", partialmethod(nn.Module.compile, backend="eager"))
+    config = FeaturizerConfig(frames_per_clip=1)
+    clips = [clip for clip in random_clips(8) if clip.color.matrix != "rgb"]  # six
+    expected = TorchFeaturizer(config, device="cpu").extract(clips)
+    torch._dynamo.reset()
+    counters.clear()
+    compiled = TorchFeaturizer(config, device="cpu", compiled=True)
+    compiled.batch_size = 4
+    np.testing.assert_allclose(compiled.extract(clips), expected, rtol=2e-3, atol=1e-3)
+    compiled.extract(clips[:1])
+    assert counters["stats"]["unique_graphs"] == 2, "from frames to pixels, and the network"
+    assert compiled.device == "cpu, compiled"
+    torch._dynamo.reset()
+
+
+# 128 x 224 x 224 / (frames x size x size), by hand.
+@pytest.mark.parametrize(
+    ("backbone", "num_clips"),
+    [("efficientnet_lite0", 42), ("s3d", 4), ("r2plus1d_18", 32), ("inception_v3", 23)],
+)
+def test_a_gpus_batch_hangs_on_what_a_backbone_sees(backbone: str, num_clips: int):
+    assert clips_per_cuda_batch(clip_spec(FeaturizerConfig(backbone=backbone))) == num_clips
 
 
 def test_a_backbone_without_graphs_runs_eager_and_the_log_says_why(
@@ -173,6 +205,7 @@ def test_the_decoder_is_asked_for_what_the_backbone_wants():
         {"frames_per_clip": 4},
         {"segment_seconds": 30.0},
         {"decoder": "decord"},
+        {"decoder": "nvdec"},
         {"skip_loop_filter": True},
         {"max_corrupt_share": 0.2},
     ],

@@ -1,6 +1,7 @@
 """One video's way without Ray: planned, decoded and featurized, what fails included."""
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from tests.videos import Video, break_packets, write_video
 from vbert.corpus.sources import list_corpus
 from vbert.features.featurizer import Featurizer
-from vbert.features.featurizer_config import FeaturizerConfig
+from vbert.features.featurizer_config import FeaturizerConfig, clip_spec
 from vbert.features.ledger import DONE, ledger_row
 from vbert.features.planning import check_transcripts, plan_videos
 from vbert.features.segment_rows import (
@@ -24,7 +25,8 @@ from vbert.features.segment_rows import (
     featurize_segments,
 )
 from vbert.features.torch_featurizer import open_featurizer
-from vbert.tables.schemas import FEATURES, unpack_vectors
+from vbert.tables.schemas import FEATURES, SIGNALS, unpack_vectors
+from vbert.video.frame_grid import Clip
 
 CONFIG = FeaturizerConfig(segment_seconds=3.0)  # two clips a segment
 NOTHING = DONE.empty_table()
@@ -106,6 +108,8 @@ def test_every_clip_gets_its_vector_and_its_time(folder: Path, featurizer: Featu
     vectors = unpack_vectors(features["features"])
     assert vectors.shape == (5, 1280)
     np.testing.assert_array_equal(vectors, vectors.astype(np.float16).astype(np.float32))
+    for name in SIGNALS:
+        assert [len(values) for values in features[name].to_pylist()] == [2, 2, 1], name
     row = ledger_row(segments.to_pylist())
     assert (row["status"], row["num_clips"], row["warnings"]) == ("ok", 5, [])
 
@@ -115,6 +119,47 @@ def test_segments_alone_give_the_bits_of_segments_together(folder: Path, featuri
     _, together = featurize_segments(planned, featurizer, config=CONFIG)
     alone = [featurize_segments(planned.slice(index, 1), featurizer, config=CONFIG)[1] for index in (2, 0, 1)]
     assert pa.concat_tables(alone).sort_by("segment_index").equals(together.combine_chunks())
+
+
+class Told:
+    """A featurizer that says when it starts on clips, and when it is waited for. Features are indices."""
+
+    spec, feature_dim, device, packages = clip_spec(CONFIG), 1, "a device beside", ()
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, int]] = []
+
+    def start(self, clips: Sequence[Clip]) -> Callable[[], np.ndarray]:
+        first = clips[0].index
+        self.events.append(("start", first))
+
+        def finish() -> np.ndarray:
+            self.events.append(("finish", first))
+            return np.array([[clip.index] for clip in clips], np.float32)
+
+        return finish
+
+    def extract(self, clips: Sequence[Clip]) -> np.ndarray:
+        return self.start(clips)()
+
+
+def test_the_next_segment_is_decoded_while_one_is_computed_and_waiting_is_counted(folder: Path):
+    """Segments begin with the clips 0, 2 and 4; each is decoded for 0.05 s at least."""
+    told, effort = Told(), Effort()
+
+    def begin(row: dict[str, Any]) -> None:
+        told.events.append(("decode", row["first_clip"]))
+        time.sleep(0.05)
+
+    planned = plan(list_corpus(str(folder)))
+    _, features = featurize_segments(planned, told, config=CONFIG, effort=effort, begin=begin)
+    assert told.events == [
+        ("decode", 0), ("start", 0), ("decode", 2), ("start", 2), ("finish", 0),
+        ("decode", 4), ("start", 4), ("finish", 2), ("finish", 4),
+    ]  # fmt: skip
+    assert unpack_vectors(features["features"]).ravel().tolist() == [0, 1, 2, 3, 4]
+    assert effort.wait_seconds > 3 * 0.05
+    assert effort.backbone_seconds < 0.05
 
 
 def test_corrupt_clips_are_dropped_and_counted_and_a_segment_of_nothing_else_fails(

@@ -9,9 +9,10 @@ import pytest
 
 from tests.conftest import Run
 from tests.duplicates.test_agreement import clips, noisy
+from vbert.features.segment_rows import feature_table
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
-from vbert.tables.schemas import DUPLICATES, FEATURES, VIDEOS, pack_vectors
+from vbert.tables.schemas import DUPLICATES, FEATURES, VIDEOS
 
 pytestmark = pytest.mark.slow
 SEGMENT = 10  # clips
@@ -25,17 +26,17 @@ def put(
     starts = [
         1.5 * np.arange(at, min(at + SEGMENT, len(features))) for at in range(0, len(features), SEGMENT)
     ]
-    columns = {
-        "video_id": [video_id] * len(parts),
-        "featurizer": ["f-1"] * len(parts),
-        "fingerprint": [fingerprint] * len(parts),
-        "segment_index": range(len(parts)),
-        "clip_seconds": [1.5] * len(parts),
-        "clip_start_seconds": [part.tolist() for part in starts],
-        "features": pack_vectors(parts),
-        "num_dropped_clips": [0] * len(parts),
-        "warnings": [[] for _ in parts],
-    }
+    rows = [
+        {
+            "video_id": video_id,
+            "featurizer": "f-1",
+            "fingerprint": fingerprint,
+            "segment_index": index,
+            "clip_seconds": 1.5,
+            "clip_start_seconds": part.tolist(),
+        }
+        for index, part in enumerate(starts)
+    ]
     ledger = [
         {
             "video_id": video_id,
@@ -45,13 +46,13 @@ def put(
             "num_clips": len(features),
         }
     ]
-    for layout, rows in (
-        (FEATURES, pa.table(columns, schema=FEATURES.schema)),
+    for layout, written in (
+        (FEATURES, feature_table(rows, parts)),
         (VIDEOS, pa.Table.from_pylist(ledger, schema=VIDEOS.schema)),
     ):
         table = Table(root, layout)
         table.create()
-        file = table.write_file(rows)
+        file = table.write_file(written)
         Committer(table, partition="f-1").commit([file], drop=[video_id] if drop else [])
 
 

@@ -10,6 +10,9 @@ import pytest
 from tests.conftest import Run
 from tests.table_rows import rows_of
 from tests.videos import Video, write_video
+from vbert.distributed.featurize import FeaturizeConfig
+from vbert.errors import UserError
+from vbert.features.featurizer_config import FeaturizerConfig
 from vbert.tables.delta import Table
 from vbert.tables.schemas import FEATURES, VIDEOS
 
@@ -49,6 +52,18 @@ def by_name(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {Path(row["uri"]).stem: row for row in rows}
 
 
+@pytest.mark.parametrize(("option", "value"), [("--compile", True), ("--decoder nvdec", "nvdec")])
+def test_what_only_gpus_know_is_refused_without_them(option: str, value: Any):
+    how = {"compile": True} if value is True else {"featurizer": FeaturizerConfig(decoder=value)}
+    with pytest.raises(UserError, match=f"^{option}: wants GPUs, and there is none to use"):
+        FeaturizeConfig(corpus="videos", tables="tables", gpus="none", **how)
+
+
+def test_a_cluster_without_gpus_compiles_no_backbone(featurize: Run, capsys: pytest.CaptureFixture[str]):
+    assert featurize("--compile") == 2
+    assert "--compile: wants GPUs, and there is none to use" in capsys.readouterr().err
+
+
 @pytest.mark.seconds(90)  # six times workers start
 def test_the_job_keeps_up_with_its_corpus(
     featurize: Run, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -58,7 +73,9 @@ def test_the_job_keeps_up_with_its_corpus(
     assert featurize() == 1
     said = capsys.readouterr().out
     assert "broken.mp4: probe: " in said
-    assert re.search(r"work +0:0\d of CPUs on decoding, 0:\d\d of actors in the backbone", said)
+    assert re.search(
+        r"work +0:0\d of CPUs on decoding, 0:\d\d of actors in the backbone, which waited \d+%", said
+    )
     rows = rows_of(tables)
     ledger = by_name(rows["videos"])
     assert {name: row["status"] for name, row in ledger.items()} == {"broken": "failed"} | {

@@ -101,7 +101,7 @@ def test_a_text_finds_windows_by_an_index_that_only_grows(
     np.testing.assert_allclose([score for _, _, score in hits], scores[order], atol=2e-3)
     monkeypatch.undo()
 
-    shards = set((corpus / "tables" / "indexes").rglob("*.parquet"))
+    shards = set((corpus / "tables" / "indexes").rglob("*.arrow"))
     assert len(shards) == 5  # of files of 5 and 3 documents
     partition = Table(str(corpus / "tables"), DOCUMENTS).partitions()[0]
     table = Table(str(corpus / "tables"), DOCUMENTS)
@@ -110,7 +110,7 @@ def test_a_text_finds_windows_by_an_index_that_only_grows(
     Committer(table, partition=partition).commit([file])
     monkeypatch.setattr(search_index, "shard_runs", shards_of_two)
     assert len(found(corpus, num_results=99, **again)) == 3 * (NUM_VIDEOS + 1)
-    assert len(set((corpus / "tables" / "indexes").rglob("*.parquet")) - shards) == 1
+    assert len(set((corpus / "tables" / "indexes").rglob("*.arrow")) - shards) == 1
 
     aligned = found(corpus, text="egg", model=str(corpus / "pretrained"), window_seconds=6.0, num_results=2)
     assert len({name for name, _, _ in aligned}) == 2

@@ -1,4 +1,5 @@
 import numpy as np
+import pyarrow as pa
 
 from tests.tiny import cooking, document
 from vbert.report.facts import MAX_PROBLEMS, LedgerSurvey, curves, usage, visible_words, words_of_tokens
@@ -43,8 +44,10 @@ def test_a_ledger_in_two_parts_is_summed_up_as_one():
         row | {"duration_seconds": seconds, "num_clips": num_clips}
         for row, (seconds, num_clips) in zip(LEDGER, LENGTHS, strict=True)
     ]
-    found = LedgerSurvey.of(rows[:2]) + LedgerSurvey.of(rows[2:])
-    assert found == LedgerSurvey.of(rows)
+    ledger = pa.Table.from_pylist(rows)
+    found = LedgerSurvey.of(ledger[:2]) + LedgerSurvey.of(ledger[2:])
+    assert found == LedgerSurvey.of(ledger)
+    assert found.reasons == {"probe: no video stream": 1, "decode: x": 1}
     assert found.summary() == {
         "Videos": "3",
         "Failed": "1",
@@ -58,7 +61,7 @@ def test_a_ledger_in_two_parts_is_summed_up_as_one():
         {"uri": "c", "status": "partial", "stage": "decode", "reason": "x"},
         {"uri": "c", "status": "partial", "stage": "warning", "reason": "ended early"},
     ]
-    many = LedgerSurvey.of([rows[1]] * MAX_PROBLEMS)
+    many = LedgerSurvey.of(pa.Table.from_pylist([rows[1]] * MAX_PROBLEMS))
     assert ((many + many).num_problems, len((many + many).problems)) == (2 * MAX_PROBLEMS, MAX_PROBLEMS)
 
 

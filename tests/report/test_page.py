@@ -73,7 +73,21 @@ def facts(*, num_tokens: int = 30, text: str = "cut the egg") -> dict[str, Any]:
             {"uri": f"/videos/{text}", "status": "failed", "stage": "probe", "reason": "no video stream"},
             {"uri": "b.mp4", "status": "failed", "stage": "decode", "reason": text},
         ],
+        "health": {
+            "signals": [
+                {"name": "motion", "edges": [0, 2, 4], "counts": [5, 20, 0], "threshold": 0.5},
+                {"name": "sharpness", "edges": [0, 100], "counts": [7, 8], "threshold": None},
+            ],
+            "without": 12,
+            "examples": [{"name": "darkest", "clips": [clip(text, 0, 3.5), clip(text, None, 4.0)]}],
+            "copies": [[clip(text, 0), clip("kept", 0)]],
+            "tables": [{"name": "Failures by reason", "rows": [[f"decode: {text}", 3], ["others", 1]]}],
+        },
     }
+
+
+def clip(text: str, image: int | None, value: float | None = None) -> dict[str, Any]:
+    return {"image": image, "uri": f"/videos/{text}.mp4", "seconds": 61.5, "value": value}
 
 
 @pytest.fixture(scope="module")
@@ -114,11 +128,18 @@ def shown_tokens(browser: webdriver.Chrome) -> list[int]:
 def test_the_page_shows_everything_and_asks_nobody(browser: webdriver.Chrome, tmp_path: Path):
     show(browser, tmp_path, facts())
     assert texts(browser, "h2") == [
-        "Summary", "Visual vocabulary", "From text to video", "What comes next", "Documents", "Training",
-        "Evaluation", "Videos with problems",
+        "Summary", "Visual vocabulary", "From text to video", "What comes next", "Documents", "Corpus health",
+        "Training", "Evaluation", "Videos with problems",
     ]  # fmt: skip
     assert "1,234" in element(browser, "#summary").text
     assert texts(browser, "td.best") == ["0.900", "2.000"]
+    assert texts(browser, "#health figcaption") == ["motion (left out below 0.5)", "sharpness"]
+    heights = [float(bar.get_attribute("height")) for bar in browser.find_elements(By.CSS_SELECTOR, ".bar")]
+    assert heights[0] == pytest.approx(heights[1] / 4)
+    assert texts(browser, "#health-tables tr") == ["decode: cut the egg 3", "others 1"]
+    assert texts(browser, "#health-examples li li span:last-child") == [
+        *("3.5, cut the egg.mp4 1:01", "4, cut the egg.mp4 1:01", "cut the egg.mp4 1:01", "kept.mp4 1:01"),
+    ]
     assert texts(browser, "#ledger-rows tr") == [
         "/videos/cut the egg failed probe no video stream", "b.mp4 failed decode cut the egg",
     ]  # fmt: skip
@@ -243,9 +264,10 @@ def test_axe_finds_nothing(browser: webdriver.Chrome, tmp_path: Path):
 
 
 def test_an_empty_corpus_has_its_summary_alone(browser: webdriver.Chrome, tmp_path: Path):
-    nothing = {name: [] for name in facts()}
+    nothing: dict[str, Any] = {name: [] for name in facts()}
     nothing["summary"] = [["Videos", "0"]]
     nothing |= {"tokens": {"ids": [], "counts": [], "words": [], "images": []}}
+    nothing["health"] = {"without": 0} | {name: [] for name in ("signals", "examples", "copies", "tables")}
     show(browser, tmp_path, nothing)
     assert texts(browser, "h2") == ["Summary"]
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []

@@ -62,8 +62,9 @@ def test_the_nearest_are_those_of_all_products(tmp_path: Path, num_per_video: in
     np.testing.assert_allclose([hit.score for hit in found], scores[wanted], atol=2e-3)
 
 
-def test_a_shard_keeps_what_it_was_given_in_float16(tmp_path: Path):
-    uri = f"{tmp_path}/s.parquet"
+@pytest.mark.parametrize("folder", ["local", "memory://bucket"])
+def test_a_shard_keeps_what_it_was_given_in_float16(tmp_path: Path, folder: str):
+    uri = f"{tmp_path if folder == 'local' else folder}/s.arrow"
     write_shard(uri, intervals(["p", "q"]), np.array([[3.0, 4.0], [0.0, 0.0]]))
     rows, vectors = read_shard(uri)
     assert rows.to_pylist() == intervals(["p", "q"]).to_pylist()
@@ -72,7 +73,7 @@ def test_a_shard_keeps_what_it_was_given_in_float16(tmp_path: Path):
 
 
 def test_a_shard_without_rows_is_no_hit(tmp_path: Path):
-    uri = f"{tmp_path}/s.parquet"
+    uri = f"{tmp_path}/s.arrow"
     write_shard(uri, intervals([]), np.zeros((0, DIM), np.float32))
     assert nearest([uri], np.ones(DIM, np.float32), num_results=3, num_per_video=1) == []
 

@@ -12,7 +12,7 @@ from vbert.errors import UserError
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.reading import read_documents
-from vbert.tables.schemas import FEATURES, TABLES, TRANSCRIPTS, VIDEOS, TableSchema
+from vbert.tables.schemas import FEATURES, SIGNALS, TABLES, TRANSCRIPTS, VIDEOS, TableSchema
 
 # Written by the release before tables had a version (commit 392a1cd): features of p and q, of which q was
 # replaced; r has failed.
@@ -39,6 +39,8 @@ def test_an_old_table_is_read_as_it_is(tables: str):
     assert ledger["gone_since"].to_pylist() == [None] * 3
     q = [("q", index, "b") for index in range(3)]
     assert keys_of(Table(tables, FEATURES)) == [("p", 0, "a"), ("p", 1, "a"), ("p", 2, "a"), *q]
+    signals = Table(tables, FEATURES).read(columns=SIGNALS, partition="f-1").to_pylist()
+    assert signals == [dict.fromkeys(SIGNALS)] * 6
     assert read_documents(tables)["video_id"].to_pylist() == ["p", "q"]
     spoken = Table(tables, TRANSCRIPTS).read(columns=["sentences"], partition="pocketsphinx-1")
     assert spoken["sentences"].to_pylist() == [["Peel it."]]
@@ -60,6 +62,15 @@ def test_a_writer_gives_an_old_table_the_new_columns(tables: str):
     version = again.version()
     again.create()
     assert again.version() == version, "once"
+
+
+def test_segments_with_and_without_signals_are_joined(tables: str):
+    table = Table(tables, FEATURES)
+    table.create()
+    Committer(table, partition="f-1").commit([table.write_file(feature_rows("s", segments=1))])
+    compact(table)
+    found = table.read(columns=["video_id", "cut"], partition="f-1").sort_by("video_id")
+    assert found["cut"].to_pylist() == [None] * 6 + [[5.0, 30.0]]
 
 
 def test_old_and_new_files_are_joined(tables: str):

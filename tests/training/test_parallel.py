@@ -1,22 +1,27 @@
-"""DDP and FSDP2 in two real processes against one, on a CPU."""
+"""DDP and FSDP2 in two real processes against one, on a CPU, compiled and not."""
 
 import os
+from functools import partialmethod
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from tests.training.test_pretraining import CPU, OPTIMIZER, WORDS, batches_of, new_model
 from vbert.documents.data_streams import streams_of_worker
 from vbert.documents.micro_batches import micro_batches
 from vbert.model.encoders import quiet_transformers
 from vbert.model.modeling_videobert import VideoBertForPreTraining
+from vbert.training import pretraining
 from vbert.training.checkpoints import load_optimizer, save_checkpoint
-from vbert.training.compilation import checkpoint_activations
+from vbert.training.compilation import checkpoint_activations, compile_model
 from vbert.training.objective import Tally, evaluate_batches, train_step
-from vbert.training.optimization import Strategy, make_optimizer
+from vbert.training.optimization import Precision, Strategy, make_optimizer
 from vbert.training.parallel import parallelize
 from vbert.training.pretraining import PRETRAINING
 from vbert.training.row_dropout import drop_by_rows
@@ -34,7 +39,8 @@ def train(
     first: int = 0,
     start: Path | None = None,
 ) -> None:
-    """Some steps of a run of NUM_STEPS; leaves its losses and a checkpoint in the folder."""
+    """Some steps of a run of NUM_STEPS; leaves its losses and a checkpoint in the folder. Those of the second
+    half compute activations again, and two workers have them compiled."""
     if start is None:
         model = new_model(attention_probs_dropout_prob=0.0)
     else:
@@ -43,6 +49,8 @@ def train(
     drop_by_rows(model)
     if first:
         checkpoint_activations(model)
+    if first and num_workers == 2:
+        compile_model(model, strategy, layers=model.bert.encoder.layer)
     wrapped = parallelize(model, strategy, layers=model.bert.encoder.layer)
     optimizer = make_optimizer(wrapped, OPTIMIZER)
     if start is not None:
@@ -87,12 +95,42 @@ def worker(rank: int, root: Path) -> None:
     """Both strategies, each from the start and from what one process began: a process imports for 20 s."""
     os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": "29517", "GLOO_SOCKET_IFNAME": "lo"}
     torch.set_num_threads(1)
+    # Graphs, without Inductor's minute of C++; so few labels as these fill up to the same number seldom.
+    nn.Module.compile = partialmethod(nn.Module.compile, backend="aot_eager")  # type: ignore[assignment]
+    pretraining.LABEL_STEP = 4
+    # Gradients of 1 MB at a time, as a large model's of 25: the graph is parted where they are exchanged.
+    ddp: Any = DistributedDataParallel
+    ddp.__init__ = partialmethod(ddp.__init__, bucket_cap_mb=1)
     dist.init_process_group("gloo", rank=rank, world_size=2)
     strategies: tuple[Strategy, ...] = ("ddp", "fsdp")
     for strategy in strategies:
         train(rank, 2, strategy, root / f"{strategy}-first")
         train(rank, 2, strategy, root / f"{strategy}-second", first=NUM_STEPS // 2, start=root / "one-first")
+    losses_in_bf16(rank, 2, root)
     dist.destroy_process_group()
+
+
+def losses_in_bf16(rank: int, num_workers: int, root: Path) -> None:
+    """Two steps in bfloat16; leaves the losses, and what the first layer's weights are when they are used."""
+    precision: Precision = "bf16"
+    model = new_model(attention_probs_dropout_prob=0.0)
+    drop_by_rows(model)
+    layers = model.bert.encoder.layer
+    wrapped = parallelize(model, "fsdp", layers=layers, in_bf16=True)
+    optimizer = make_optimizer(wrapped, OPTIMIZER)
+    seen, losses = set(), []
+    layers[0].attention.self.query.register_forward_pre_hook(lambda layer, _: seen.add(layer.weight.dtype))
+    for step in range(2):
+        batches = batches_of(range(24), epoch=step, at_most=4)[:2]
+        mine = {at: batches[at] for at in range(rank, 2, num_workers)}
+        rows = micro_batches(mine, count=1, rows_per_micro_batch=8 // num_workers, seed=0, step=step)
+        tally, _ = train_step(
+            PRETRAINING, wrapped, optimizer, dict(enumerate(rows)), OPTIMIZER,
+            step=step, num_steps=NUM_STEPS, seed=0, device=CPU, precision=precision,
+        )  # fmt: skip
+        losses.append(loss_of(tally))
+    if rank == 0:
+        torch.save((losses, seen, {p.dtype for p in model.parameters()}), root / f"bf16-{num_workers}.pt")
 
 
 @pytest.mark.slow
@@ -113,3 +151,8 @@ def test_two_processes_compute_what_one_does_and_take_over_from_it(tmp_path: Pat
             for name in ("config.json", "modeling_videobert.py", "processing_videobert.py"):
                 saved = (tmp_path / f"{strategy}-{half}" / name).read_text()
                 assert saved == (tmp_path / f"one-{half}" / name).read_text()
+    losses_in_bf16(0, 1, tmp_path)
+    expected, _, _ = torch.load(tmp_path / "bf16-1.pt")
+    found, gathered, kept = torch.load(tmp_path / "bf16-2.pt")
+    assert found == pytest.approx(expected, rel=1e-3)
+    assert (gathered, kept) == ({torch.bfloat16}, {torch.float32})

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator
 from functools import partialmethod
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.training.test_pretraining import CPU, OPTIMIZER, batches_of, new_model, rows_of
 from vbert.documents.micro_batches import micro_batches
@@ -58,6 +60,19 @@ def test_places_found_in_advance_are_those_that_the_model_finds():
     torch.testing.assert_close(found[2][: expected.numel()], expected.flatten(), atol=1e-5, rtol=1e-4)
 
 
+def test_the_heads_losses_are_torchs_linear_cross_entropy(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(modeling_videobert, "POSITIONS_AT_ONCE", 7)
+    model, labels = new_model(), torch.tensor([3, -100, 30_540] * 6)
+    states = torch.randn(18, model.config.hidden_size)
+    found, _ = model._predictions(states, labels)
+    head, embeddings = model.cls.predictions, model.bert.embeddings
+    weights = torch.cat([embeddings.word_embeddings.weight, embeddings.visual_embeddings.weight])
+    biases = torch.cat([head.bias, head.visual_bias])
+    how = {"reduction": "none", "options": nn.LinearCrossEntropyOptions(batch_chunk_size=5)}
+    expected = F.linear_cross_entropy(head.transform(states), weights, labels, linear_bias=biases, **how)
+    torch.testing.assert_close(found, expected)
+
+
 def test_the_heads_parts_add_up(monkeypatch: pytest.MonkeyPatch):
     model = new_model(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     inputs = inputs_of(range(12))
@@ -76,25 +91,53 @@ def test_places_fill_up_to_a_multiple_and_ask_for_nothing_there():
     assert is_label.sum() == (labels != -100).sum()
 
 
-def reference_varlen(
-    query: Tensor, key: Tensor, value: Tensor, starts: Tensor, ends: Tensor, *longest: int, scale: float
-) -> Tensor:
-    """Torch's kernel by its documentation, a sequence at a time; all [positions, N, H]."""
+def parts_of(*states: Tensor, starts: Tensor) -> Iterator[list[Tensor]]:
+    """Each sequence's part of states [positions, N, H], as [N, positions, H]."""
+    for first, last in pairwise(starts.tolist()):
+        yield [each[first:last].transpose(0, 1) for each in states]
+
+
+def varlen_forward(
+    query: Tensor, key: Tensor, value: Tensor, starts: Tensor, ends: Tensor, max_q: int, max_k: int,
+    is_causal: bool, scale: float, *_: Any,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Torch's kernel by its documentation, a sequence at a time, and what its autograd keeps."""
     assert torch.equal(starts, ends)
-    assert longest == (64, 64)
-    mixed = []
-    for first, last in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
-        mine = (states[first:last].transpose(0, 1) for states in (query, key, value))
-        mixed.append(F.scaled_dot_product_attention(*mine, scale=scale).transpose(0, 1))
-    return torch.cat(mixed)
+    assert (max_q, max_k, is_causal) == (64, 64, False)
+    parts = parts_of(query, key, value, starts=starts)
+    mixed = [F.scaled_dot_product_attention(*part, scale=scale).transpose(0, 1) for part in parts]
+    return torch.cat(mixed), query.new_zeros(query.shape[1], len(query)), torch.zeros(2, dtype=torch.uint64)
 
 
-def test_attention_by_lengths_is_attention_under_a_mask(monkeypatch: pytest.MonkeyPatch):
-    """With torch's kernel, which no CPU has, replaced by what it is documented to compute."""
+def varlen_backward(
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, lse: Tensor, starts: Tensor,
+    ends: Tensor, max_q: int, max_k: int, is_causal: bool, rng_state: Tensor, scale: float, *_: Any,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """Attention's gradients by hand (Dao et al. 2022, appendix B.2)."""
+    found: list[list[Tensor]] = [[], [], []]
+    for dO, q, k, v, o in parts_of(grad, query, key, value, out, starts=starts):
+        shares = (scale * q @ k.mT).softmax(-1)
+        d_scores = scale * shares * (dO @ v.mT - (dO * o).sum(-1, keepdim=True))
+        for gradients, gradient in zip(found, (d_scores @ k, d_scores.mT @ q, shares.mT @ dO), strict=True):
+            gradients.append(gradient.transpose(0, 1))
+    return tuple(map(torch.cat, found))
+
+
+@pytest.fixture
+def varlen_on_cpu() -> Iterator[None]:
+    """Kernels for torch's operator, which has none for a CPU; its shapes and its autograd are torch's."""
+    with torch.library._scoped_library("torch_attn", "IMPL") as library:
+        library.impl("_varlen_attn", varlen_forward, "CPU")
+        library.impl("_varlen_attn_backward", varlen_backward, "CPU")
+        yield
+
+
+def test_attention_by_lengths_is_attention_under_a_mask(varlen_on_cpu: None):
     model = new_model(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     inputs = inputs_of(range(12))
+    starts = inputs["cu_seq_lens_q"]
+    assert starts[-2] == starts[-1], "the last sequence is an empty one"
     expected = outcome_of(model, inputs)
-    monkeypatch.setattr(varlen_attention, "varlen_attn", reference_varlen)
     model.set_attn_implementation(varlen_attention.VARLEN)
     torch.testing.assert_close(outcome_of(model, inputs), expected, atol=1e-5, rtol=1e-4)
     with pytest.raises(ValueError, match="takes cu_seq_lens_q"):
@@ -107,6 +150,12 @@ def test_sequences_begin_where_numbers_change_and_where_rows_do():
     assert sequence_starts(numbers).dtype == "int32"
 
 
+def test_sequences_fill_up_to_a_multiple_with_empty_ones():
+    numbers = torch.tensor([[1] * 100 + [2] * 156, [1] * 256]).numpy()
+    assert sequence_starts(numbers).tolist() == [0, 100, 256, 512]  # of 512 / 128 = 4
+    assert sequence_starts(numbers[:1]).tolist() == [0, 100, 256, 256]  # of 256 / 128 = 2
+
+
 @pytest.fixture
 def graphs_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Graphs are made of forward and backward passes, and computed without Inductor's minute of C++."""
@@ -117,11 +166,11 @@ def graphs_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch._dynamo.reset()
 
 
-def steps(model: VideoBertForPreTraining, *, count: int) -> list[float]:
-    """Losses and gradients' lengths of two steps over three streams in `count` micro-batches."""
+def steps(model: VideoBertForPreTraining, *, count: int, num_steps: int = 2) -> list[float]:
+    """Losses and gradients' lengths of some steps over three streams in `count` micro-batches."""
     optimizer = make_optimizer(model, OPTIMIZER)
     found: list[float] = []
-    for step in range(2):
+    for step in range(num_steps):
         streams = dict(enumerate(batches_of(range(16), epoch=step, at_most=2)[:3]))
         mine = micro_batches(streams, count=count, rows_per_micro_batch=-(-6 // count), seed=0, step=step)
         tally, norm = train_step(
@@ -140,21 +189,22 @@ def by_rows() -> VideoBertForPreTraining:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # Dynamo's own
-@pytest.mark.parametrize("checkpointing", [False, True])
 def test_a_step_is_one_graph_that_is_compiled_once(
-    graphs_only: None, monkeypatch: pytest.MonkeyPatch, checkpointing: bool
+    graphs_only: None, varlen_on_cpu: None, monkeypatch: pytest.MonkeyPatch
 ):
-    """And computes what eager code does, with dropout, and with activations computed again. Labels fill up to
-    a quarter of the positions here: so few of them vary more than a GPU's 5,000."""
+    """With attention by lengths; and computes what eager code does under a mask, with dropout, and with
+    activations computed again. Labels and sequences fill up to larger steps here: so few of them vary more
+    than a GPU's 5,000."""
     monkeypatch.setattr(pretraining, "LABEL_STEP", 4)
+    monkeypatch.setattr(pretraining, "SEQUENCE_STEP", 4)
     model = by_rows()
-    if checkpointing:
-        checkpoint_activations(model)
+    model.set_attn_implementation(varlen_attention.VARLEN)
+    checkpoint_activations(model)
     compile_model(model, "ddp", layers=model.bert.encoder.layer)
-    found = steps(model, count=2)
+    found = steps(model, count=2, num_steps=3)
     assert counters["stats"]["unique_graphs"] == 1
     assert not counters["graph_break"]
-    assert found == pytest.approx(steps(by_rows(), count=2), rel=1e-4)
+    assert found == pytest.approx(steps(by_rows(), count=2, num_steps=3), rel=1e-4)
 
 
 @pytest.mark.slow
@@ -186,18 +236,37 @@ def test_micro_batches_of_any_size_have_the_same_losses_with_dropout():
     assert steps(with_torchs_dropout, count=3) != pytest.approx(expected, rel=1e-4)
 
 
-def test_a_step_reads_nothing_from_its_device(monkeypatch: pytest.MonkeyPatch):
+class NothingRead(TorchDispatchMode):
+    """Refuses operators whose result, or its shape, a CPU has to wait for: also those that others are made
+    of, as an index by bools is of `nonzero`."""
+
+    READS = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "unique", "bincount")
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.name().removeprefix("aten::").split(".")[0]
+        assert name not in self.READS, f"{name} waits for the device"
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("attention", ["sdpa", varlen_attention.VARLEN])
+def test_a_step_reads_nothing_from_its_device(
+    varlen_on_cpu: None, monkeypatch: pytest.MonkeyPatch, attention: str
+):
     """What makes a CPU wait for a GPU; a GPU's own check is in benchmarks/gpu.py."""
     model = by_rows()
+    model.set_attn_implementation(attention)
     optimizer = make_optimizer(model, OPTIMIZER)
     (batch,) = micro_batches({0: rows_of(range(8), epoch=0)}, count=1, rows_per_micro_batch=8, seed=0, step=0)
 
     def refuse(*_: Any) -> None:
         raise AssertionError("waits for the device")
 
-    for name in ("item", "tolist", "nonzero", "cpu", "numpy", "__bool__", "__float__", "__int__"):
+    for name in ("cpu", "numpy"):
         monkeypatch.setattr(Tensor, name, refuse)
-    train_step(PRETRAINING, model, optimizer, {0: batch}, OPTIMIZER, step=0, num_steps=4, seed=0, device=CPU)
+    with NothingRead():
+        train_step(
+            PRETRAINING, model, optimizer, {0: batch}, OPTIMIZER, step=0, num_steps=4, seed=0, device=CPU
+        )
 
 
 @pytest.mark.parametrize(("gigabytes", "tokens"), [(24, 16_384), (80, 32_768), (141, 65_536)])

@@ -93,8 +93,8 @@ def tables(tmp_path: Path, vocabulary: Vocabulary) -> str:
     put(root, DUPLICATES, pa.Table.from_pylist(copies, schema=DUPLICATES.schema))
     for name in "pq":
         rows = feature_rows(name)
-        write_shard(f"{root}/indexes/f-1/clips/{name}.parquet", *clips_of(rows))
-        write_shard(f"{root}/indexes/{vocabulary.id}/m/{name}.parquet", *clips_of(rows))
+        write_shard(f"{root}/indexes/f-1/clips/{name}.arrow", *clips_of(rows))
+        write_shard(f"{root}/indexes/{vocabulary.id}/m/{name}.arrow", *clips_of(rows))
     Path(root, "featurizers").mkdir()
     Path(root, "featurizers", "f-1.json").write_text("{}")
     return root
@@ -220,7 +220,7 @@ def test_the_inventory_says_what_there_is(tables: str, capsys: pytest.CaptureFix
         assert info_command.main(InfoConfig(tables=tables)) == 0
     said = capsys.readouterr().out
     for line in (
-        "features: version 3, schema 1",
+        "features: version 3, schema 2",
         "videos: version 1, schema 2",
         "1 failed, 2 ok",
         "1  probe: no video stream",

@@ -78,6 +78,7 @@ def test_who_opens_a_local_file_has_no_credentials(video: Path, monkeypatch: pyt
 
 def test_python_its_libraries_and_its_language_are_told():
     told = ["PATH", "HOME", "PYTHONPATH", "PYTHONHASHSEED", "LD_LIBRARY_PATH", "LC_ALL", "OMP_NUM_THREADS"]
+    told += ["CUDA_VISIBLE_DEVICES"]
     assert list(without_credentials(dict.fromkeys([*told, *SECRETS], "1"))) == told
 
 

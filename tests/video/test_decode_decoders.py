@@ -1,4 +1,7 @@
-"""decord and torchcodec against PyAV: the same frames, the same part of the picture, nearly its pixels."""
+"""decord and torchcodec against PyAV: the same frames, the same part of the picture, nearly its pixels.
+
+nvdec is torchcodec, and crops and scales by torch: here on a CPU.
+"""
 
 from fractions import Fraction
 from pathlib import Path
@@ -9,7 +12,8 @@ import pytest
 
 from tests.decoders import require
 from tests.videos import Video, break_packets, read_numbers, write_video
-from vbert.errors import VideoError
+from vbert.errors import UserError, VideoError
+from vbert.video import decode_torchcodec
 from vbert.video.decode import Decoder, decode_clips
 from vbert.video.frame_grid import Clip, ClipSpec, Color
 from vbert.video.media import Segment, plan_segments, probe_video
@@ -18,11 +22,12 @@ SPEC = ClipSpec(clip_seconds=0.5, frames_per_clip=7, size=33, crop_share=1.0)
 ALL = Segment(index=0, first_clip=0, num_clips=99)
 
 # Mean difference of a frame's RGB values, of 255: PyAV scales bicubic in YCbCr, torchcodec bilinear in RGB.
-LARGEST_DIFFERENCE = {"decord": 7.0, "torchcodec": 8.0}
+LARGEST_DIFFERENCE = {"decord": 7.0, "torchcodec": 8.0, "nvdec": 8.0}
 
 
-@pytest.fixture(params=["decord", "torchcodec"])
-def decoder(request: pytest.FixtureRequest) -> Decoder:
+@pytest.fixture(params=["decord", "torchcodec", "nvdec"])
+def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Decoder:
+    monkeypatch.setattr(decode_torchcodec, "nvdec_device", lambda: "cpu")
     return require(request.param)
 
 
@@ -90,6 +95,26 @@ def test_torchcodec_reads_remote_videos(tmp_path: Path):
         file.write(path.read_bytes())
     clip = next(decode_clips("memory://decoders/plain.mp4", ALL, SPEC, decoder="torchcodec"))
     assert read_numbers(clip, 33) == [0, 1, 3, 5, 7, 8, 10]
+
+
+def test_nvdec_wants_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    require("nvdec")
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    clips = decode_clips(str(tmp_path / "a.mp4"), ALL, SPEC, decoder="nvdec")
+    with pytest.raises(UserError, match=r"^decoder nvdec: torch sees no GPU here; use decoder pyav$"):
+        next(clips)
+
+
+def test_torch_crops_and_scales_as_torchvision_does():
+    torch = pytest.importorskip("torch")
+    v2 = pytest.importorskip("torchvision.transforms.v2")
+    frame = torch.randint(0, 256, (41, 60, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    theirs = v2.Compose([v2.CenterCrop((37, 50)), v2.Resize((17, 17), antialias=True)])
+    expected = theirs(frame.permute(2, 0, 1)).permute(1, 2, 0)
+    found = decode_torchcodec.crop_and_scale(frame, (37, 50), size=17)
+    assert (found.int() - expected.int()).abs().max() <= 1
+    assert found.dtype == torch.uint8
 
 
 REAL = [

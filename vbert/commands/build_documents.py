@@ -21,6 +21,17 @@ def main(config: DocumentsConfig) -> int:
             **({"changed meanwhile, run again": summary.num_postponed} if summary.num_postponed else {}),
             "visual tokens": summary.num_tokens,
             "sentences": summary.num_sentences,
+            **{
+                f"left out, {what}": count
+                for what, count in (
+                    ("copies of other videos", summary.num_duplicates),
+                    ("videos in other languages", summary.num_other_languages),
+                    ("black clips", summary.num_black),
+                    ("clips that stand still", summary.num_stills),
+                    ("clips with a cut", summary.num_cuts),
+                )
+                if count
+            },
             "time": duration_text(summary.seconds),
             "tables": config.tables,
         },

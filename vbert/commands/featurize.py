@@ -45,11 +45,15 @@ def main(config: FeaturizeConfig) -> int:
 
 
 def _work(summary: FeaturizeSummary) -> dict[str, object]:
-    """Where the time went: with GPUs the side that took the less of it waited for the other."""
+    """Where the time went, and which side waited: a backbone that hardly does is what decoders wait for."""
     if not summary.num_clips:
         return {}
     decoding, network = (duration_text(s) for s in (summary.decode_seconds, summary.backbone_seconds))
-    return {"work": f"{decoding} of CPUs on decoding, {network} of actors in the backbone"}
+    share = summary.wait_seconds / ((summary.wait_seconds + summary.backbone_seconds) or 1.0)
+    return {
+        "work": f"{decoding} of CPUs on decoding, {network} of actors in the backbone, which waited "
+        f"{share:.0%} of its time for clips"
+    }
 
 
 def _found_beside(set_aside: SetAside) -> dict[str, object]:

@@ -64,6 +64,17 @@ def _readings(
     return found
 
 
+def stated_language(transcript_uri: str, video_uri: str) -> str | None:
+    """The language that a transcript's name gives behind its video's (`talk.mp4`, `talk.de.vtt`), as
+    `language_of` has it; None: none."""
+    video = video_uri.rsplit("/", 1)[-1].rpartition(".")[0]
+    name = transcript_uri.rsplit("/", 1)[-1].rpartition(".")[0]
+    if not video or not name.startswith(f"{video}."):
+        return None
+    parts = [part for part in name.removeprefix(f"{video}.").split(".") if part.lower() not in REMARKS]
+    return next((found for part in parts if (found := language_of(part))), None)
+
+
 @lru_cache(maxsize=10_000)
 def language_of(part: str) -> str | None:
     """The three letters of ISO 639-3 for a tag, a code or an English name; None: it is none."""

@@ -16,19 +16,21 @@ import torch
 from vbert.distributed.actors import outcome_refs
 from vbert.distributed.attempts import actor_retries
 from vbert.distributed.resources import count_cpus
+from vbert.documents.exclusion import clip_exclusions
 from vbert.progress import Progress
 from vbert.tables.delta import Table
-from vbert.tables.schemas import FEATURES, unpack_vectors
+from vbert.tables.schemas import FEATURES, SIGNALS, unpack_vectors
 from vbert.tables.selection import Among
 from vbert.vocabulary.tree import load
 
-COLUMNS = ["video_id", "fingerprint", "clip_seconds", "clip_start_seconds", "features"]
+COLUMNS = ["video_id", "fingerprint", "clip_seconds", "clip_start_seconds"]
 # One row a segment.
 TOKENS = pa.schema(
     [
         ("bucket", pa.int32()),
-        *(FEATURES.schema.field(name) for name in COLUMNS[:-1]),
+        *(FEATURES.schema.field(name) for name in COLUMNS),
         ("tokens", pa.list_(pa.int32())),
+        ("excluded", pa.list_(pa.int8())),  # see clip_exclusions
     ]
 )
 FILES_PER_TASK = 16
@@ -52,7 +54,7 @@ class Buckets:
 
 
 def tokens_of(
-    buckets: Buckets, *, tables: str, vocabulary: str, featurizer: str
+    buckets: Buckets, *, tables: str, vocabulary: str, featurizer: str, exclude: Sequence[str]
 ) -> "list[ray.ObjectRef[pa.Table]]":
     """Where the rows of TOKENS of all these videos lie, those of some files together."""
     features = Table(tables, FEATURES)
@@ -65,7 +67,12 @@ def tokens_of(
         AssignTokens,
         [pa.table({"path": paths[at : at + per_task]}) for at in range(0, len(paths), per_task)],
         num_actors=num_workers,
-        arguments={"tables": tables, "vocabulary": vocabulary, "buckets": ray.put(buckets)},
+        arguments={
+            "tables": tables,
+            "vocabulary": vocabulary,
+            "buckets": ray.put(buckets),
+            "exclude": exclude,
+        },
         options={"num_cpus": 1, **actor_retries()},
     ):
         found.append(ref)
@@ -77,26 +84,33 @@ def tokens_of(
 class AssignTokens:
     """An actor: paths of features files in, rows of TOKENS out."""
 
-    def __init__(self, *, tables: str, vocabulary: str, buckets: "ray.ObjectRef[Buckets]") -> None:
+    def __init__(
+        self, *, tables: str, vocabulary: str, buckets: "ray.ObjectRef[Buckets]", exclude: Sequence[str]
+    ) -> None:
         torch.set_num_threads(1)
         self.features = Table(tables, FEATURES)
         self.vocabulary = load(vocabulary)
         self.buckets: Buckets = ray.get(buckets)
+        self.exclude = exclude
 
     def __call__(self, files: pa.Table) -> Iterator[pa.Table]:
         """A row group at a time: 13 MB of vectors."""
         yield TOKENS.empty_table()
         for path in files["path"].to_pylist():
-            for rows in self.features.row_groups(path, columns=COLUMNS, selection=self.buckets.selection):
+            columns = [*COLUMNS, "features", *SIGNALS]
+            for rows in self.features.row_groups(path, columns=columns, selection=self.buckets.selection):
                 yield self._tokens(rows)
 
     def _tokens(self, rows: pa.Table) -> pa.Table:
         every = self.vocabulary.assign(unpack_vectors(rows["features"]))
         counts = pc.list_value_length(rows["clip_start_seconds"]).to_numpy()
         offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
+        signals = rows.select(["clip_start_seconds", *SIGNALS]).to_pylist()
+        excluded = [clip_exclusions(segment, self.exclude) for segment in signals]
         columns = {
             "bucket": [self.buckets.of(video_id) for video_id in rows["video_id"].to_pylist()],
             "tokens": pa.ListArray.from_arrays(offsets, pa.array(every, pa.int32())),
+            "excluded": pa.array(excluded, pa.list_(pa.int8())),
         }
-        here = {name: rows[name] for name in COLUMNS[:-1]}
+        here = {name: rows[name] for name in COLUMNS}
         return pa.table(columns | here).select(TOKENS.names).cast(TOKENS)

@@ -22,9 +22,9 @@ def prepare_backbone(backbone: BackboneGraphs, *, gpus: str) -> Prepared:
     return None if graphs is None else cast("Prepared", ray.put(graphs))
 
 
-def actor_featurizer(config: FeaturizerConfig, prepared: Prepared) -> Featurizer:
+def actor_featurizer(config: FeaturizerConfig, prepared: Prepared, *, compiled: bool) -> Featurizer:
     """The featurizer of an actor, which has one core: more threads would fight the neighbours' and change
-    the features' last bit."""
+    the features' last bit. `compiled` is of what torch runs."""
     if prepared is not None:
         return CpuFeaturizer(ray.get(prepared), num_threads=1)
     import torch
@@ -32,4 +32,5 @@ def actor_featurizer(config: FeaturizerConfig, prepared: Prepared) -> Featurizer
     from vbert.features.torch_featurizer import TorchFeaturizer
 
     torch.set_num_threads(1)
-    return TorchFeaturizer(config, device="cuda" if torch.cuda.is_available() else "cpu")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return TorchFeaturizer(config, device=device, compiled=compiled)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
+from vbert.corpus.sidecars import language_of
 from vbert.distributed.actors import outcomes_on_cpus
 from vbert.distributed.assign_tokens import TOKENS, Buckets, tokens_of
 from vbert.distributed.attempts import actor_retries
@@ -23,15 +24,17 @@ from vbert.distributed.cluster import (
     in_commits,
 )
 from vbert.distributed.resources import count_cpus
-from vbert.distributed.write_documents import Plan, WriteDocuments
-from vbert.documents.changes import CAPTIONED, KNOWN, LEDGER, SPOKEN, Comparison
+from vbert.distributed.write_documents import COUNTED, Plan, WriteDocuments
+from vbert.documents.changes import CAPTIONED, COPIES, KNOWN, LEDGER, SPOKEN, Comparison
+from vbert.documents.exclusion import Exclusion
+from vbert.duplicates.splits import kept_ids
 from vbert.errors import UserError
 from vbert.progress import Progress
 from vbert.storage.files import with_absolute_paths
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.pins import pinned
-from vbert.tables.schemas import DOCUMENTS, TRANSCRIPTS, VIDEOS, short_hash
+from vbert.tables.schemas import DOCUMENTS, DUPLICATES, TRANSCRIPTS, VIDEOS, short_hash
 from vbert.text.caption_files import Captions, captions_of
 from vbert.text.speech import recognizer_id
 from vbert.vocabulary.tree import Vocabulary, load
@@ -58,6 +61,11 @@ class DocumentsConfig:
     those of which it says nothing."""
     recognizer: str | None = None
     """What transcribe was given: its sentences go to videos that have no captions and no transcript."""
+    exclude: tuple[Exclusion, ...] = ()
+    """What to leave out: clips that are black, stand still (stills) or have cuts; videos whose speech is in
+    other-languages, or that deduplicate calls copies (duplicates). Without the option all is there again."""
+    language: str = "en"
+    """The language that other-languages keeps, by a code or a name of ISO 639."""
 
 
 @dataclass(kw_only=True)
@@ -72,6 +80,11 @@ class DocumentsSummary:
     num_ambiguous: int = 0  # names in the file of captions that mean several videos, and so none
     num_tokens: int = 0
     num_sentences: int = 0
+    num_duplicates: int = 0  # left out, of those built, like all that follow
+    num_other_languages: int = 0
+    num_black: int = 0  # clips
+    num_stills: int = 0
+    num_cuts: int = 0
     seconds: float = 0.0
 
 
@@ -79,6 +92,7 @@ def build_documents(config: DocumentsConfig) -> DocumentsSummary:
     """Bring the table `documents` up to date with the others, for one vocabulary. Nothing is decoded."""
     start_seconds = time.monotonic()
     config = with_absolute_paths(config, "tables", "vocabulary")
+    exclude = _exclude_as_text(config)
     vocabulary = load(config.vocabulary)
     comparison = Comparison(_usable_videos(config, vocabulary))
     captions, num_ambiguous = _captions(config, comparison)
@@ -87,7 +101,9 @@ def build_documents(config: DocumentsConfig) -> DocumentsSummary:
     changes = comparison.changes(
         captioned=[_fingerprints(captions)],
         spoken=_spoken(config),
+        copies=[_copies(config, vocabulary)],
         known=documents.parts(columns=KNOWN.names, partition=vocabulary.id),
+        exclude=exclude,
     )
     gone = changes.gone()
     summary = DocumentsSummary(
@@ -109,8 +125,8 @@ def build_documents(config: DocumentsConfig) -> DocumentsSummary:
                     stale = known.intersection(video_id for row in rows for video_id in row["video_ids"])
                     committer.commit([file_of(row) for row in rows], drop=stale, rewrite=rewrite(stale))
                     summary.num_built += sum(row["num_rows"] for row in rows)
-                    summary.num_tokens += sum(row["num_tokens"] for row in rows)
-                    summary.num_sentences += sum(row["num_sentences"] for row in rows)
+                    for name in COUNTED:
+                        setattr(summary, name, getattr(summary, name) + sum(row[name] for row in rows))
         summary.num_postponed = changes.num_pending - summary.num_built
     summary.seconds = time.monotonic() - start_seconds
     return summary
@@ -154,6 +170,31 @@ def _spoken(config: DocumentsConfig) -> Iterator[pa.Table]:
     yield from table.parts(columns=SPOKEN.names, partition=identity)
 
 
+def _exclude_as_text(config: DocumentsConfig) -> str | None:
+    """As documents have it: the options in a fixed order, with the language that they keep."""
+    language = language_of(config.language)
+    if language is None:
+        raise UserError(
+            f"--language {config.language}: is no language of ISO 639; give a code or an English name"
+        )
+    names = {"other-languages": f"other-languages-than-{language}"}
+    return " ".join(names.get(name, name) for name in sorted(set(config.exclude))) or None
+
+
+def _copies(config: DocumentsConfig, vocabulary: Vocabulary) -> pa.Table:
+    """Videos that are left out as copies of others."""
+    copies: dict[str, str] = {}
+    if "duplicates" in config.exclude:
+        table = Table(config.tables, DUPLICATES)
+        if not table.exists() or vocabulary.featurizer not in table.partitions():
+            raise UserError(
+                f"{config.tables}: --exclude duplicates needs the copies of {vocabulary.featurizer}; run "
+                "deduplicate first"
+            )
+        copies = kept_ids(config.tables, vocabulary.featurizer)
+    return pa.table([list(copies)], schema=COPIES)
+
+
 def _built_files(
     videos: pa.Table,
     config: DocumentsConfig,
@@ -168,7 +209,11 @@ def _built_files(
     video_ids = videos["video_id"].to_pylist()
     buckets = Buckets(video_ids, size=per_file)
     tokens = tokens_of(
-        buckets, tables=config.tables, vocabulary=config.vocabulary, featurizer=vocabulary.featurizer
+        buckets,
+        tables=config.tables,
+        vocabulary=config.vocabulary,
+        featurizer=vocabulary.featurizer,
+        exclude=config.exclude,
     )
     plan = Plan(
         tables=config.tables,
@@ -177,6 +222,9 @@ def _built_files(
         videos=videos.combine_chunks(),
         videos_per_bucket=per_file,
         captions={name: captions[name] for name in video_ids if name in captions},
+        exclude=config.exclude,
+        exclude_as_text=_exclude_as_text(config),
+        language=str(language_of(config.language)),
     )
     arguments = {"plan": ray.put(plan)}
     written = (_of_few if is_few else _of_many)(tokens, len(buckets), arguments)

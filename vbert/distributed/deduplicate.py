@@ -17,7 +17,8 @@ from vbert.distributed.actors import blocks_of, outcomes_on_cpus
 from vbert.distributed.cluster import RewriteOnWorkers, connect
 from vbert.duplicates.agreement import agreement_of, on_grid
 from vbert.duplicates.clusters import Link, clusters_of
-from vbert.duplicates.signatures import candidates, least_keys, signature_of
+from vbert.duplicates.signature_store import SIGNATURES, SignatureStore
+from vbert.duplicates.signatures import least_keys, signature_of
 from vbert.progress import Progress
 from vbert.storage.files import with_absolute_paths
 from vbert.tables.commits import Committer
@@ -28,15 +29,14 @@ from vbert.tables.schemas import DUPLICATES, FEATURES, VIDEOS, short_hash, unpac
 from vbert.tables.selection import Among
 
 PAIRS_A_TASK = 64
-ROW_COLUMNS = ["video_id", "fingerprint", "num_clips", "signature", "kept_id", "share", "offset_seconds"]
-SIGNATURES = pa.schema([("video_id", pa.string()), ("keys", pa.list_(pa.uint64()))])
+ROW_COLUMNS = [name for name in DUPLICATES.schema.names if name not in ("featurizer", "signature")]
 LINKS = pa.schema(
     [
         *(("first", pa.string()), ("second", pa.string())),
         *(("share", pa.float64()), ("offset_seconds", pa.float64())),
     ]
 )
-Rows = dict[str, dict[str, Any]]  # of DUPLICATES by video
+Rows = dict[str, dict[str, Any]]  # of DUPLICATES by video, without signatures: 0.8 KB each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,29 +74,26 @@ def deduplicate(config: DeduplicateConfig) -> DeduplicateSummary:
     ledger = _usable_videos(config.tables, featurizer)
     table = Table(config.tables, DUPLICATES)
     table.create()
-    before = _by_id(table.read(columns=[*ROW_COLUMNS, "cluster"], partition=featurizer))
-    rows, new = _carried_over(before, ledger)
+    before = _by_id(table.read(columns=ROW_COLUMNS, partition=featurizer))
+    rows, new, unsigned = _carried_over(before, ledger)
     links: list[Link] = []
     num_pairs = 0
+    store = SignatureStore(list(rows))
     if new:
         connect(with_data=False)
         name = f"deduplicate-{short_hash(featurizer)}"
         with pinned(config.tables, name, job=f"deduplicate of {featurizer}"):
-            unsigned = [video_id for video_id in new if rows[video_id]["signature"] is None]
-            for video_id, keys in _signatures(config.tables, featurizer, unsigned).items():
-                rows[video_id]["signature"] = keys
-            # Without: pruned since the ledger was read.
-            rows = {video_id: row for video_id, row in rows.items() if row["signature"] is not None}
-            signatures = {video_id: row["signature"] for video_id, row in rows.items()}
-            pairs = candidates(signatures, new)
+            _add_known(store, table, featurizer, sorted(set(rows) - set(unsigned)))
+            signed = _add_signatures(store, config.tables, featurizer, unsigned)
+            for video_id in set(unsigned) - signed:
+                del rows[video_id]  # pruned since the ledger was read
+            pairs = store.candidates(new)
             num_pairs = len(pairs)
             links = list(_agreeing(config.tables, featurizer, pairs))
-    members = clusters_of(
-        [*links, *_old_links(rows, new)], {name: row["num_clips"] for name, row in rows.items()}
-    )
+    members = clusters_of([*links, *_old_links(rows, new)], _worth(ledger, rows))
     for video_id, member in members.items():
         rows[video_id] |= asdict(member)
-    _commit(table, featurizer, before, rows)
+    _commit(table, featurizer, before, rows, store)
     sizes = pc.value_counts(pa.array([row["cluster"] for row in rows.values()], pa.string()))
     counts = [count for count in sizes.field("counts").to_pylist() if count > 1]
     return DeduplicateSummary(
@@ -111,7 +108,7 @@ def deduplicate(config: DeduplicateConfig) -> DeduplicateSummary:
 
 
 def _usable_videos(tables: str, featurizer: str) -> pa.Table:
-    columns = ["video_id", "fingerprint", "num_clips"]
+    columns = ["video_id", "fingerprint", "num_clips", "transcript_uri", "width"]
     ledger = Table(tables, VIDEOS).read(columns=columns, partition=featurizer)
     return ledger.filter(pc.greater(ledger["num_clips"], 0))
 
@@ -120,19 +117,26 @@ def _by_id(rows: pa.Table) -> Rows:
     return {row["video_id"]: row for row in rows.to_pylist()}
 
 
-def _carried_over(before: Rows, ledger: pa.Table) -> tuple[Rows, set[str]]:
-    """A row for each video of the ledger, as it was or without signature; and the videos to be looked at:
-    those that are new or have changed, and the others of clusters that have lost a video by that."""
-    now = _by_id(ledger)
+def _carried_over(before: Rows, ledger: pa.Table) -> tuple[Rows, set[str], list[str]]:
+    """A row for each video of the ledger; the videos to be looked at: those that are new or have changed, and
+    the others of clusters that have lost a video by that; and those that have no signature yet."""
+    now = _by_id(ledger.select(["video_id", "fingerprint", "num_clips"]))
     same = {
         name for name, row in now.items() if before.get(name, {}).get("fingerprint") == row["fingerprint"]
     }
     broken = {before[name]["cluster"] for name in set(before) - same}
-    rows = {
-        name: {**before[name]} if name in same else {**row, "signature": None} for name, row in now.items()
-    }
+    rows = {name: {**(before[name] if name in same else row)} for name, row in now.items()}
     new = {name for name in now if name not in same or before[name]["cluster"] in broken}
-    return rows, new
+    return rows, new, [name for name in now if name not in same]
+
+
+def _worth(ledger: pa.Table, rows: Rows) -> dict[str, tuple[int, ...]]:
+    """The longest of copies is kept, then one with a transcript, then the widest."""
+    return {
+        row["video_id"]: (row["num_clips"], row["transcript_uri"] is not None, row["width"] or 0)
+        for row in ledger.to_pylist()
+        if row["video_id"] in rows
+    }
 
 
 def _old_links(rows: Rows, new: Collection[str]) -> Iterator[Link]:
@@ -144,16 +148,26 @@ def _old_links(rows: Rows, new: Collection[str]) -> Iterator[Link]:
             )
 
 
-def _signatures(tables: str, featurizer: str, video_ids: Sequence[str]) -> dict[str, list[int]]:
-    """The keys of videos as int64, from all files that may hold them, each read once."""
+def _add_known(store: SignatureStore, table: Table, featurizer: str, video_ids: Sequence[str]) -> None:
+    """What earlier runs have found, a row group at a time."""
+    selection = Among(video_ids)
+    for path in table.paths(partition=featurizer):
+        for rows in table.row_groups(path, columns=SIGNATURES.names, selection=selection):
+            store.add(rows)
+
+
+def _add_signatures(
+    store: SignatureStore, tables: str, featurizer: str, video_ids: Sequence[str]
+) -> set[str]:
+    """Those of new videos, from all files that may hold them, each read once; which videos have one."""
     features = Table(tables, FEATURES)
     paths = features.paths_that_may_hold(Among(video_ids), partition=featurizer) if video_ids else []
-    parts: dict[str, list[np.ndarray]] = {}
     arguments = {"features": features, "video_ids": ray.put(list(video_ids))}
+    signed: set[str] = set()
     for block in _on_cpus(SignVideos, [{"path": path} for path in paths], 1, arguments, "sign"):
-        for row in block.to_pylist():
-            parts.setdefault(row["video_id"], []).append(np.array(row["keys"], np.uint64))
-    return {name: least_keys(np.concatenate(keys)).astype(np.int64).tolist() for name, keys in parts.items()}
+        store.add(block)
+        signed.update(block["video_id"].to_pylist())
+    return signed
 
 
 def _agreeing(tables: str, featurizer: str, pairs: Sequence[tuple[str, str]]) -> Iterator[Link]:
@@ -175,15 +189,18 @@ def _on_cpus(
     progress.finish()
 
 
-def _commit(table: Table, featurizer: str, before: Rows, rows: Rows) -> None:
+def _commit(table: Table, featurizer: str, before: Rows, rows: Rows, store: SignatureStore) -> None:
     """Write the rows that differ; drop those of videos that are gone."""
-    changed = [{**row, "featurizer": featurizer} for name, row in rows.items() if row != before.get(name)]
-    stale = (set(before) - set(rows)) | {row["video_id"] for row in changed} & set(before)
-    size = DUPLICATES.rows_per_file
-    files = [
-        table.write_file(pa.Table.from_pylist(changed[at : at + size], schema=DUPLICATES.schema))
-        for at in range(0, len(changed), size)
-    ]
+    changed = [name for name, row in rows.items() if row != before.get(name)]
+    files = []
+    for at in range(0, len(changed), DUPLICATES.rows_per_file):
+        names = changed[at : at + DUPLICATES.rows_per_file]
+        written = [
+            {**rows[name], "featurizer": featurizer, "signature": signature}
+            for name, signature in store.signatures(names)
+        ]
+        files.append(table.write_file(pa.Table.from_pylist(written, schema=DUPLICATES.schema)))
+    stale = (set(before) - set(rows)) | set(changed) & set(before)
     rewrite = RewriteOnWorkers(table.root, DUPLICATES, partition=featurizer)
     Committer(table, partition=featurizer).commit(files, drop=stale, rewrite=rewrite(stale))
 
@@ -198,7 +215,7 @@ class SignVideos:
 
     def __call__(self, files: pa.Table) -> pa.Table:
         """A segment at a time."""
-        found = []
+        parts: dict[str, list[np.ndarray]] = {}
         for path in files["path"].to_pylist():
             groups = self.features.row_groups(
                 path, columns=["video_id", "features"], selection=self.selection
@@ -206,7 +223,11 @@ class SignVideos:
             for rows in groups:
                 for at, video_id in enumerate(rows["video_id"].to_pylist()):
                     vectors = unpack_vectors(rows["features"].slice(at, 1))
-                    found.append({"video_id": video_id, "keys": signature_of(vectors).tolist()})
+                    parts.setdefault(video_id, []).append(signature_of(vectors))
+        found = [
+            {"video_id": video_id, "signature": least_keys(np.concatenate(keys)).tolist()}
+            for video_id, keys in parts.items()
+        ]
         return pa.Table.from_pylist(found, schema=SIGNATURES)
 
 

@@ -17,10 +17,10 @@ from vbert.distributed.backbone import Prepared, prepare_backbone
 from vbert.distributed.cluster import RewriteOnWorkers
 from vbert.distributed.featurize_flow import count_segments, outcomes
 from vbert.distributed.featurize_plan import PROBE_CPUS, Segments, plan
-from vbert.distributed.featurize_worker import file_of_row
+from vbert.distributed.featurize_worker import SECONDS, file_of_row
 from vbert.distributed.joining import SmallFiles
 from vbert.distributed.prometheus import DriverMetrics
-from vbert.distributed.resources import AUTO, check_gpus, require_gpu, waiting_told
+from vbert.distributed.resources import AUTO, NONE, check_gpus, count_gpus, require_gpu, waiting_told
 from vbert.errors import UserError, require_at_least
 from vbert.features.featurizer_config import FeaturizerConfig, featurizer_id, save_config
 from vbert.features.kept_graphs import BackboneGraphs
@@ -32,6 +32,7 @@ from vbert.progress import Progress
 from vbert.storage.files import with_absolute_paths
 from vbert.tables.pins import pinned
 from vbert.tables.schemas import FEATURES, short_hash
+from vbert.video.decode import NVDEC
 from vbert.video.decode_child import DecodeLimits
 
 FAILURES_TOLD = 10  # the ledger has them all
@@ -61,6 +62,8 @@ class FeaturizeConfig(PruneOptions):
     CPU of the cluster, or as many as its GPUs take."""
     gpus_per_worker: float = 1.0
     """Of each actor on a cluster with GPUs; with 0.5 two share one."""
+    compile: bool = False
+    """On GPUs: torch.compile for the backbone, which takes each actor a minute when it starts."""
     commit_seconds: float = 20.0
     """Commit finished segments this often: a killed job loses this much, and what is in the actors."""
 
@@ -71,6 +74,15 @@ class FeaturizeConfig(PruneOptions):
         require_at_least(self, 0, "commit_seconds")
         if not 0 < self.gpus_per_worker <= 1:
             raise UserError(f"--gpus-per-worker must be above 0 and at most 1, got {self.gpus_per_worker}")
+        if self.gpus == NONE:
+            _refuse_without_gpus(self)
+
+
+def _refuse_without_gpus(config: FeaturizeConfig) -> None:
+    """UserError for options that only GPUs know."""
+    asked = [("--compile", config.compile), ("--decoder nvdec", config.featurizer.decoder == NVDEC)]
+    if refused := [option for option, is_asked in asked if is_asked]:
+        raise UserError(f"{refused[0]}: wants GPUs, and there is none to use; leave it out, or say --gpus 1")
 
 
 @dataclass(kw_only=True)
@@ -93,7 +105,8 @@ class FeaturizeSummary:
     working_since: float | None = None
     working_seconds: float = 0.0  # from then to the last commit: the start of Ray and of the workers left out
     decode_seconds: float = 0.0  # of CPUs
-    backbone_seconds: float = 0.0  # of actors: of a GPU's or a CPU's
+    backbone_seconds: float = 0.0  # of actors: what a CPU computes, or a GPU is waited for
+    wait_seconds: float = 0.0  # of actors, for clips
     failures: list[str] = field(default_factory=list)  # the first of them
 
 
@@ -142,6 +155,8 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
         ):
             segments = plan(changes, ledger, config=config.featurizer, limits=config.limits)
             require_gpu(config.gpus)
+            if not count_gpus(config.gpus):
+                _refuse_without_gpus(config)
             prepared = prepare_backbone(backbone, gpus=config.gpus)
             _featurize_and_commit(
                 segments, ledger, summary, num_videos=changes.num_pending, config=config, prepared=prepared
@@ -190,6 +205,7 @@ def _featurize_and_commit(
         gpus=config.gpus,
         num_actors=config.num_actors,
         gpus_per_worker=config.gpus_per_worker,
+        compiled=config.compile,
     ):
         num_segments, num_finished = _collect(rows, micro_batch, summary, metrics)
         progress.advance(
@@ -221,8 +237,8 @@ def _collect(
         if row["path"] is not None:
             micro_batch.add_file(file_of_row(row), replaces_video=row["replaces_video"])
             summary.working_since = min(summary.working_since or row["began_at"], row["began_at"])
-            summary.decode_seconds += row["decode_seconds"] or 0.0
-            summary.backbone_seconds += row["backbone_seconds"] or 0.0
+            for name in SECONDS:
+                setattr(summary, name, getattr(summary, name) + (row[name] or 0.0))
             continue
         num_segments += 1
         summary.num_clips += (row["num_clips"] or 0) if row["state"] == "done" else 0

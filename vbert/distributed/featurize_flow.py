@@ -19,6 +19,7 @@ from vbert.distributed.featurize_worker import FeaturizeSegments, decode_in_chil
 from vbert.distributed.resources import count_cpus, count_gpus
 from vbert.features.featurizer_config import FeaturizerConfig
 from vbert.features.segment_rows import decoded_bytes
+from vbert.video.decode import NVDEC
 from vbert.video.decode_child import DecodeLimits
 
 if TYPE_CHECKING:
@@ -46,18 +47,21 @@ def outcomes(
     gpus: str,
     num_actors: int | None,
     gpus_per_worker: float,
+    compiled: bool,
 ) -> Iterator[list[dict[str, Any]]]:
     """Rows of SEGMENTS, those of `num_videos` -> rows of OUTCOMES, those of a block together, as they come.
 
     Without GPUs a CPU's actor decodes and featurizes, and no frame leaves it. With GPUs the CPUs of all nodes
     decode ahead of the GPUs' actors; how far ahead is for Ray Data to say, which keeps to the object store's
-    limit. The actors are none of Ray Data's: those end with the part of a corpus that they were started for,
-    and of each block that they have done it keeps a kilobyte until then.
+    limit. With decoder nvdec a GPU's actor has the GPU decode, too.
+
+    The actors are none of Ray Data's: those end with the part of a corpus that they were started for, and of
+    each block that they have done it keeps a kilobyte until then.
     """
     num_gpus = count_gpus(gpus)
     num_actors = num_actors or (int(num_gpus / gpus_per_worker) if num_gpus else count_cpus())
     blocks: Iterator[Block]
-    if num_gpus:
+    if num_gpus and config.decoder != NVDEC:
         num_segments = count_segments(segments) if isinstance(segments, pa.Table) else num_videos
         fitting = max(1, DECODED_BYTES_PER_FILE // decoded_bytes(config))
         size = min(rows_per_block(num_segments, num_actors), fitting)
@@ -69,7 +73,13 @@ def outcomes(
         blocks,
         num_actors=num_actors,
         blocks_per_actor=2 if num_gpus else 1,  # the next one's frames come while it works on one
-        arguments={"tables": tables, "config": config, "limits": limits, "prepared": prepared},
+        arguments={
+            "tables": tables,
+            "config": config,
+            "limits": limits,
+            "prepared": prepared,
+            "compiled": compiled,
+        },
         options={
             "num_cpus": 1 - PROBE_CPUS,
             "num_gpus": gpus_per_worker if num_gpus else 0,
@@ -85,7 +95,7 @@ def rows_per_block(num_segments: float, num_actors: int) -> int:
 
 
 def _cut(segments: Segments, *, num_videos: int, num_actors: int) -> Iterator[pa.Table]:
-    """Blocks for CPUs; how many segments there will be in all, those that are planned tell."""
+    """Blocks for actors that decode; how many segments there will be in all, those that are planned tell."""
     for planned in _tables(segments):
         num_segments = count_segments(planned) / pc.count_distinct(planned["video_id"]).as_py() * num_videos
         size = rows_per_block(num_segments, num_actors)

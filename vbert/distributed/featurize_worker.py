@@ -1,5 +1,6 @@
 """What the workers of featurization run: segments in, files of their features and what became of them out."""
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
@@ -41,8 +42,10 @@ FILE_COLUMNS = pa.schema(
         # Of all segments that were worked on together; in the row of their first file.
         ("decode_seconds", pa.float64()),
         ("backbone_seconds", pa.float64()),
+        ("wait_seconds", pa.float64()),
     ]
 )
+SECONDS = ("decode_seconds", "backbone_seconds", "wait_seconds")
 OUTCOMES = pa.unify_schemas([SEGMENTS, FILE_COLUMNS])
 
 
@@ -77,25 +80,34 @@ class FeaturizeSegments:
     """
 
     def __init__(
-        self, *, tables: str, config: FeaturizerConfig, limits: DecodeLimits, prepared: Prepared
+        self,
+        *,
+        tables: str,
+        config: FeaturizerConfig,
+        limits: DecodeLimits,
+        prepared: Prepared,
+        compiled: bool,
     ) -> None:
         self.config = config
         self.process = worker_process(limits)
         self.metrics = WorkerMetrics()
         self.features = Table(tables, FEATURES)
-        self.featurizer = actor_featurizer(config, prepared)
+        self.featurizer = actor_featurizer(config, prepared, compiled=compiled)
         self.provenance = provenance_of(self.featurizer)
+        self.idle_since: float | None = None  # not before the first batch, for which the cluster starts
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Rows of SEGMENTS or DECODED -> rows of OUTCOMES."""
         effort = Effort()
+        if self.idle_since is not None:
+            effort.wait_seconds = time.monotonic() - self.idle_since
         attempts = _attempts("features", batch)
         segments, features = self.work(batch, effort, partial(_begin, attempts))
         attempts.end()
         self.metrics.add_segments(segments, effort)
-        yield pa.concat_tables(
-            [segments, self._write(segments, features, effort)], promote_options="default"
-        ).cast(OUTCOMES)
+        outcomes = [segments, self._write(segments, features, effort)]
+        self.idle_since = time.monotonic()
+        yield pa.concat_tables(outcomes, promote_options="default").cast(OUTCOMES)
 
     def work(self, batch: pa.Table, effort: Effort, begin: Begin) -> tuple[pa.Table, pa.Table]:
         """Rows of SEGMENTS or DECODED -> rows of SEGMENTS, none of them pending, and of FEATURES."""
@@ -118,7 +130,7 @@ class FeaturizeSegments:
                 self.metrics.add_file(file)
                 written.append(_row_of(file, name) | {"began_at": effort.began_at})
         for row in written[:1]:
-            row |= {"decode_seconds": effort.decode_seconds, "backbone_seconds": effort.backbone_seconds}
+            row |= {name: getattr(effort, name) for name in SECONDS}
         return pa.Table.from_pylist(written, schema=FILE_COLUMNS)
 
 

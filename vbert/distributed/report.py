@@ -13,7 +13,7 @@ from tyro.conf import OmitArgPrefixes
 from vbert.distributed.actors import outcomes_on_cpus
 from vbert.distributed.attempts import Attempts, retries_of
 from vbert.distributed.cluster import connect
-from vbert.distributed.survey import survey_documents, survey_ledger
+from vbert.distributed.survey import survey_copies, survey_documents, survey_ledger, survey_signals
 from vbert.errors import UserError, VideoError, require_at_least
 from vbert.model.checkpoint_files import check_pretrained
 from vbert.progress import Progress
@@ -23,10 +23,11 @@ from vbert.report.facts import (
     visible_words,
     words_of_tokens,
 )
+from vbert.report.health import Place, example_places, health_facts
 from vbert.report.page import render
 from vbert.storage.files import check_output, filesystem_of, with_absolute_paths, write_file
 from vbert.tables.delta import Table
-from vbert.tables.schemas import DOCUMENTS, VIDEOS
+from vbert.tables.schemas import DOCUMENTS, DUPLICATES, FEATURES, VIDEOS
 from vbert.tasks.examples import evenly_spaced
 from vbert.tasks.visual_prediction import forecast, next_clips, text_to_video
 from vbert.training.metrics_log import read_metrics
@@ -101,23 +102,25 @@ def report(config: ReportConfig) -> ReportSummary:
         )
     check_output(config.output, kind="file")
     connect(with_data=False)
-    counts, sampled = survey_documents(
+    counts, sampled, speech = survey_documents(
         table, partition=vocabulary.id, num_leaves=vocabulary.num_leaves, num_sampled=config.num_sampled
     )
     videos = Table(config.tables, VIDEOS)
     ledger = survey_ledger(videos, partition=vocabulary.featurizer)
+    signals = survey_signals(Table(config.tables, FEATURES), partition=vocabulary.featurizer)
+    copies = survey_copies(Table(config.tables, DUPLICATES), partition=vocabulary.featurizer)
     documents = table.read(columns=READ_COLUMNS, partition=vocabulary.id, video_ids=sampled).to_pylist()
     order = np.argsort(-counts, kind="stable").tolist()
     shown = documents[: config.num_videos]
     wanted = _exemplars(vocabulary, order[: config.num_tokens]) + _frames(shown)
-    uris = videos.read(
+    wanted += example_places(signals, copies)
+    rows = videos.read(
         columns=["video_id", "uri"],
         partition=vocabulary.featurizer,
         video_ids={video_id for video_id, _ in wanted},
     )
-    images, numbers = decode_frames(
-        wanted, dict(zip(*uris.to_pydict().values(), strict=True)), limits=config.limits
-    )
+    uris = dict(zip(*rows.to_pydict().values(), strict=True))
+    images, numbers = decode_frames(wanted, uris, limits=config.limits)
     words = words_of_tokens(documents)
     texts = visible_words(words, count=config.num_queries)
     texts += sorted({text for document in shown for text in document["sentences"]})
@@ -136,6 +139,7 @@ def report(config: ReportConfig) -> ReportSummary:
         "curves": curves(lines),
         "evaluations": evaluations,
         "ledger": ledger.problems,
+        "health": health_facts(signals, speech, copies, ledger.reasons, images=numbers, uris=uris),
         **model,
     }
     page = render(facts).encode()
@@ -145,7 +149,7 @@ def report(config: ReportConfig) -> ReportSummary:
         num_bytes=len(page),
         num_tokens=len(order),
         num_images=len(images),
-        num_missing_images=len(wanted) - len(numbers),
+        num_missing_images=len(set(wanted)) - len(numbers),
         num_problems=ledger.num_problems,
         seconds=time.monotonic() - start_seconds,
     )
@@ -160,9 +164,6 @@ def _check_run(run: str, vocabulary: Vocabulary) -> list[dict[str, Any]]:
             f"{model}: knows the visual vocabulary {known}, and not {vocabulary.id}; give its own"
         )
     return read_metrics(run)
-
-
-Place = tuple[str, float]  # a video's id, and seconds
 
 
 def _first_exemplar(vocabulary: Vocabulary, token: int) -> Place | None:

@@ -15,7 +15,7 @@ from vbert.distributed.cluster import connect
 from vbert.documents.data_streams import Run
 from vbert.progress import Progress
 from vbert.search.hits import Hit, best_hits
-from vbert.search.index import delete_shards, shard_name, shard_runs, write_shard
+from vbert.search.index import EXTENSION, delete_shards, shard_name, shard_runs, write_shard
 from vbert.search.intervals import clips_of, intervals_of, windows_in
 from vbert.storage.files import names_in
 from vbert.tables.delta import Table
@@ -77,7 +77,7 @@ def shards_of(
             for block in outcomes_of_models(WriteShard, blocks, arguments=made_of):
                 progress.advance(block.num_rows)
             progress.finish()
-    delete_shards([f"{folder}/{name}" for name in there - set(names) if name.endswith(".parquet")])
+    delete_shards([f"{folder}/{name}" for name in there - set(names) if name.endswith(EXTENSION)])
     return [f"{folder}/{name}" for name in names]
 
 

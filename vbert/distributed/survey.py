@@ -10,12 +10,16 @@ import numpy as np
 import pyarrow.compute as pc
 import ray
 
+from vbert.documents.exclusion import COUNTS
 from vbert.report.facts import LedgerSurvey
+from vbert.report.health import CopiesSurvey, SignalsSurvey, SpeechSurvey
 from vbert.tables.delta import Table
-from vbert.tables.schemas import short_hash
+from vbert.tables.schemas import SIGNALS, short_hash
 
 LEDGER_COLUMNS = ("uri", "status", "stage", "reason", "warnings", "duration_seconds", "num_clips")
+DOCUMENTS_COLUMNS = ("video_id", "visual_tokens", "language", "excluded_for", *COUNTS)
 Found = TypeVar("Found")
+Survey = TypeVar("Survey", LedgerSurvey, SignalsSurvey, CopiesSurvey)
 
 
 class DocumentsSurvey(NamedTuple):
@@ -25,6 +29,7 @@ class DocumentsSurvey(NamedTuple):
     """How often each visual token occurs: int64 [num_leaves]."""
     sample: list[str]
     """Ids of some videos, drawn by a hash; all if they are few."""
+    speech: SpeechSurvey
 
 
 def survey_documents(table: Table, *, partition: str, num_leaves: int, num_sampled: int) -> DocumentsSurvey:
@@ -33,26 +38,47 @@ def survey_documents(table: Table, *, partition: str, num_leaves: int, num_sampl
     def survey(path: str) -> DocumentsSurvey:
         counts = np.zeros(num_leaves, np.int64)
         sample: list[str] = []
-        for rows in table.row_groups(path, columns=["video_id", "visual_tokens"]):
+        speech = SpeechSurvey()
+        for rows in table.row_groups(path, columns=DOCUMENTS_COLUMNS):
             tokens = pc.list_flatten(rows["visual_tokens"]).to_numpy()
             counts += np.bincount(tokens, minlength=num_leaves)
             sample = drawn(sample + rows["video_id"].to_pylist(), num_sampled)
-        return DocumentsSurvey(counts, sample)
+            speech += SpeechSurvey.of(rows)
+        return DocumentsSurvey(counts, sample, speech)
 
-    whole = DocumentsSurvey(np.zeros(num_leaves, np.int64), [])
+    whole = DocumentsSurvey(np.zeros(num_leaves, np.int64), [], SpeechSurvey())
     for part in _of_each(survey, table.paths(partition=partition)):
-        whole = DocumentsSurvey(whole.counts + part.counts, drawn(whole.sample + part.sample, num_sampled))
+        whole = DocumentsSurvey(
+            whole.counts + part.counts,
+            drawn(whole.sample + part.sample, num_sampled),
+            whole.speech + part.speech,
+        )
     return whole
+
+
+def survey_signals(table: Table, *, partition: str) -> SignalsSurvey:
+    """The same of the table `features`, of which no vector is read."""
+    return _sum_of(SignalsSurvey, table, ("video_id", "clip_start_seconds", *SIGNALS), partition=partition)
+
+
+def survey_copies(table: Table, *, partition: str) -> CopiesSurvey:
+    """The same of the table `duplicates`, if it is there."""
+    if not table.exists():
+        return CopiesSurvey()
+    return _sum_of(CopiesSurvey, table, ("video_id", "kept_id", "offset_seconds"), partition=partition)
 
 
 def survey_ledger(table: Table, *, partition: str) -> LedgerSurvey:
     """The same of the table `videos`."""
+    return _sum_of(LedgerSurvey, table, LEDGER_COLUMNS, partition=partition)
 
-    def survey(path: str) -> LedgerSurvey:
-        parts = (LedgerSurvey.of(rows.to_pylist()) for rows in table.row_groups(path, columns=LEDGER_COLUMNS))
-        return reduce(add, parts, LedgerSurvey())
 
-    return reduce(add, _of_each(survey, table.paths(partition=partition)), LedgerSurvey())
+def _sum_of(kind: type[Survey], table: Table, columns: Sequence[str], *, partition: str) -> Survey:
+    def survey(path: str) -> Survey:
+        parts = (kind.of(rows) for rows in table.row_groups(path, columns=columns))
+        return reduce(add, parts, kind())
+
+    return reduce(add, _of_each(survey, table.paths(partition=partition)), kind())
 
 
 def drawn(video_ids: Sequence[str], count: int) -> list[str]:

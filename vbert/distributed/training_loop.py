@@ -27,7 +27,7 @@ from vbert.training.compilation import checkpoint_activations, compile_model
 from vbert.training.job import DIVERGED, MAX_SKIPPED_STEPS, TrainingJob
 from vbert.training.metrics_log import MetricsLog
 from vbert.training.objective import Objective, Tally, evaluate_batches, train_step
-from vbert.training.optimization import learning_rate_at, make_optimizer
+from vbert.training.optimization import learning_rate_at, make_optimizer, uses_bf16
 from vbert.training.parallel import parallelize
 from vbert.training.reporters import reporters_of
 
@@ -135,7 +135,12 @@ class TrainingLoop(ABC):
             compile_model(model, self.job.strategy, layers=model.bert.encoder.layer)
         self.config = model.config
         self.encoder_size = sum(p.numel() for p in model.bert.encoder.parameters())
-        self.model: nn.Module = parallelize(model, self.job.strategy, layers=model.bert.encoder.layer)
+        self.model: nn.Module = parallelize(
+            model,
+            self.job.strategy,
+            layers=model.bert.encoder.layer,
+            in_bf16=uses_bf16(self.device, self.job.precision),
+        )
         self.optimizer = make_optimizer(self.model, self.job.optimizer)
 
     def train(self) -> None:

@@ -4,19 +4,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
+from vbert.corpus.sidecars import stated_language
 from vbert.documents.assembly import build_document
+from vbert.documents.exclusion import COUNTS, with_exclusion, without_excluded
 from vbert.errors import VideoError
 from vbert.tables.delta import Table
 from vbert.tables.schemas import DOCUMENTS, TRANSCRIPTS
+from vbert.text.language import facts_of_speech
 from vbert.text.speech import recognizer_id
 from vbert.text.transcripts import Sentence, read_transcript
 
 SENTENCE_COLUMNS = ("sentences", "sentence_start_seconds", "sentence_end_seconds")
+# What is counted in each file, as in the summary.
+COUNTED = ("num_tokens", "num_sentences", "num_duplicates", "num_other_languages", *COUNTS)
 FILES = pa.schema(
     [
         ("path", pa.string()),
@@ -25,8 +29,7 @@ FILES = pa.schema(
         ("num_rows", pa.int64()),
         ("stats", pa.string()),
         ("video_ids", pa.list_(pa.string())),
-        ("num_tokens", pa.int64()),
-        ("num_sentences", pa.int64()),
+        *((name, pa.int64()) for name in COUNTED),
     ]
 )
 
@@ -44,6 +47,11 @@ class Plan:
     videos_per_bucket: int
     captions: Mapping[str, list[Sentence]]
     """Of the videos that have any in the file of captions, by id."""
+    exclude: Sequence[str]
+    exclude_as_text: str | None
+    """The same as documents have it."""
+    language: str
+    """The one that `other-languages` keeps, as `language_of` has it."""
 
 
 class WriteDocuments:
@@ -69,13 +77,7 @@ class WriteDocuments:
             segments.setdefault((row["video_id"], row["fingerprint"]), []).append(row)
         spoken = self._spoken(videos["video_id"].to_pylist())
         rows = [
-            build_document(
-                video,
-                mine,
-                [np.asarray(segment["tokens"], np.int32) for segment in mine],
-                self._sentences(video, spoken),
-                vocabulary=self.plan.vocabulary,
-            )
+            self._document(video, mine, spoken)
             for video in videos.to_pylist()
             # Without: changed or pruned since the ledger was read; the next run has it as it is then.
             if (mine := segments.get((video["video_id"], video["fingerprint"])))
@@ -87,8 +89,35 @@ class WriteDocuments:
             "video_ids": [row["video_id"] for row in rows],
             "num_tokens": sum(len(row["visual_tokens"]) for row in rows),
             "num_sentences": sum(len(row["sentences"]) for row in rows),
+            "num_duplicates": sum(row["excluded_for"] == "duplicates" for row in rows),
+            "num_other_languages": sum(row["excluded_for"] == "other-languages" for row in rows),
+            **{name: sum(row[name] for row in rows) for name in COUNTS},
         }
         return pa.Table.from_pylist([asdict(file) | facts], schema=FILES)
+
+    def _document(
+        self,
+        video: Mapping[str, Any],
+        segments: Sequence[Mapping[str, Any]],
+        spoken: Mapping[tuple[str, str], list[Sentence]],
+    ) -> dict[str, Any]:
+        sentences = self._sentences(video, spoken)
+        kept, counts = without_excluded(segments)
+        tokens = [segment["tokens"] for segment in kept]
+        document = build_document(video, kept, tokens, sentences, vocabulary=self.plan.vocabulary)
+        facts = {**counts, "exclude": self.plan.exclude_as_text}
+        facts |= facts_of_speech(document["sentences"], stated=self._stated_language(video))
+        return with_exclusion(
+            document | facts,
+            is_copy=video["is_copy"],
+            exclude=self.plan.exclude,
+            language=self.plan.language,
+        )
+
+    def _stated_language(self, video: Mapping[str, Any]) -> str | None:
+        if video["video_id"] in self.plan.captions or video["transcript_uri"] is None:
+            return None
+        return stated_language(video["transcript_uri"], video["uri"])
 
     def _spoken(self, video_ids: Sequence[str]) -> dict[tuple[str, str], list[Sentence]]:
         """What was recognised in the videos, by id and fingerprint."""

@@ -32,10 +32,20 @@ LEDGER = pa.schema(
     ]
 )
 # `transcript_fingerprint` is of the text that the document will have.
-PENDING = LEDGER.append(pa.field("is_known", pa.bool_()))  # there is a document, which is to go
-KNOWN = pa.schema(
-    [DOCUMENTS.schema.field(name) for name in ("video_id", "fingerprint", "transcript_fingerprint")]
+PENDING = pa.schema(
+    [
+        *LEDGER,
+        ("is_copy", pa.bool_()),  # left out as a duplicate
+        ("is_known", pa.bool_()),  # there is a document, which is to go
+    ]
 )
+KNOWN = pa.schema(
+    [
+        DOCUMENTS.schema.field(name)
+        for name in ("video_id", "fingerprint", "transcript_fingerprint", "exclude", "excluded_for")
+    ]
+)
+COPIES = pa.schema([("video_id", pa.string())])
 CAPTIONED = pa.schema([("video_id", pa.string()), ("text_fingerprint", pa.string())])
 SPOKEN = pa.schema(
     [("video_id", pa.string()), ("fingerprint", pa.string()), ("text_fingerprint", pa.string())]
@@ -47,8 +57,9 @@ COMPARE = """
             when captioned.video_id is not null then captioned.text_fingerprint
             when ledger.transcript_uri is null then spoken.text_fingerprint
             else ledger.transcript_fingerprint
-            end as transcript_fingerprint)
+            end as transcript_fingerprint), copies.video_id is not null as is_copy
         from ledger
+        left join copies using (video_id)
         left join captioned using (video_id)
         left join spoken on spoken.video_id = ledger.video_id and spoken.fingerprint = ledger.fingerprint
     )
@@ -57,6 +68,8 @@ COMPARE = """
     where known.video_id is null
         or known.fingerprint is distinct from usable.fingerprint
         or known.transcript_fingerprint is distinct from usable.transcript_fingerprint
+        or known.exclude is distinct from $exclude
+        or coalesce(known.excluded_for = 'duplicates', false) <> usable.is_copy
 """
 
 
@@ -94,17 +107,24 @@ class Comparison:
         return read_parts(self._database, "select video_id, uri from ledger", schema)
 
     def changes(
-        self, *, captioned: Iterable[pa.Table], spoken: Iterable[pa.Table], known: Iterable[pa.Table]
+        self,
+        *,
+        captioned: Iterable[pa.Table],
+        spoken: Iterable[pa.Table],
+        copies: Iterable[pa.Table],
+        known: Iterable[pa.Table],
+        exclude: str | None,
     ) -> DocumentChanges:
         """What there is to do: `captioned` texts go before those that the ledger names, `spoken` ones come
-        after them, `known` are the documents."""
+        after them, `copies` and what `exclude` says are left out, `known` are the documents."""
         for name, schema, parts in (
             ("captioned", CAPTIONED, captioned),
             ("spoken", SPOKEN, spoken),
+            ("copies", COPIES, copies),
             ("known", KNOWN, known),
         ):
             create_table(self._database, name, schema, parts)
-        self._database.execute(COMPARE)
+        self._database.execute(COMPARE, {"exclude": exclude})
         ((num_pending, num_usable),) = read_all(
             self._database, "select (select count(*) from pending), (select count(*) from ledger)"
         )

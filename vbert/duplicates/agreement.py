@@ -31,7 +31,9 @@ class Agreement:
         return self.share >= MIN_SHARE and self.num_clips >= MIN_CLIPS
 
 
-def agreement_of(first: np.ndarray, second: np.ndarray) -> Agreement:
+def agreement_of(
+    first: np.ndarray, second: np.ndarray, *, min_correlation: float = MIN_CORRELATION
+) -> Agreement:
     """Compare clips float32 [n, dim] and [m, dim], both in time order and without gaps.
 
     The first's are compared also half way between two, since a copy that was cut anywhere has clips there.
@@ -45,7 +47,7 @@ def agreement_of(first: np.ndarray, second: np.ndarray) -> Agreement:
     sums = np.zeros(len(counts))
     for begin in range(0, len(left), ROWS_AT_ONCE):
         correlations = left[begin : begin + ROWS_AT_ONCE] @ right.T
-        rows, columns = np.nonzero(correlations >= MIN_CORRELATION)
+        rows, columns = np.nonzero(correlations >= min_correlation)
         offsets = begin + rows - 2 * columns + last
         counts += np.bincount(offsets, minlength=len(counts))
         sums += np.bincount(offsets, correlations[rows, columns], minlength=len(counts))

@@ -24,22 +24,22 @@ class Member:
     cluster: str
     """The least id of its videos."""
     kept_id: str
-    """The longest of them, of equals that of the least id."""
+    """That of the greatest worth, of equals that of the least id."""
     share: float
     """Of its clips or, if that is shorter, of the video's through which it was found; 1 of the kept one."""
     offset_seconds: float
     """When it begins in the kept one."""
 
 
-def clusters_of(links: Iterable[Link], num_clips: Mapping[str, int]) -> dict[str, Member]:
-    """The place of each video of `num_clips` (id: how many clips it has)."""
-    near: dict[str, list[tuple[str, float, float]]] = {name: [] for name in num_clips}
+def clusters_of(links: Iterable[Link], worth: Mapping[str, tuple[int, ...]]) -> dict[str, Member]:
+    """The place of each video of `worth` (id: what it is kept for, the greatest)."""
+    near: dict[str, list[tuple[str, float, float]]] = {name: [] for name in worth}
     for link in links:
         near[link.first].append((link.second, link.share, link.offset_seconds))
         near[link.second].append((link.first, link.share, -link.offset_seconds))
     found: dict[str, Member] = {}
     # The first of a cluster that is come to is the one to keep.
-    for kept_id in sorted(num_clips, key=lambda name: (-num_clips[name], name)):
+    for kept_id in sorted(sorted(worth), key=lambda name: worth[name], reverse=True):
         if kept_id in found:
             continue
         places = {kept_id: (1.0, 0.0)}

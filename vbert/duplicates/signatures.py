@@ -5,8 +5,6 @@ small angle agree in all BITS of some of NUM_TABLES codes. Of a video's codes th
 kept (bottom-k sketch, Cohen & Kaplan 2007): what videos have in common is kept in all of them.
 """
 
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -14,9 +12,6 @@ import numpy as np
 BITS = 20  # at a correlation of 0.9 one code in 20 agrees, at 0.2 one in 100,000
 NUM_TABLES = 16
 NUM_KEYS = 128
-NEIGHBOURS = 8  # of the videos with a key each is compared with so many: enough to chain all copies
-MAX_CANDIDATES = 16  # of a video: those that share most keys
-MIN_SHARED = 2  # keys; one may be chance
 
 
 def centered(features: np.ndarray) -> np.ndarray:
@@ -36,21 +31,21 @@ def between(features: np.ndarray) -> np.ndarray:
 
 
 def signature_of(features: np.ndarray) -> np.ndarray:
-    """At most NUM_KEYS keys uint64 of clips float32 [n, dim] in time order, rising by what they are chosen
+    """At most NUM_KEYS keys int64 of clips float32 [n, dim] in time order, rising by what they are chosen
     by."""
     if not len(features):
-        return np.zeros(0, np.uint64)
+        return np.zeros(0, np.int64)
     points = centered(np.concatenate([features, between(features)]))
     bits = (points @ _projections(features.shape[1]) > 0).reshape(len(points), NUM_TABLES, BITS)
-    codes = bits @ (np.uint64(1) << np.arange(BITS, dtype=np.uint64))
-    tables = np.arange(NUM_TABLES, dtype=np.uint64) << np.uint64(BITS)
-    return least_keys((codes.astype(np.uint64) | tables).ravel())
+    codes = bits @ (1 << np.arange(BITS))
+    tables = np.arange(NUM_TABLES) << BITS
+    return least_keys((codes | tables).ravel())
 
 
 def least_keys(keys: np.ndarray) -> np.ndarray:
     """The NUM_KEYS of least hash, each once: also of the signatures of a video's parts."""
     every = np.unique(keys)
-    found: np.ndarray = every[np.argsort(_mixed(every), kind="stable")[:NUM_KEYS]]
+    found: np.ndarray = every[np.argsort(ranks_of(every), kind="stable")[:NUM_KEYS]]
     return found
 
 
@@ -62,55 +57,8 @@ def _projections(dim: int) -> np.ndarray:
     return found
 
 
-def _mixed(keys: np.ndarray) -> np.ndarray:
-    """Fibonacci hashing (Knuth, volume 3, 6.4)."""
-    found: np.ndarray = (keys ^ (keys >> np.uint64(15))) * np.uint64(0x9E3779B97F4A7C15)
+def ranks_of(keys: np.ndarray) -> np.ndarray:
+    """What keys are chosen by, the least first: uint64, by Fibonacci hashing (Knuth, volume 3, 6.4)."""
+    bits = keys.astype(np.uint64)
+    found: np.ndarray = (bits ^ (bits >> np.uint64(15))) * np.uint64(0x9E3779B97F4A7C15)
     return found
-
-
-def candidates(
-    signatures: Mapping[str, Sequence[int] | np.ndarray], new: Collection[str]
-) -> list[tuple[str, str]]:
-    """Pairs of videos, the lesser id first, that share keys and of which one is new: linear in the videos.
-
-    A key that many videos have pairs each with a few of them, new ones with each other and with old ones.
-    """
-    names = sorted(signatures)
-    places = np.repeat(np.arange(len(names)), [len(signatures[name]) for name in names])
-    keys = np.concatenate(
-        [np.zeros(0, np.uint64), *(np.asarray(signatures[name], np.uint64) for name in names)]
-    )
-    order = np.argsort(keys, kind="stable")
-    cuts = np.flatnonzero(np.diff(keys[order])) + 1
-    is_new = np.array([name in new for name in names], bool)
-    shared: Counter[tuple[int, int]] = Counter()
-    for group in np.split(places[order], cuts):
-        if len(group) > 1 and is_new[group].any():
-            shared.update(_pairs(group.tolist(), is_new))
-    return _most_shared(shared, names, is_new)
-
-
-def _pairs(group: Sequence[int], is_new: np.ndarray) -> list[tuple[int, int]]:
-    """Neighbours in a group, old ones before new ones."""
-    ordered = sorted(group, key=lambda place: (bool(is_new[place]), place))
-    found = []
-    for at, place in enumerate(ordered):
-        if is_new[place]:
-            others = ordered[max(0, at - NEIGHBOURS) : at]
-            found += [(min(place, other), max(place, other)) for other in others]
-    return found
-
-
-def _most_shared(
-    shared: Counter[tuple[int, int]], names: Sequence[str], is_new: np.ndarray
-) -> list[tuple[str, str]]:
-    counts = np.zeros(len(names), int)
-    found = []
-    for (first, second), count in sorted(shared.items(), key=lambda item: (-item[1], item[0])):
-        if count < MIN_SHARED:
-            break
-        mine = [place for place in (first, second) if is_new[place]]
-        if any(counts[place] < MAX_CANDIDATES for place in mine):
-            counts[mine] += 1
-            found.append((names[first], names[second]))
-    return sorted(found)

@@ -1,6 +1,6 @@
 """Clips -> feature vectors, by a frozen backbone; here on a CPU, by graphs and without torch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,6 +35,10 @@ class Featurizer(Protocol):
 
         UserError for a backbone whose features float16 cannot hold.
         """
+        ...
+
+    def start(self, clips: Sequence[Clip]) -> Callable[[], np.ndarray]:
+        """What gives what `extract` gives, once it is called; a GPU computes meanwhile."""
         ...
 
 
@@ -75,6 +79,11 @@ class CpuFeaturizer:
         for row, clip in zip(features, clips, strict=True):
             row[:] = self._trunk(self._pixels(clip))[0]
         return round_to_float16(features, backbone=self._backbone)
+
+    def start(self, clips: Sequence[Clip]) -> Callable[[], np.ndarray]:
+        """As `Featurizer.start`; all is computed before it returns."""
+        features = self.extract(clips)
+        return lambda: features
 
     def _pixels(self, clip: Clip) -> np.ndarray:
         if clip.color.matrix == "rgb":

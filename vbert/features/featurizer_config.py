@@ -35,7 +35,7 @@ class FeaturizerConfig:
     segment_seconds: float = 60.0
     """About how much of a video is one unit of work, of retry and of the features table."""
     decoder: Decoder = "pyav"
-    """What decodes video; decord and torchcodec are optional packages."""
+    """What decodes video; decord and torchcodec are optional packages, nvdec is torchcodec on a GPU."""
     skip_loop_filter: bool = False
     """Decode H.264 up to 1.5 times faster, with pixels a little off; pyav only."""
     max_corrupt_share: float = 0.1

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ from vbert.features.clip_sources import Source, sources
 from vbert.features.featurizer import Featurizer
 from vbert.features.featurizer_config import FeaturizerConfig, clip_spec
 from vbert.features.planning import SEGMENTS
+from vbert.features.signals import signals_of
 from vbert.tables.schemas import FEATURES, pack_vectors
 from vbert.video.decode import decode_clips
 from vbert.video.frame_grid import Clip, ClipSpec, Color
@@ -37,6 +39,12 @@ DECODED = pa.schema(
 )
 
 
+Decoded = tuple[dict[str, Any], list[Clip]]  # a row of SEGMENTS with its clips
+
+# Of which a GPU computes one, while the clips of the next are waited for.
+SEGMENTS_UNDER_WAY = 2
+
+
 @dataclass(slots=True)
 class Effort:
     """When the work began, and where the time went."""
@@ -44,6 +52,7 @@ class Effort:
     began_at: float = math.inf  # of the first decoding, seconds since 1970
     decode_seconds: float = 0.0  # of the CPU: what waits for a bucket is not decoding
     backbone_seconds: float = 0.0
+    wait_seconds: float = 0.0  # for clips, while the backbone had none to start with
 
     @contextmanager
     def decoding(self, cpu_seconds: Callable[[], float]) -> Iterator[None]:
@@ -59,6 +68,16 @@ class Effort:
         start_seconds = time.monotonic()
         yield
         self.backbone_seconds += time.monotonic() - start_seconds
+
+    def waited_for(self, decoded: Iterator[Decoded]) -> Iterator[Decoded]:
+        """The same, with the time until each is there."""
+        while True:
+            start_seconds = time.monotonic()
+            found = next(decoded, None)
+            self.wait_seconds += time.monotonic() - start_seconds
+            if found is None:
+                return
+            yield found
 
 
 Begin = Callable[[dict[str, Any]], None]
@@ -85,7 +104,8 @@ def featurize_segments(
     process: DecoderProcess | None = None,
     begin: Begin = _begin_any,
 ) -> tuple[pa.Table, pa.Table]:
-    """Decode and featurize the pending rows of SEGMENTS, of which no more than one is in memory at a time.
+    """Decode and featurize the pending rows of SEGMENTS, of which no more than one is in memory at a time, on
+    a GPU two.
 
     Returns the same rows, none of them pending any more, and the rows of FEATURES of those that are done.
     `effort` is added to. `process` decodes; None: this process does. `begin` is called before the work on
@@ -205,7 +225,7 @@ def _unpacked(row: dict[str, Any], decoded: pa.Table, spec: ClipSpec, begin: Beg
 
 
 def _features_of(
-    decoded: Iterable[tuple[dict[str, Any], list[Clip]]],
+    decoded: Iterator[Decoded],
     featurizer: Featurizer,
     config: FeaturizerConfig,
     effort: Effort,
@@ -213,16 +233,21 @@ def _features_of(
     """Rows of SEGMENTS with their clips, taken one after the other -> rows of FEATURES of those with any."""
     rows: list[dict[str, Any]] = []
     vectors: list[np.ndarray] = []
-    for row, clips in decoded:
+    under_way: deque[Callable[[], np.ndarray]] = deque()
+    for row, clips in effort.waited_for(decoded):
         if clips:
             with effort.in_backbone():
-                vectors.append(featurizer.extract(clips))
+                under_way.append(featurizer.start(clips))
+                if len(under_way) == SEGMENTS_UNDER_WAY:
+                    vectors.append(under_way.popleft()())
             columns = {
                 "clip_seconds": config.clip_seconds,
                 "clip_start_seconds": [clip.index * config.clip_seconds for clip in clips],
                 "warnings": row["segment_warnings"],
             }
-            rows.append(row | columns)
+            rows.append(row | columns | signals_of(clips, featurizer.spec))
+    with effort.in_backbone():
+        vectors += [finish() for finish in under_way]
     return feature_table(rows, vectors)
 
 

@@ -2,7 +2,8 @@
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -15,12 +16,17 @@ from vbert.features.featurizer_config import FeaturizerConfig, clip_spec
 from vbert.features.networks import load_trunk
 from vbert.features.preprocess import PackedPixels, PlanarPixels
 from vbert.video.color import rgb_map
-from vbert.video.frame_grid import Clip, Color
+from vbert.video.frame_grid import Clip, ClipSpec, Color
 
-# 128 frames of 224 x 224 need about 0.3 GB in S3D's first layer, and fill a GPU.
-FRAMES_PER_CUDA_BATCH = 128
+# As many pixels as 128 frames of 224 x 224 have need about 0.3 GB in S3D's first layer, and fill a GPU.
+PIXELS_PER_CUDA_BATCH = 128 * 224 * 224
 
 logger = logging.getLogger(__name__)
+
+
+def clips_per_cuda_batch(spec: ClipSpec) -> int:
+    """As many as have PIXELS_PER_CUDA_BATCH, one at least."""
+    return max(1, PIXELS_PER_CUDA_BATCH // (spec.frames_per_clip * spec.size**2))
 
 
 def open_featurizer(config: FeaturizerConfig, *, device: str) -> Featurizer:
@@ -41,12 +47,14 @@ class TorchFeaturizer:
     """A `Featurizer` of torch.
 
     On a GPU nothing is waited for until all batches are on their way: copies are from pinned memory, and the
-    CPU stacks a batch while the device works on the one before.
+    CPU stacks a batch, or gets the next clips, while the device works on the one before. `compiled` has torch
+    fuse what lies between matrix products, which is most of these networks' time on a GPU, and makes all
+    batches as large as the largest, so that it compiles once.
     """
 
     packages: tuple[str, ...] = ("torch",)
 
-    def __init__(self, config: FeaturizerConfig, *, device: str) -> None:
+    def __init__(self, config: FeaturizerConfig, *, device: str, compiled: bool = False) -> None:
         self._device = torch.device(device)
         self._is_cuda = self._device.type == "cuda"
         self.device = torch.cuda.get_device_name(self._device) if self._is_cuda else "cpu"
@@ -62,13 +70,30 @@ class TorchFeaturizer:
         self.spec = clip_spec(config)
         self.feature_dim = self._trunk.feature_dim
         # On a CPU one clip, since more would be out of cache.
-        self.batch_size = max(1, FRAMES_PER_CUDA_BATCH // self.spec.frames_per_clip) if self._is_cuda else 1
+        self.batch_size = clips_per_cuda_batch(self.spec) if self._is_cuda else 1
+        self._compiled = compiled
+        if compiled:
+            self.device += ", compiled"
+            for module in (self._planar_pixels, self._packed_pixels, self.trunk):
+                module.compile()
 
-    @torch.inference_mode()
     def extract(self, clips: Sequence[Clip]) -> np.ndarray:
         """As `Featurizer.extract`."""
+        return self.start(clips)()
+
+    @torch.inference_mode()
+    def start(self, clips: Sequence[Clip]) -> Callable[[], np.ndarray]:
+        """As `Featurizer.start`. The clips are held until then."""
         batches = [clips[at : at + self.batch_size] for at in range(0, len(clips), self.batch_size)]
-        features = [self._features(batch, in_float16=self._is_cuda) for batch in batches]
+        return partial(self._finish, batches, [self._features_of_batch(batch) for batch in batches])
+
+    def _features_of_batch(self, clips: Sequence[Clip]) -> torch.Tensor:
+        missing = self.batch_size - len(clips) if self._compiled else 0
+        filled_up = [*clips, *[clips[-1]] * missing]
+        return self._features(filled_up, in_float16=self._is_cuda)[: len(clips)]
+
+    @torch.inference_mode()
+    def _finish(self, batches: Sequence[Sequence[Clip]], features: Sequence[torch.Tensor]) -> np.ndarray:
         if self._is_cuda:
             # float16 has three bits more than bfloat16, but ends at 65504: what overflows is done again
             # without.

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from vbert.documents.assembly import tokens_of_sentences
 
 Row = Mapping[str, Any]
 NUM_WORDS = 6
 MAX_PROBLEMS = 10_000  # lines on the page; the ledger has them all
+MAX_REASONS = 10_000  # that are held: some name a time or a count, and so are many
 MIN_TOGETHER = 3  # a word that was said with a token less often may be chance
 
 
@@ -63,6 +65,8 @@ class LedgerSurvey:
     """What there is to say of rows of the ledger: of a part of them, or of two parts together."""
 
     states: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    """How many videos failed, or in part, for which first reason; the MAX_REASONS most frequent."""
     seconds: float = 0.0
     num_clips: int = 0
     num_problems: int = 0
@@ -70,11 +74,13 @@ class LedgerSurvey:
     """A line a failure and a line a warning: the first MAX_PROBLEMS."""
 
     @classmethod
-    def of(cls, videos: Sequence[Row]) -> "LedgerSurvey":
+    def of(cls, rows: pa.Table) -> "LedgerSurvey":
         """Of rows with uri, status, stage, reason, warnings, duration_seconds and num_clips."""
+        videos = rows.to_pylist()
         found = _problems(videos)
         return cls(
             states=Counter(row["status"] for row in videos),
+            reasons=_reasons(videos),
             seconds=sum(row["duration_seconds"] or 0 for row in videos),
             num_clips=sum(row["num_clips"] or 0 for row in videos),
             num_problems=len(found),
@@ -84,6 +90,7 @@ class LedgerSurvey:
     def __add__(self, other: "LedgerSurvey") -> "LedgerSurvey":
         return LedgerSurvey(
             states=self.states + other.states,
+            reasons=Counter(dict((self.reasons + other.reasons).most_common(MAX_REASONS))),
             seconds=self.seconds + other.seconds,
             num_clips=self.num_clips + other.num_clips,
             num_problems=self.num_problems + other.num_problems,
@@ -100,6 +107,10 @@ class LedgerSurvey:
             "Hours": f"{self.seconds / 3600:,.1f}",
             "Clips": f"{self.num_clips:,}",
         }
+
+
+def _reasons(videos: Sequence[Row]) -> Counter[str]:
+    return Counter(f"{row['stage']}: {row['reason']}" for row in videos if row["status"] != "ok")
 
 
 def _problems(videos: Sequence[Row]) -> list[dict[str, str]]:

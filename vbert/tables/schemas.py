@@ -79,6 +79,8 @@ VIDEOS = TableSchema(
     added={"gone_since": 2},
 )
 
+SIGNALS = ("motion", "brightness", "sharpness", "cut")  # columns of FEATURES: see features.signals
+
 FEATURES = TableSchema(
     name="features",
     key=("video_id", "featurizer", "segment_index"),
@@ -96,11 +98,14 @@ FEATURES = TableSchema(
             ("features", pa.list_(pa.list_(pa.float32()))),
             ("num_dropped_clips", pa.int32()),
             ("warnings", pa.list_(pa.string())),
+            # What each clip looks like; null where the segment was done by an earlier release.
+            *((name, pa.list_(pa.float32())) for name in SIGNALS),
         ]
     ),
     # A segment of 40 clips x 1,280 float32 is 200 KB: 13 MB a group, 1 GB a file before compression.
     rows_per_group=64,
     rows_per_file=5_000,
+    added=dict.fromkeys(SIGNALS, 2),
 )
 
 DOCUMENTS = TableSchema(
@@ -122,11 +127,23 @@ DOCUMENTS = TableSchema(
             ("sentences", pa.list_(pa.string())),
             ("sentence_start_seconds", pa.list_(pa.float64())),
             ("sentence_end_seconds", pa.list_(pa.float64())),
+            ("language", pa.string()),  # of the speech, ISO 639-3; null: not known, as all that follow
+            ("whole_word_share", pa.float32()),  # of its words: those that are one English word piece
+            ("exclude", pa.string()),  # what the build left out, as `stills cuts`; null: nothing
+            ("excluded_for", pa.string()),  # duplicates | other-languages; null: the document is not empty
+            *((f"num_{name}", pa.int32()) for name in ("black", "stills", "cuts")),  # clips left out
         ]
     ),
     # Five minutes are 200 tokens and 50 sentences: 3 KB. Training reads groups in random order.
     rows_per_group=64,
     rows_per_file=131_072,
+    added=dict.fromkeys(
+        (
+            *("language", "whole_word_share", "exclude", "excluded_for"),
+            *("num_black", "num_stills", "num_cuts"),
+        ),
+        2,
+    ),
 )
 
 TRANSCRIPTS = TableSchema(
@@ -165,7 +182,7 @@ DUPLICATES = TableSchema(
             ("num_clips", pa.int32()),
             ("signature", pa.list_(pa.int64())),  # keys of its clips, of which copies share some
             ("cluster", pa.string()),  # the least id of the videos that show the same
-            ("kept_id", pa.string()),  # the longest of them, whose split the others have
+            ("kept_id", pa.string()),  # that of them to keep, the longest, whose split the others have
             ("share", pa.float64()),  # of its clips, or of a shorter copy's, that agree; 1 of the kept one
             ("offset_seconds", pa.float64()),  # when it begins in the kept one; negative: before it
         ]

@@ -4,23 +4,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from vbert.training.optimization import Strategy
 
 
-def parallelize(model: nn.Module, strategy: Strategy, *, layers: nn.ModuleList) -> nn.Module:
-    """Wrap for the process group there is: DDP copies the model, FSDP2 shards it layer by layer."""
+def parallelize(
+    model: nn.Module, strategy: Strategy, *, layers: nn.ModuleList, in_bf16: bool = False
+) -> nn.Module:
+    """Wrap for the process group there is: DDP copies the model, FSDP2 shards it layer by layer.
+
+    `in_bf16` has FSDP2 gather weights in bfloat16, half the bytes; its shards, which the optimiser steps on,
+    and sums of gradients stay float32. What else is computed in bfloat16, autocast says, as with DDP.
+    """
     if not dist.is_initialized():
         return model
     if strategy == "ddp":
         return DistributedDataParallel(model, forward_sync_buffers=False)  # they are constants
+    policy = MixedPrecisionPolicy()
+    if in_bf16:
+        policy = MixedPrecisionPolicy(
+            param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False
+        )
     for layer in layers:
-        fully_shard(layer)
-    fully_shard(model)
+        fully_shard(layer, mp_policy=policy)
+    fully_shard(model, mp_policy=policy)
     return model
 
 

@@ -1,5 +1,7 @@
 """From YCbCr to RGB: the affine map of each standard and range."""
 
+from functools import cache
+
 import numpy as np
 
 from vbert.video.frame_grid import Color
@@ -25,7 +27,19 @@ def rgb_map(color: Color) -> tuple[np.ndarray, np.ndarray]:
             [1, 2 - 2 * blue, 0],
         ]
     )
-    black, luma_steps, chroma_steps = (0, 255, 255) if color.full_range else (16, 219, 224)
+    black, luma_steps, chroma_steps = _range(color)
     weights /= np.array([luma_steps, chroma_steps, chroma_steps])
     bias = -weights @ np.array([black, 128, 128])
     return weights.astype(np.float32), bias.astype(np.float32)
+
+
+@cache
+def luma_levels(color: Color) -> np.ndarray:
+    """Float32 [256]: for each byte of luma its level from 0, black, to 255, white."""
+    black, luma_steps, _ = _range(color)
+    return np.clip((np.arange(256) - black) * 255 / luma_steps, 0, 255).astype(np.float32)
+
+
+def _range(color: Color) -> tuple[int, int, int]:
+    """Which byte is black, and how many steps there are to white and from one end of chroma to the other."""
+    return (0, 255, 255) if color.full_range else (16, 219, 224)

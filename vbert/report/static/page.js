@@ -219,6 +219,42 @@ function chart({ name, train, validation }) {
   return make("figure", {}, make("figcaption", { text: name }), svg, key, values);
 }
 
+function health() {
+  const { signals, without, examples, copies, tables } = facts.health;
+  if (!signals.length && !tables.length) return;
+  show("health");
+  byId("health-charts").append(...signals.map(bars));
+  if (without) byId("health-charts").append(make("p", { text: `${grouped(without)} clips were featurized by an earlier release: nothing is known of them.` }));
+  byId("health-tables").append(...tables.map(({ name, rows }) => {
+    const body = rows.map(([what, count]) => make("tr", {}, make("th", { scope: "row", text: what }), make("td", { class: "number", text: grouped(count) })));
+    return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": name }, make("table", {}, make("caption", { text: name }), make("tbody", {}, ...body)));
+  }));
+  const clip = ({ image: index, uri, seconds: at, value }) => make("li", { title: uri }, image(index, `${uri} at ${seconds(at)}`), make("span", { text: `${value === null ? "" : `${short(value)}, `}${uri.split("/").pop()} ${seconds(at)}` }));
+  const pairs = copies.length ? [{ name: "copies, each with the video that is kept", clips: copies.flat() }] : [];
+  byId("health-examples").append(...[...examples, ...pairs].map(({ name, clips }) => make("li", {}, make("h3", { text: name }), strip(clips.map(clip), name))));
+}
+function bars({ name, edges, counts, threshold }) {
+  const box = { width: 480, height: 200, left: 56, right: 12, top: 10, bottom: 28 };
+  const most = Math.max(...counts), step = (box.width - box.left - box.right) / counts.length;
+  const height = (count) => (count / most) * (box.height - box.top - box.bottom);
+  const svg = draw("svg", { viewBox: `0 0 ${box.width} ${box.height}`, role: "img", "aria-label": `Clips by ${name}; the values are in the table below` });
+  counts.forEach((count, at) => svg.append(draw("rect", { class: "bar", x: box.left + at * step, y: box.height - box.bottom - height(count), width: step - 1, height: height(count) })));
+  for (const value of [0, most]) svg.append(draw("text", { x: box.left - 6, y: box.height - box.bottom - height(value) + 4, "text-anchor": "end" }, grouped(value)));
+  const every = Math.ceil(edges.length / 6);
+  edges.forEach((edge, at) => at % every === 0 && svg.append(draw("text", { x: box.left + at * step, y: box.height - 8 }, grouped(edge))));
+  if (threshold !== null) {
+    const above = edges.findIndex((edge) => edge > threshold), last = above < 0 ? edges.length - 1 : above - 1;
+    const part = above < 0 ? 0 : (threshold - edges[last]) / (edges[above] - edges[last]);
+    const x = box.left + (last + part) * step;
+    svg.append(draw("line", { class: "validation", x1: x, x2: x, y1: box.top, y2: box.height - box.bottom }));
+  }
+  const rows = edges.map((edge, at) => make("tr", {}, make("td", { class: "number", text: grouped(edge) }), make("td", { class: "number", text: grouped(counts[at]) })));
+  const table = make("table", {}, make("thead", {}, make("tr", {}, ...["from", "clips"].map((text) => make("th", { scope: "col", text })))), make("tbody", {}, ...rows));
+  const values = make("details", {}, make("summary", { text: "values" }), make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Clips by ${name}` }, table));
+  const caption = threshold === null ? name : `${name} (left out ${name === "cut" ? "from" : "below"} ${threshold})`;
+  return make("figure", {}, make("figcaption", { text: caption }), svg, values);
+}
+
 function evaluations() {
   if (!facts.evaluations.length) return;
   show("evaluations");
@@ -252,6 +288,6 @@ function ledger() {
   rows();
 }
 
-for (const section of [summary, vocabulary, queries, forecasts, documents, curves, evaluations, ledger]) section();
+for (const section of [summary, vocabulary, queries, forecasts, documents, health, curves, evaluations, ledger]) section();
 for (const section of document.querySelectorAll("main > section:not([hidden])"))
   byId("sections").append(make("li", {}, make("a", { href: `#${section.id}`, text: section.querySelector("h2").textContent })));
