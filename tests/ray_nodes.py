@@ -5,10 +5,8 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,36 +42,11 @@ def cluster_of(*nodes: Mapping[str, Any], head: Mapping[str, Any] = QUIET) -> It
         cluster.shutdown()
 
 
-@dataclass(frozen=True)
-class AutoscalingCluster:
-    """One whose nodes come and go."""
-
-    address: str
-    head: psutil.Popen
-
-    def num_nodes(self) -> int:
-        """Those that are there beside the head: each has a raylet, whose ancestor is the head. (The provider
-        that has killed one asks for its status when it starts the next.)"""
-        names = []
-        for process in self.head.children(recursive=True):
-            with suppress(psutil.NoSuchProcess):
-                if process.status() != psutil.STATUS_ZOMBIE:
-                    names.append(process.name())
-        return names.count("raylet") - 1
-
-    def wait_for_no_node(self, *, seconds: float) -> None:
-        """Until all have gone."""
-        deadline = time.monotonic() + seconds
-        while self.num_nodes():
-            assert time.monotonic() < deadline, f"{self.num_nodes()} nodes are still there"
-            time.sleep(0.2)
-
-
 @contextmanager
-def autoscaling_cluster(folder: Path, **node_types: Mapping[str, int]) -> Iterator[AutoscalingCluster]:
-    """A cluster whose head does no work, and whose nodes Ray's autoscaler starts when they are asked for, at
-    most one of each type, and takes away when they have been idle for three seconds: Ray's own fake provider,
-    all on this machine. (`ray.cluster_utils.AutoscalingCluster` ends every cluster here.)"""
+def autoscaling_cluster(folder: Path, **node_types: Mapping[str, int]) -> Iterator[str]:
+    """The address of a cluster whose head does no work, and whose nodes Ray's autoscaler starts when they are
+    asked for, at most one of each type, and takes away when they have been idle for some seconds: Ray's own
+    fake provider, all on this machine. (`ray.cluster_utils.AutoscalingCluster` ends every cluster here.)"""
     port = free_port()
     head: dict[str, Any] = {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0}
     types = {
@@ -84,7 +57,7 @@ def autoscaling_cluster(folder: Path, **node_types: Mapping[str, int]) -> Iterat
     config = {
         "cluster_name": "fake",
         "max_workers": len(types),
-        "idle_timeout_minutes": 0.05,
+        "idle_timeout_minutes": 0.1,
         "upscaling_speed": 1.0,
         "provider": {
             "type": "fake_multinode",
@@ -112,7 +85,7 @@ def autoscaling_cluster(folder: Path, **node_types: Mapping[str, int]) -> Iterat
     )
     try:
         wait_for(port)
-        yield AutoscalingCluster(f"{get_node_ip_address()}:{port}", head_process)
+        yield f"{get_node_ip_address()}:{port}"
     finally:
         for process in [*head_process.children(recursive=True), head_process]:
             with suppress(psutil.NoSuchProcess):
