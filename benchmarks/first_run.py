@@ -104,7 +104,13 @@ class Done(FeaturizeSegments):
     """The job's actor without its decoder, its model and its files."""
 
     def __init__(
-        self, *, tables: str, config: FeaturizerConfig, limits: DecodeLimits, prepared: Prepared
+        self,
+        *,
+        tables: str,
+        config: FeaturizerConfig,
+        limits: DecodeLimits,
+        prepared: Prepared,
+        compiled: bool,
     ) -> None:
         self.metrics = WorkerMetrics()
         self.features = Table(tables, FEATURES)
