@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Tests run in as many processes as there are CPUs, four at most: all that use Ray in one of them.
 PROCESSES := -n logical --maxprocesses 4
 
-.PHONY: help install demo tasks ablations test soak lint check audit docs wheel format lock
+.PHONY: help install demo tasks ablations grounded test soak lint check audit docs wheel format lock
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ tasks: $(READY)  ## fine-tune the demo's model for every task: after `make demo`
 
 ablations: $(READY)  ## what the demo's model owes to its data and parts: after `make demo`, an hour
 	$(BIN)/python -m demo.ablations
+
+grounded: $(READY)  ## learn from demonstrations in BabyAI's grid world, with three seeds: forty minutes
+	$(BIN)/python -m demo.grounded
 
 test: $(READY)  ## every test, with coverage (at least 90 %)
 	$(BIN)/python -m pytest $(PROCESSES) --cov --cov-report=term-missing:skip-covered --cov-fail-under=90

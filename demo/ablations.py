@@ -8,7 +8,6 @@ Prints a table, and writes it to demo-output/ablations/ablations.md. About an ho
 import argparse
 import json
 import random
-import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow as pa
 
 from demo.one_cluster import one_cluster
 from demo.run import ROOT, evaluate_command, pretrain_command, run, say
+from demo.seeds import per_cent
 from vbert.storage.records import read_records
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
@@ -117,18 +117,10 @@ def table(folders: dict[str, list[Path]]) -> Iterator[str]:
         yield f"| *{method}* | | {' | '.join(per_cent([score[column]]) for column in COLUMNS)} |"
 
 
-def zero_shot(run: Path) -> dict[str, dict[str, float]]:
+def zero_shot(run: Path, file: str = "zero-shot.json") -> dict[str, dict[str, float]]:
     """Accuracies by method, the model's first."""
-    scores: dict[str, dict[str, float]] = json.loads((run / "zero-shot.json").read_text())["scores"]
+    scores: dict[str, dict[str, float]] = json.loads((run / file).read_text())["scores"]
     return scores
-
-
-def per_cent(values: list[float]) -> str:
-    """The mean over the seeds, and its standard error where there are several."""
-    mean = f"{statistics.mean(values):.0%}"
-    if len(values) == 1:
-        return mean
-    return f"{mean} ± {statistics.stdev(values) / len(values) ** 0.5:.0%}"
 
 
 def best_alignment(run: Path) -> float:

@@ -4,6 +4,7 @@
         --output demo-output/tasks/mean-pooled-features/test
 
 The classic baseline of video classification, for the labels and the test split of annotations of the demo's.
+`--of tokens` takes the share of each visual token in their place: what the visual vocabulary has kept.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from sklearn.preprocessing import MultiLabelBinarizer, StandardScaler
 
 from vbert.storage.files import write_json
 from vbert.tables.delta import Table
-from vbert.tables.schemas import FEATURES, unpack_vectors
+from vbert.tables.schemas import DOCUMENTS, FEATURES, unpack_vectors
 from vbert.tasks.datasets import read_annotations
 from vbert.tasks.examples import clips_in_interval
 from vbert.tasks.margins import Metrics, compare
@@ -36,9 +37,10 @@ def main() -> None:
     )
     parser.add_argument("--demo", type=Path, required=True, help="what `make demo` has left")
     parser.add_argument("--annotations", required=True, help="file in the demo's corpus")
+    parser.add_argument("--of", choices=("features", "tokens"), default="features", help="of clips")
     parser.add_argument("--output", type=Path, required=True, help="folder for metrics.json")
     options = parser.parse_args()
-    videos = read_features(options.demo / "tables")
+    videos = (read_features if options.of == "features" else read_tokens)(options.demo / "tables")
     annotations = read_annotations(str(options.demo / "corpus" / options.annotations), dataset="records")
     rows = [row for row in annotations.to_pylist() if row["labels"] and row["video_id"] in videos]
     pooled = {id(row): pool(videos[row["video_id"]], row) for row in rows}
@@ -88,6 +90,16 @@ def read_features(tables: Path) -> dict[str, dict[str, Any]]:
     for video in found.values():
         video["features"] = np.concatenate(video["features"])
     return found
+
+
+def read_tokens(tables: Path) -> dict[str, dict[str, Any]]:
+    """The same, a clip's features being 1 at its visual token: float32 [num_clips, num_visual_tokens]."""
+    table = Table(str(tables), DOCUMENTS)
+    (vocabulary,) = table.partitions()
+    columns = ["video_id", "visual_tokens", "visual_token_start_seconds", "clip_seconds"]
+    rows = table.read(columns=columns, partition=vocabulary).to_pylist()
+    each = np.eye(1 + max(max(row["visual_tokens"], default=0) for row in rows), dtype=np.float32)
+    return {row["video_id"]: {**row, "features": each[row["visual_tokens"]]} for row in rows}
 
 
 def pool(video: dict[str, Any], row: dict[str, Any]) -> np.ndarray | None:

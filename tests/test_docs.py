@@ -10,6 +10,8 @@ from typing import Any, get_type_hints
 import pytest
 import tyro
 
+from demo import grounded
+from demo.expected import EXPECTED
 from tools.draw_rooms import PICTURE, draw
 from vbert.console import COMMANDS
 
@@ -97,6 +99,44 @@ def slug(heading: str) -> str:
 
 def test_the_readme_is_a_screen_and_a_half():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 160
+
+
+@pytest.mark.seconds(10)
+def test_every_command_of_the_grounded_demo_has_the_options_that_its_job_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    lines: list[str] = []
+
+    def run(*words: object) -> None:
+        lines.append(shlex.join(map(str, words)))
+        if "jobs/fit_vocabulary.py" in words:
+            (tmp_path / "tables" / "vocabularies" / "0123456789abcdef").mkdir(parents=True)
+
+    monkeypatch.setattr(grounded, "run", run)
+    grounded.prepare(tmp_path, grounded.TRIAL)
+    grounded.learn(tmp_path, grounded.TRIAL, seed=1)
+    found = [command for line in lines for command in commands(line)]
+    assert {name for name, *_ in found} == {
+        *("featurize", "fit_vocabulary", "build_documents", "pretrain", "evaluate_zero_shot"),
+        *("evaluate_forecast", "finetune", "predict"),
+    }
+    for name, *arguments in found:
+        options = get_type_hints(import_module(f"vbert.commands.{name}").main)["config"]
+        assert isinstance(tyro.cli(options, args=arguments), options)
+
+
+def test_the_readme_says_what_the_demo_compares_itself_with():
+    section = (ROOT / "README.md").read_text().split("## What it has been seen to do")[1].split("\n## ")[0]
+    rows = [line.split("|")[1:-1] for line in section.splitlines() if line.startswith("|")]
+    cells = {first.split("(")[0].strip(): [cell.strip() for cell in others] for first, *others in rows}
+    assert dict(zip(cells[""], cells["**with the video**"], strict=True)) == {
+        name: f"{expected.mean:.0%} ± {100 * expected.standard_error:.0f}".replace("%", " %")
+        for name, expected in EXPECTED.items()
+    }
+    assert dict(zip(cells[""], cells["one run"], strict=True)) == {
+        name: "{:.0f} to {:.0f} %".format(*(100 * end for end in expected.range()))
+        for name, expected in EXPECTED.items()
+    }
 
 
 def test_the_picture_of_the_rooms_is_of_the_code_as_it_is():

@@ -27,6 +27,7 @@ from tests.ray_nodes import cluster_of, workers_of
 from tests.table_rows import compact, make_old
 from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_folder, cooking
 from tests.training_here import train_here, work_here
+from vbert.distributed.evaluate_forecast import ForecastConfig, evaluate_forecast
 from vbert.distributed.evaluate_zero_shot import ZeroShotConfig, evaluate_zero_shot
 from vbert.distributed.pretrain import PretrainConfig, pretrain
 from vbert.documents.sequences import SequenceConfig
@@ -159,10 +160,11 @@ def test_its_model_fills_in_verbs_and_objects(
 
 
 @pytest.mark.slow
-def test_a_model_of_features_is_trained_but_knows_no_visual_tokens(
+def test_a_model_of_features_fills_in_words_but_knows_no_visual_tokens(
     corpus: dict[str, str], joined: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     train_here(monkeypatch)
+    work_here(monkeypatch)
     clips = clips_file(tmp_path)
     summary = pretrain(
         PretrainConfig(
@@ -185,8 +187,11 @@ def test_a_model_of_features_is_trained_but_knows_no_visual_tokens(
     lines = read_metrics(summary.model.removesuffix("/model"))
     assert "validation/loss/features" in lines[-1]
     assert [line["step"] for line in lines if "train/loss" in line] == [2, 3, 4]
+    found = evaluate_zero_shot(ZeroShotConfig(tables=corpus["tables"], model=summary.model, clips=clips))
+    assert (found.num_clips, found.num_missing) == (8, 1)
+    assert found.scores["cross-modal"]["object top-5"] == 1.0  # of two objects
     with pytest.raises(UserError, match="knows no visual tokens"):
-        evaluate_zero_shot(ZeroShotConfig(tables=corpus["tables"], model=summary.model, clips=clips))
+        evaluate_forecast(ForecastConfig(tables=corpus["tables"], model=summary.model, videos=clips))
 
 
 def clips_file(folder: Path) -> str:

@@ -40,6 +40,18 @@ def test_a_difference_that_never_changes_has_no_standard_error():
     assert found.lines() == {"model": "accuracy 1.000", "chance": "accuracy 0.500"}
 
 
+def test_rounding_is_no_standard_error():
+    """A model that is ahead by a third, whatever it is asked, is so but for the last digit."""
+
+    def metrics(rows: list[bool]) -> Metrics:
+        share = float(np.mean(rows))
+        return {"model": {"accuracy": share + 1 / 3}, "chance": {"accuracy": share}}
+
+    found = compare([True, False, False] * 5, list("abcdefghijklmno"), metrics, num_resamples=100)
+    assert found.margins == {}
+    assert found.standard_errors["chance"]["accuracy"] > 0.05
+
+
 def test_without_samples_there_are_scores_alone():
     found = compare([True, False], list("ab"), shares, num_resamples=0)
     assert found == Comparison(scores={"model": {"accuracy": 0.5}, "chance": {"accuracy": 0.5}})

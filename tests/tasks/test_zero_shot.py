@@ -4,7 +4,7 @@ import torch
 from transformers import BertForMaskedLM
 
 from tests.tiny import NUM_VISUAL_TOKENS, bert_config, document, vocabulary
-from vbert.distributed.evaluate_zero_shot import visual_tokens_of
+from vbert.distributed.evaluate_zero_shot import clips_of
 from vbert.errors import UserError
 from vbert.model.configuration_videobert import from_bert_config
 from vbert.model.modeling_videobert import VideoBertForPreTraining
@@ -116,10 +116,36 @@ def test_words_are_counted_whole_and_in_any_case():
     assert word_counts(said, ["cut", "egg", "fish"]).tolist() == [3, 1, 0]
 
 
-def test_a_clip_has_the_tokens_of_its_time():
-    documents = {"v": document("v", tokens=[10, 11, 12, 13])}
+def test_a_model_of_features_is_asked_with_features():
+    torch.manual_seed(0)
+    config = from_bert_config(bert_config(), num_visual_tokens=1, visual_feature_dim=8, initializer_range=0.3)
+    network = VideoBertForPreTraining(config).eval()
+    words = vocabulary(num_visual_tokens=1)
+    clips = [np.random.default_rng(3).normal(size=(length, 8)).astype(np.float32) for length in (3, 1)]
+    scores = ZeroShotClassifier(network, words, CLASSES).scores(clips)
+    cut, peel = (int(words.encode([word])[0][0]) for word in ("cut", "peel"))
+    text = ids_of("now let me show you how to [MASK] the [MASK] .")
+    for at, clip in enumerate(clips):
+        ids = torch.tensor([[101, *text, words.separator_id, *[words.visual_offset] * len(clip), 102]])
+        types = torch.tensor([[0] * (1 + len(text)) + [1] * (len(clip) + 2)])
+        shown = torch.zeros(1, ids.shape[1], 8)
+        shown[0, -1 - len(clip) : -1] = torch.from_numpy(clip)
+        with torch.no_grad():
+            logits = network(ids, token_type_ids=types, visual_features=shown).prediction_logits
+        expected = logits[0, 8, : words.num_word_pieces].log_softmax(-1)[[cut, peel]]
+        np.testing.assert_allclose(scores["verb"][at], expected, atol=1e-4)
+    prior = ZeroShotClassifier(network, words, CLASSES).scores([np.zeros(0)], with_video=False)
+    assert np.abs(prior["verb"] - scores["verb"]).max() > 1e-3
+
+
+def test_a_clip_has_the_tokens_or_features_of_its_time():
+    features = np.arange(8.0).reshape(4, 2)
+    documents = {"v": document("v", tokens=[10, 11, 12, 13]) | {"features": features}}
     clips = [
         {"video_id": "v", "start_seconds": 1.5, "end_seconds": 4.5},
         {"video_id": "v", "start_seconds": 90.0, "end_seconds": 95.0},
     ]
-    assert [found.tolist() for found in visual_tokens_of(clips, documents)] == [[11, 12], []]
+    found = clips_of(clips, documents, "visual_tokens")
+    assert [tokens.tolist() for tokens in found] == [[11, 12], []]
+    found = clips_of(clips, documents, "features")
+    assert [vectors.tolist() for vectors in found] == [[[2.0, 3.0], [4.0, 5.0]], []]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_config, cooking, vocabulary
+from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_config, bert_folder, cooking, vocabulary
 from vbert.documents.data_streams import split_evenly
 from vbert.documents.sequences import (
     IGNORED,
@@ -18,8 +18,9 @@ from vbert.documents.sequences import (
 )
 from vbert.errors import UserError
 from vbert.model.configuration_videobert import from_bert_config
-from vbert.model.encoders import quiet_transformers
+from vbert.model.encoders import ModelConfig, quiet_transformers
 from vbert.model.modeling_videobert import VideoBertForPreTraining
+from vbert.model.starting_model import starting_model
 from vbert.training.checkpoints import load_optimizer, load_pretrained, read_progress, save_checkpoint
 from vbert.training.objective import Tally, evaluate_batches, train_step
 from vbert.training.optimization import OptimizerConfig, make_optimizer
@@ -164,6 +165,19 @@ def test_a_resumed_run_has_the_losses_of_an_undisturbed_one(tmp_path: Path):
     found = load_pretrained(str(tmp_path))
     assert found.vocabulary.size == WORDS.size
     assert found.progress == {"step": 4, "vocabulary": "v"}
+
+
+def test_a_seed_gives_the_same_losses_to_the_last_digit(tmp_path: Path):
+    """With dropout on, whatever chance the process has had before; another seed gives others."""
+    config = ModelConfig(bert=bert_folder(tmp_path), dropout=0.1)
+    centroids = torch.randn(NUM_VISUAL_TOKENS, 8)
+    batches: list[Mapping[int, Batch]] = [{0: rows_of(range(8), epoch=epoch)} for epoch in range(3)]
+    losses = []
+    for number, seed in enumerate((0, 0, 1)):
+        torch.manual_seed(number)
+        losses.append(steps(starting_model(config, leaf_centroids=centroids, seed=seed).train(), batches))
+    assert losses[0] == losses[1]
+    assert losses[0] != losses[2]
 
 
 def test_a_folder_without_a_checkpoint_is_the_users_mistake(tmp_path: Path):

@@ -12,11 +12,9 @@ from vbert.distributed.actors import blocks_of, outcomes_of_models
 from vbert.distributed.cluster import connect
 from vbert.distributed.examples import Videos
 from vbert.errors import UserError
-from vbert.model.checkpoint_files import visual_vocabulary_of
+from vbert.model.checkpoint_files import CONFIG, check_pretrained, read_json
 from vbert.storage.files import check_output, with_absolute_paths, write_json
 from vbert.storage.records import read_records, require
-from vbert.tables.delta import Table
-from vbert.tables.schemas import DOCUMENTS
 from vbert.tasks.annotations import match_videos
 from vbert.tasks.examples import clips_in_interval
 from vbert.tasks.metrics import ranks, top_k
@@ -30,6 +28,8 @@ CLIP_COLUMNS = {
     "object": pa.string(),
 }
 CLIPS_A_TASK = 256
+# What a model sees of clips, by the column of the documents: tokens [length], features [length, F].
+DTYPES: dict[str, Any] = {"visual_tokens": np.int64, "features": np.float16}
 METHODS = ("cross-modal", "language prior", "frequency")
 
 
@@ -67,15 +67,14 @@ def evaluate_zero_shot(config: ZeroShotConfig) -> ZeroShotSummary:
     """Score every clip with its video, without it, and by how often its words are said in training."""
     start_seconds = time.monotonic()
     config = with_absolute_paths(config, "tables", "model")
-    vocabulary = visual_vocabulary_of(config.model)
+    videos = _videos(config)
     listed = _clips(config.clips)
     check_template(config.template)
-    known = Videos.latest(config.tables, vocabulary=vocabulary).read(["video_id", "uri"])
-    clips = match_videos(listed, known).annotations
-    documents = _documents(config, vocabulary, clips["video_id"].to_pylist())
+    clips = match_videos(listed, videos.read(["video_id", "uri"])).annotations
+    documents = _documents(videos, clips["video_id"].to_pylist())
     rows = clips.to_pylist()
-    tokens = visual_tokens_of(rows, documents)
-    shown = [(row, mine) for row, mine in zip(rows, tokens, strict=True) if len(mine)]
+    seen = clips_of(rows, documents, "visual_tokens" if videos.featurizer is None else "features")
+    shown = [(row, mine) for row, mine in zip(rows, seen, strict=True) if len(mine)]
     if not shown:
         raise UserError(
             f"{config.clips}: none of its {listed.num_rows} clips is in the documents of {config.tables}; "
@@ -87,7 +86,7 @@ def evaluate_zero_shot(config: ZeroShotConfig) -> ZeroShotSummary:
     )
     if config.output:
         check_output(config.output, kind="file")
-    places = _ranks(config, classes, shown) | _frequency_ranks(config, vocabulary, classes, shown, clips)
+    places = _ranks(config, classes, shown) | _frequency_ranks(videos, classes, shown, clips)
     scores = {
         method: {f"{kind} top-{k}": top_k(places[method, kind], k) for kind in KINDS for k in (1, 5)}
         for method in METHODS
@@ -109,27 +108,35 @@ def _clips(source: str) -> pa.Table:
     return require(read_records(source, CLIP_COLUMNS, kind="list of clips"), source, *CLIP_COLUMNS)
 
 
-def _documents(
-    config: ZeroShotConfig, vocabulary: str, video_ids: Sequence[str]
-) -> dict[str, dict[str, Any]]:
-    """The clips' documents, of the visual vocabulary that the model was trained on."""
-    rows = Table(config.tables, DOCUMENTS).read(
-        columns=["video_id", "visual_tokens", "visual_token_start_seconds", "clip_seconds"],
-        partition=vocabulary,
-        video_ids=sorted(set(video_ids)),
-    )
-    return {row["video_id"]: row for row in rows.to_pylist()}
+def _videos(config: ZeroShotConfig) -> Videos:
+    """The documents of the model's visual vocabulary, and the features of one that takes these instead."""
+    facts = check_pretrained(config.model)
+    if read_json(config.model, CONFIG).get("visual_feature_dim") is None:
+        return Videos.latest(config.tables, vocabulary=facts["vocabulary"])
+    if facts.get("featurizer") is None:
+        raise UserError(f"{config.model}: does not say whose features it takes; pretrain it again")
+    return Videos.latest(config.tables, vocabulary=facts["vocabulary"], featurizer=facts["featurizer"])
 
 
-def visual_tokens_of(
-    clips: Sequence[Mapping[str, Any]], documents: Mapping[str, Mapping[str, Any]]
+def _documents(videos: Videos, video_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """By video, with `features` if they are wanted."""
+    columns = ["video_id", "fingerprint", "visual_tokens", "visual_token_start_seconds", "clip_seconds"]
+    rows = videos.read(columns, video_ids=sorted(set(video_ids))).to_pylist()
+    if videos.features is not None:
+        rows = videos.features.with_vectors(rows)
+    return {row["video_id"]: row for row in rows}
+
+
+def clips_of(
+    asked: Sequence[Mapping[str, Any]], documents: Mapping[str, Mapping[str, Any]], column: str
 ) -> list[np.ndarray]:
-    """The visual tokens int64 [length] in each clip's time, as a sentence of that time would take them."""
+    """What a column of the documents has in the time of each that is asked about, as a sentence of that time
+    would take it: `visual_tokens` int64 [length], `features` float16 [length, F]."""
     found = []
-    for clip in clips:
+    for clip in asked:
         document = documents[clip["video_id"]]
         first, last = clips_in_interval(document, clip["start_seconds"], clip["end_seconds"])
-        found.append(np.array(document["visual_tokens"][first:last], np.int64))
+        found.append(np.asarray(document[column], DTYPES[column])[first:last])
     return found
 
 
@@ -142,11 +149,11 @@ def _ranks(config: ZeroShotConfig, classes: Classes, shown: Shown) -> dict[tuple
     rows = [
         {
             "number": number,
-            "tokens": tokens.tolist(),
+            "clips": clips.tobytes(),
             "verb": classes.verbs.index(clip["verb"]),
             "object": classes.objects.index(clip["object"]),
         }
-        for number, (clip, tokens) in enumerate(shown)
+        for number, (clip, clips) in enumerate(shown)
     ]
     blocks = blocks_of(rows, size=CLIPS_A_TASK)
     arguments = {"config": config, "classes": classes}
@@ -162,15 +169,15 @@ class RankClips:
         from vbert.training.checkpoints import ready_to_ask  # on workers only: it takes seconds
 
         pretrained = ready_to_ask(config.model)
+        self.feature_dim: int | None = pretrained.model.config.visual_feature_dim
         self.classifier = ZeroShotClassifier(
             pretrained.model, pretrained.vocabulary, classes, template=config.template
         )
         self.prior = self.classifier.scores([np.zeros(0, np.int64)], with_video=False)
 
     def __call__(self, clips: pa.Table) -> pa.Table:
-        """Rows of number, tokens, verb, object -> number, and a rank by method and kind."""
-        tokens = [np.array(row, np.int64) for row in clips["tokens"].to_pylist()]
-        scores = self.classifier.scores(tokens)
+        """Rows of number, clips, verb, object -> number, and a rank by method and kind."""
+        scores = self.classifier.scores([self._unpacked(shown) for shown in clips["clips"].to_pylist()])
         columns: dict[str, Any] = {"number": clips["number"]}
         for kind in KINDS:
             truth = clips[kind].to_numpy()
@@ -178,16 +185,20 @@ class RankClips:
             columns[f"language prior {kind}"] = ranks(self.prior[kind].repeat(len(truth), axis=0), truth)
         return pa.table(columns)
 
+    def _unpacked(self, packed: bytes) -> np.ndarray:
+        if self.feature_dim is None:
+            return np.frombuffer(packed, DTYPES["visual_tokens"])
+        return np.frombuffer(packed, DTYPES["features"]).reshape(-1, self.feature_dim)
+
 
 def _frequency_ranks(
-    config: ZeroShotConfig, vocabulary: str, classes: Classes, shown: Shown, clips: pa.Table
+    videos: Videos, classes: Classes, shown: Shown, clips: pa.Table
 ) -> dict[tuple[str, str], np.ndarray]:
     """What always naming the words that training videos say most would give."""
     evaluated = set(clips["video_id"].to_pylist())
-    rows = Table(config.tables, DOCUMENTS).read(columns=["video_id", "sentences"], partition=vocabulary)
     sentences = [
         sentence
-        for row in rows.to_pylist()
+        for row in videos.read(["video_id", "sentences"]).to_pylist()
         if row["video_id"] not in evaluated
         for sentence in row["sentences"]
     ]

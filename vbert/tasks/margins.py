@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+ROUNDING = 1e-12  # of shares and ranks: a difference of two that never changes has a deviation of 1e-17
 Metrics = dict[str, dict[str, float]]  # method -> name -> value
 
 
@@ -84,4 +85,6 @@ def compare(
 
 
 def _spread(values: Sequence[float]) -> float:
-    return float(np.std(values, ddof=1))
+    """The standard deviation; 0 of values that are equal but for rounding."""
+    found = float(np.std(values, ddof=1))
+    return found if found > ROUNDING else 0.0

@@ -69,9 +69,10 @@ class ZeroShotClassifier:
     def scores(self, clips: Sequence[np.ndarray], *, with_video: bool = True) -> dict[str, np.ndarray]:
         """Log-probabilities float32 [num_clips, num_words] of every verb and every object.
 
-        `clips` are the visual tokens int [length] of each clip to be told; without video all clips get the
-        language prior's scores. A word of several pieces gets as many masks, and the mean over them; while
-        verbs of some length are scored, the object has one mask, and the other way round.
+        `clips` are the visual tokens int [length] of each clip to be told, or its features float [length, F]
+        for a model that takes these; without video all clips get the language prior's scores. A word of
+        several pieces gets as many masks, and the mean over them; while verbs of some length are scored, the
+        object has one mask, and the other way round.
         """
         found = {kind: np.zeros((len(clips), len(self.words[kind])), np.float32) for kind in KINDS}
         lengths = {kind: {len(word) for word in self.words[kind]} for kind in KINDS}
@@ -111,20 +112,24 @@ class ZeroShotClassifier:
         self, clips: Sequence[np.ndarray], prompt: np.ndarray, *, with_video: bool
     ) -> dict[str, Tensor]:
         """A padded batch of the prompt with each clip."""
-        nothing = np.zeros(0, np.int64)
-        joined = [
-            InputSequence(
-                *join(
-                    prompt,
-                    np.asarray(tokens, np.int64) + self.vocabulary.visual_offset if with_video else nothing,
-                    self.vocabulary,
-                    regime=Regime.JOINT if with_video else Regime.TEXT,
-                    row_length=self.model.config.max_position_embeddings,
-                )
-            )
-            for tokens in clips
-        ]
+        joined = [self._sequence(shown if with_video else shown[:0], prompt) for shown in clips]
         return to_tensors(padded_inputs(joined, self.vocabulary), self.model.device)
+
+    def _sequence(self, shown: np.ndarray, prompt: np.ndarray) -> InputSequence:
+        """The prompt with a clip, or alone."""
+        sees_features = self.model.config.visual_feature_dim is not None
+        tokens = np.zeros(len(shown), np.int64) if sees_features else np.asarray(shown, np.int64)
+        ids, token_types = join(
+            prompt,
+            tokens + self.vocabulary.visual_offset,
+            self.vocabulary,
+            regime=Regime.JOINT if len(shown) else Regime.TEXT,
+            row_length=self.model.config.max_position_embeddings,
+        )
+        if not sees_features or len(shown) == 0:
+            return InputSequence(ids, token_types)
+        num_kept = int((ids >= self.vocabulary.visual_offset).sum())
+        return InputSequence(ids, token_types, shown[:num_kept])
 
     def _prompt(self, num_masks: tuple[int, int]) -> tuple[np.ndarray, dict[str, range]]:
         """Word pieces of the template with so many masks for verb and object, and where those are."""
