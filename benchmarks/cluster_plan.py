@@ -41,9 +41,12 @@ LEVEL_WIDTH = 8  # of compaction (clustering.MAX_DEPTH)
 
 # BENCHMARKS.md: "On a GPU", the line s3d and that of pretraining; "Visual vocabulary", assign, ours.
 GPU_CLIPS_PER_SECOND, TOKENS_PER_SECOND, ASSIGNED_PER_SECOND = 536, 309_665, 110_100
-# By hand (Ray 2.60): what each of 3,000 materialized blocks of 16 rows takes in the driver.
+# By hand (Ray 2.60): what each of 3,000 materialized blocks takes in the driver.
 RAY_BLOCK_BYTES = 12_000
-VIDEOS_PER_PROBE = 64  # a block of plans; then one of SEGMENTS_PER_FILE segments
+VIDEOS_PER_PROBE = 64  # a block of plans
+PLANNED_TOGETHER, BUILT_TOGETHER = 65_536, 2**20  # videos (spilling.ROWS_PER_PART, build_documents)
+DOCUMENTS_PER_FILE = 131_072  # whose ids pretraining looks at together (schemas.DOCUMENTS)
+SMALL_FILES = 2 * 1_024  # joining.MAX_SMALL_FILES, and as many that come while these are joined
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +56,6 @@ class Cluster:
     nodes: int
     cores_per_node: int
     gpus: int
-    compaction_hours: float = 24.0
-    """From one run of compact-tables to the next."""
 
     def workers(self, where: str) -> int:
         """How many share a part's hours."""
@@ -126,12 +127,15 @@ def parts_of(num_videos: int, costs: Mapping[str, Cost], cluster: Cluster) -> li
             where="cores",
             hours=num_videos * costs["probe"].seconds.slope / HOUR,
             requests=2 * num_videos,
-            driver_gigabytes=(num_videos / VIDEOS_PER_PROBE + files) * RAY_BLOCK_BYTES / GIGABYTE,
+            driver_gigabytes=min(num_videos, PLANNED_TOGETHER)
+            / VIDEOS_PER_PROBE
+            * RAY_BLOCK_BYTES
+            / GIGABYTE,
             gigabytes=num_videos * LOOK_BYTES / GIGABYTE,
         ),
         decoding,
         backbone,
-        committing(files, shards, featurizing_hours, cluster, costs),
+        committing(shards, featurizing_hours, costs),
         Part(
             name="compaction",
             grows="N log N",
@@ -147,7 +151,7 @@ def parts_of(num_videos: int, costs: Mapping[str, Cost], cluster: Cluster) -> li
             hours=(clips / ASSIGNED_PER_SECOND + num_videos * costs["documents"].seconds.slope) / HOUR,
             requests=2 * segments / ROWS_PER_GROUP,
             gigabytes=features_gigabytes + num_videos * document_bytes / GIGABYTE,
-            driver_gigabytes=costs["videos held"].memory_bytes.at(num_videos) / GIGABYTE,
+            driver_gigabytes=costs["videos held"].memory_bytes.at(min(num_videos, BUILT_TOGETHER)) / GIGABYTE,
         ),
         Part(
             name="pretraining's reads",
@@ -156,31 +160,31 @@ def parts_of(num_videos: int, costs: Mapping[str, Cost], cluster: Cluster) -> li
             hours=(costs["order"].seconds.at(num_videos) + costs["choose"].seconds.at(num_videos)) / HOUR,
             requests=2 * num_videos / RUN,
             gigabytes=num_videos * document_bytes * ROWS_PER_GROUP / RUN / GIGABYTE,
-            driver_gigabytes=sum(costs[n].memory_bytes.at(num_videos) for n in ("order", "choose"))
+            driver_gigabytes=(
+                costs["order"].memory_bytes.at(num_videos)
+                + costs["choose"].memory_bytes.at(min(num_videos, DOCUMENTS_PER_FILE))
+            )
             / GIGABYTE,
         ),
     ]
 
 
-def committing(
-    files: int, shards: int, featurizing_hours: float, cluster: Cluster, costs: Mapping[str, Cost]
-) -> Part:
-    """A commit each COMMIT_SECONDS, which takes the longer the more files the table names: what compaction
-    has made, half of it on average, and what has come since."""
-    loose = files * min(1.0, cluster.compaction_hours / featurizing_hours)
+def committing(shards: int, featurizing_hours: float, costs: Mapping[str, Cost]) -> Part:
+    """A commit each COMMIT_SECONDS, which takes the longer the more files the table names: shards, half of
+    them on average, and small files."""
     each, checkpoint = costs["commit"], costs["checkpoint"].seconds
-    mean = (shards + loose) / 2
+    mean = shards / 2 + SMALL_FILES
     features_seconds = each.seconds.at(mean) / NUM_COMMITS + checkpoint.at(mean) / CHECKPOINT_EVERY
     ledger_seconds = each.seconds.fixed / NUM_COMMITS  # which has few files
     seconds = features_seconds + ledger_seconds + 2 * COMMIT_REQUESTS * LATENCY
     commits = math.ceil(featurizing_hours * HOUR / max(COMMIT_SECONDS, seconds))
     return Part(
         name="commits",
-        grows="commits x files",
+        grows="commits x shards",
         where="driver",
         hours=commits * seconds / HOUR,
         requests=2 * commits * COMMIT_REQUESTS,
-        driver_gigabytes=each.memory_bytes.at(shards + loose) / GIGABYTE,
+        driver_gigabytes=each.memory_bytes.at(shards + SMALL_FILES) / GIGABYTE,
     )
 
 
@@ -208,9 +212,6 @@ def main() -> None:
     parser.add_argument("--cores-per-node", type=int, default=32)
     parser.add_argument(
         "--gpus", type=int, default=0, help="of the whole cluster; 0: EfficientNet-Lite0 on CPUs"
-    )
-    parser.add_argument(
-        "--compaction-hours", type=float, default=24.0, help="from one compaction to the next"
     )
     cluster = Cluster(**vars(parser.parse_args()))
     costs = measured()

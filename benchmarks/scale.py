@@ -63,7 +63,13 @@ def sleeping_for(seconds: float) -> type[FeaturizeSegments]:
 
     class SleepingFeaturizer(FeaturizeSegments):
         def __init__(
-            self, *, tables: str, config: FeaturizerConfig, limits: DecodeLimits, prepared: Prepared
+            self,
+            *,
+            tables: str,
+            config: FeaturizerConfig,
+            limits: DecodeLimits,
+            prepared: Prepared,
+            compiled: bool,
         ) -> None:
             self.metrics = WorkerMetrics()
             self.features = Table(tables, FEATURES)

@@ -48,13 +48,16 @@ def keys_of(table: Table, partition: str = "f-1") -> list[tuple[str, int, str]]:
     return sorted((row["video_id"], row["segment_index"], row["fingerprint"]) for row in rows)
 
 
-def compact(table: Table, *, partition: str = "f-1", target_bytes: int = 1 << 20) -> list[int | None]:
-    """As compact_tables does; the versions of its commits."""
+def compact(
+    table: Table, *, partition: str = "f-1", target_bytes: int = 1 << 20, committer: Committer | None = None
+) -> list[int | None]:
+    """As compact_tables does, or a job that commits with `committer`; the versions of its commits."""
     versions = []
     for group in files_to_join(table, partition=partition, target_bytes=target_bytes):
         joined = join_files(table, group, partition=partition, target_bytes=target_bytes)
         paths = [file.path for file in group]
-        versions.append(Committer(table, partition=partition).compact(joined, instead_of=paths))
+        commits = committer or Committer(table, partition=partition)
+        versions.append(commits.compact(joined, instead_of=paths))
     return versions
 
 

@@ -23,6 +23,9 @@ class Paper:
     def put(self, key: str, note: bytes) -> None:
         self.notes[key] = note
 
+    def remove(self, key: str) -> None:
+        self.notes.pop(key, None)
+
 
 def work(rows: str, deadly: str, paper: Paper) -> tuple[str, str] | None:
     """A worker's hour: the rows that it did and those that it gave up; None if it died of a deadly one."""
@@ -46,6 +49,7 @@ def test_each_deadly_row_costs_three_workers_and_no_other_row_is_given_up():
     lives = [work("abcde", "bd", paper) for _ in range(7)]
     assert lives == [None] * 6 + [("ace", "b (decode: 3 workers died of it)d (decode: 3 workers died of it)")]
     assert work("fgh", "", paper) == ("fgh", ""), "another block"
+    assert list(paper.notes) == ["decode a"], "of a block that none died of nothing is kept"
 
 
 def test_rows_that_a_worker_survived_are_not_charged_with_later_deaths():

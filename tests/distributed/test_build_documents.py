@@ -70,11 +70,12 @@ def documents_of(tables: str, vocabulary: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.seconds(60)
-def test_tokens_are_exchanged_by_this_process_or_by_ray_data(
+def test_tokens_are_exchanged_by_this_process_in_two_parts_or_by_ray_data(
     config: DocumentsConfig, joined: None, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(module, "MIN_VIDEOS_PER_FILE", 8)
     monkeypatch.setattr(module, "VIDEOS_PER_FILE", 8)
+    monkeypatch.setattr(module, "VIDEOS_PER_PART", 56)
     tables, vocabulary = config.tables, load(config.vocabulary)
     summary = build_documents(config)
     assert (summary.num_built, summary.num_postponed, summary.num_tokens) == (99, 1, 99 * 6)
@@ -95,6 +96,7 @@ def test_tokens_are_exchanged_by_this_process_or_by_ray_data(
 
     Committer(Table(tables, DOCUMENTS), partition=vocabulary.id).clear()
     monkeypatch.setattr(module, "FEW_CLIPS", 0)
+    monkeypatch.setattr(module, "VIDEOS_PER_PART", 100)
     for name in ("MIN_VIDEOS_PER_FILE", "VIDEOS_PER_FILE"):  # Ray Data starts a process for each file
         monkeypatch.setattr(module, name, 40)
     assert build_documents(config).num_built == 99

@@ -1,5 +1,6 @@
-"""Who decodes, and on what actors compute: the stages that Ray Data is given. Jobs in tests/jobs run them."""
+"""Who decodes, and on what actors compute. Jobs in tests/jobs run them."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -12,46 +13,56 @@ from vbert.video.decode import Decoder
 from vbert.video.decode_child import DecodeLimits
 
 
-class Stages:
-    """A dataset of 1,000 segments that is told what to do, and does nothing."""
+class Part:
+    """A dataset of segments that is told who decodes them, and has none."""
 
-    def __init__(self) -> None:
-        self.told: list[tuple[Any, float]] = []
+    def __init__(self, told: list[tuple[Any, float, int]]) -> None:
+        self.told = told
 
-    def sum(self, _: str) -> int:
-        return 1000
-
-    def repartition(self, **_: Any) -> "Stages":
+    def repartition(self, **_: Any) -> "Part":
         return self
 
-    def materialize(self) -> "Stages":
-        return self
-
-    def map_batches(self, work: Any, *, num_gpus: float = 0, **_: Any) -> "Stages":
-        self.told.append((work, num_gpus))
+    def map_batches(self, work: Any, *, num_cpus: int, **_: Any) -> "Part":
+        self.told.append((work.func, 0, num_cpus))
         return self
 
     def set_name(self, _: str) -> None:
         return
 
+    def iter_internal_ref_bundles(self) -> Iterator[Any]:
+        return iter(())
+
 
 @pytest.mark.parametrize(
     ("decoder", "num_gpus", "expected"),
     [
-        ("pyav", 0, [(FeaturizeSegments, 0)]),
-        ("pyav", 2, [(decode_in_child, 0), (FeaturizeSegments, 0.5)]),
-        ("nvdec", 2, [(FeaturizeSegments, 0.5)]),
+        ("pyav", 0, [(FeaturizeSegments, 0, 3)]),
+        ("pyav", 2, [(decode_in_child, 0, 1), (FeaturizeSegments, 0.5, 4)]),
+        ("nvdec", 2, [(FeaturizeSegments, 0.5, 4)]),
     ],
 )
 def test_cpus_decode_for_gpus_that_do_not_decode_themselves(
-    monkeypatch: pytest.MonkeyPatch, decoder: Decoder, num_gpus: int, expected: list[tuple[Any, float]]
+    monkeypatch: pytest.MonkeyPatch, decoder: Decoder, num_gpus: int, expected: list[tuple[Any, float, int]]
 ):
+    """Who works, of which share of a GPU, and how many of them, or with how many CPUs."""
+    told: list[tuple[Any, float, int]] = []
+
+    def on_actors(
+        kind: type[Any], blocks: Iterable[Any], *, num_actors: int, options: Any, **_: Any
+    ) -> Iterator[Any]:
+        assert list(blocks) == []
+        told.append((kind, options["num_gpus"], num_actors))
+        return iter(())
+
     monkeypatch.setattr(featurize_flow, "count_gpus", lambda _: num_gpus)
     monkeypatch.setattr(featurize_flow, "count_cpus", lambda: 3)
-    monkeypatch.setattr(featurize_flow, "rows_as_they_come", lambda rows: iter(rows.told))
-    stages: Any = Stages()
+    monkeypatch.setattr(featurize_flow, "connect", lambda: None)
+    monkeypatch.setattr(featurize_flow, "blocks_as_they_come", lambda _: iter(()))
+    monkeypatch.setattr(featurize_flow, "outcomes_of_blocks", on_actors)
+    parts: Any = iter([Part(told)])
     outcomes(
-        stages,
+        parts,
+        num_videos=1000,
         tables="tables",
         config=FeaturizerConfig(decoder=decoder),
         limits=DecodeLimits(),
@@ -61,4 +72,4 @@ def test_cpus_decode_for_gpus_that_do_not_decode_themselves(
         gpus_per_worker=0.5,
         compiled=False,
     )
-    assert stages.told == expected
+    assert told == expected

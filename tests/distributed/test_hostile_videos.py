@@ -12,7 +12,7 @@ from tests.distributed.test_attempts import Paper
 from tests.hostile_modules import write_hostile_modules
 from tests.videos import Video, write_video
 from vbert.distributed.report import FramesInChild
-from vbert.distributed.transcribe import LEDGER_COLUMNS, Transcribe
+from vbert.distributed.transcribe import LEDGER, Transcribe
 from vbert.tables.delta import Table
 from vbert.tables.schemas import TRANSCRIPTS
 from vbert.text.sentences import Word
@@ -54,8 +54,12 @@ def test_a_video_that_ends_who_listens_to_it_is_a_row_of_transcripts(
     table = Table(str(tmp_path / "tables"), TRANSCRIPTS)
     table.create()
     actor = Transcribe(tables=str(tmp_path / "tables"), recognizer="deaf", limits=LIMITS)
-    ledger = [dict.fromkeys(LEDGER_COLUMNS, "1") | {"video_id": name, "uri": uris[name]} for name in uris]
-    (file,) = actor(pa.Table.from_pylist(ledger)).to_pylist()
+    pending = [
+        dict.fromkeys(LEDGER.names, "1") | {"video_id": name, "uri": uris[name], "is_known": name == "good"}
+        for name in uris
+    ]
+    (file,) = actor(pa.Table.from_pylist(pending)).to_pylist()
+    assert file["known_ids"] == ["good"]
     assert file["statuses"] == [*["failed"] * len(REASONS), "silent"]
     assert file["failures"] == [f"{uris[name]}: {reason}" for name, reason in REASONS.items()]
 

@@ -30,5 +30,5 @@ def test_nodes_come_when_they_are_asked_for(tmp_path: Path):
         assert status == 2, said
         assert "featurize: waits for a node with a CPU and a GPU (--gpus 1); the cluster has none" in said
         assert "--gpus 1: torch sees none on a node that has one" in said
-        status, said = run(*featurize, "--gpus", "none", "--num-actors", "1:2")
+        status, said = run(*featurize, "--gpus", "none", "--num-actors", "2")
         assert status == 0, said

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from ray.cluster_utils import Cluster
 
@@ -17,6 +18,10 @@ from tests.job_process import Job, start_job
 from tests.ray_nodes import cluster_of, workers_of
 from tests.table_rows import rows_of
 from tests.videos import Video, write_video
+from vbert.distributed import featurize_plan, joining
+from vbert.storage import spilling
+from vbert.tables.delta import Table
+from vbert.tables.schemas import FEATURES, VIDEOS
 
 pytestmark = pytest.mark.slow
 
@@ -72,6 +77,36 @@ def test_with_gpus_the_cpus_of_all_nodes_decode_for_them(corpus: Path, undisturb
     assert np.abs(vectors - expected_vectors).max() <= 2e-3 * expected_vectors.max()
 
 
+def test_a_corpus_that_is_planned_in_parts_has_the_same_tables(
+    corpus: Path,
+    undisturbed: Path,
+    tmp_path: Path,
+    joined: None,
+    run_job: Run,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Thirteen videos in two parts, of eight videos at most, which are probed beside actors on all CPUs; the
+    job joins files as it goes."""
+    parts: list[int] = []
+    planned = featurize_plan._planned
+
+    def counted(videos: pa.Table, *others: Any) -> Any:
+        parts.append(videos.num_rows)
+        return planned(videos, *others)
+
+    monkeypatch.setattr(featurize_plan, "_planned", counted)
+    monkeypatch.setattr(featurize_plan, "VIDEOS_PER_PROBE", 2)
+    monkeypatch.setattr(spilling, "ROWS_PER_PART", 8)
+    monkeypatch.setattr(joining, "MAX_SMALL_FILES", 8)
+    assert run_job("featurize", *options_of(corpus, tmp_path)) == 1
+    assert sum(parts) == 13
+    assert len(parts) >= 2
+    assert rows_of(tmp_path) == rows_of(undisturbed)
+    for layout in (VIDEOS, FEATURES):
+        (partition,) = (table := Table(str(tmp_path), layout)).partitions()
+        assert len(table.paths(partition=partition)) < 8
+
+
 @pytest.mark.timeout(3600)
 @pytest.mark.seconds(120)  # a cluster, and as many jobs as it takes
 def test_machines_actors_workers_and_drivers_that_die_at_random(
@@ -109,7 +144,7 @@ def kill_something(kind: str, cluster: Cluster, job: Job, chance: random.Random)
         cluster.add_node(num_cpus=1)
     elif kind == "driver":
         os.killpg(job.pid, signal.SIGKILL)
-    elif workers := workers_of(cluster, r"ray::\w*Map"):  # MapWorker: an actor; MapBatches: a task
+    elif workers := workers_of(cluster, r"ray::(BlockActor|Map)"):  # an actor, or a task that probes
         chance.choice(workers).kill()
     else:
         return []

@@ -15,7 +15,7 @@ from deltalake import DeltaTable
 
 from tests.table_rows import DIM, compact, feature_rows, keys_of
 from vbert.errors import UserError
-from vbert.tables.clustering import files_to_join
+from vbert.tables.clustering import files_to_join, small_neighbours
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.schemas import FEATURES, pack_vectors, unpack_vectors
@@ -119,6 +119,9 @@ def test_files_are_joined_up_to_the_target_and_large_ones_left_alone(table: Tabl
     paths = [[file.path for file in group] for group in groups]
     assert paths == [[files[0].path, files[1].path], [files[2].path, files[3].path]]
     assert files_to_join(table, partition="f-1", target_bytes=files[0].size_bytes) == []
+    assert small_neighbours(table, partition="f-1", target_bytes=two + 100) == groups
+    assert table.num_small_files(two + 100, partition="f-1") == 5
+    assert table.num_small_files(files[0].size_bytes, partition="f-1") == 0
 
 
 def test_float16_values_take_about_half_the_bytes_of_random_float32(table: Table):

@@ -139,8 +139,11 @@ def waits(effects: dict[str, Effect]) -> Iterator[None]:
         yield
 
 
-def writer(root: str, numbers: Iterator[int], changes: list[tuple[str, str]]) -> Callable[[Job], None]:
-    """A job that, for each change, puts new rows of some videos in place of theirs and drops others."""
+def writer(
+    root: str, numbers: Iterator[int], changes: list[tuple[str, str]], *, compacts: bool = False
+) -> Callable[[Job], None]:
+    """A job that, for each change, puts new rows of some videos in place of theirs and drops others; and
+    joins files as it goes."""
 
     def work(job: Job) -> None:
         table = Table(root, FEATURES)
@@ -150,6 +153,9 @@ def writer(root: str, numbers: Iterator[int], changes: list[tuple[str, str]]) ->
             job.effect = Effect(dropped=put + dropped, put=made)
             rows = [feature_rows(video, segments=1, fingerprint=made[video]) for video in put]
             committer.commit([table.write_file(one) for one in rows], drop=put + dropped)
+            if compacts:
+                job.effect = Effect()
+                compact(table, partition=PARTITION, committer=committer)
 
     return work
 
@@ -207,7 +213,7 @@ def interleave(data: st.DataObject, root: str, *, has_vacuum: bool = True) -> in
     numbers = itertools.count()
     effects: dict[str, Effect] = {}
     Table(root, FEATURES).create()
-    works = [writer(root, numbers, found) for found in data.draw(writers)]
+    works = [writer(root, numbers, found, compacts=data.draw(st.booleans())) for found in data.draw(writers)]
     works += [compactor(root)] * data.draw(st.integers(1, 2))
     works += [vacuumer(root)] * (has_vacuum and data.draw(st.integers(0, 1)))
     first = Job(writer(root, numbers, [("a", ""), ("b", ""), ("c", "")]))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from vbert.corpus.sources import CORPUS
-from vbert.storage.spilling import add_rows, create_table, read_all, read_parts, spilling_database
+from vbert.storage.spilling import create_table, read_all, read_parts, spilling_database
 
 if TYPE_CHECKING:
     import duckdb
@@ -97,10 +97,8 @@ def compare(corpus: Iterable[pa.Table], ledger: Iterable[pa.Table], *, retry_fai
     is one featurizer's. With `retry_failed`, a video whose status is failed or partial is pending too.
     """
     database = spilling_database()
-    for name, parts, schema in (("listed", corpus, CORPUS), ("known", ledger, KNOWN)):
-        create_table(database, name, schema)
-        for part in parts:
-            add_rows(database, name, part.select(schema.names))
+    create_table(database, "listed", CORPUS, corpus)
+    create_table(database, "known", KNOWN, ledger)
     database.execute(COMPARE, {"retry_failed": retry_failed})
 
     def count(rows: str) -> int:

@@ -2,18 +2,22 @@
 
 Ray Data brings actors of its own (statistics, autoscaling) and tasks that cut and count blocks, each in a new
 process, and imports pandas: 13 s of a run of 19 on two slow cores, for four videos of 6 s. It has its place
-where blocks are many and large, and stages have to wait for each other: in featurization, and in exchanges.
+where stages have to wait for each other: where segments are planned and decoded, and in exchanges.
 """
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from itertools import islice
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import ray
 
 from vbert.distributed.attempts import RETRIES, actor_retries
 from vbert.distributed.resources import AUTO, count_cpus, count_gpus
+
+# A table, or where the pieces of one lie.
+Block: TypeAlias = pa.Table | Sequence["ray.ObjectRef[pa.Table]"]
 
 
 def blocks_of(rows: Sequence[Mapping[str, Any]], *, size: int) -> list[pa.Table]:
@@ -34,32 +38,30 @@ def outcomes_of_models(
     """The outcomes of actors that hold a model each: one a GPU, if the cluster has any, else one for some of
     its CPUs; or `num_actors`. `gpus` is what `--gpus` says, `retries` how often work is done again when its
     actor dies."""
-    waiting = list(blocks)
     num_gpus = count_gpus(gpus)
-    wanted = num_actors or num_gpus or max(1, count_cpus() // cpus_a_model)
     return outcomes(
         kind,
-        waiting,
-        num_actors=min(wanted, len(waiting)),
+        blocks,
+        num_actors=num_actors or num_gpus or max(1, count_cpus() // cpus_a_model),
         arguments=arguments,
         options={"num_cpus": 1, "num_gpus": int(num_gpus > 0), **actor_retries(retries)},
     )
 
 
 def outcomes_on_cpus(
-    kind: type[Any], blocks: Sequence[pa.Table], *, arguments: Mapping[str, Any], retries: int = RETRIES
+    kind: type[Any], blocks: Iterable[pa.Table], *, arguments: Mapping[str, Any], retries: int = RETRIES
 ) -> Iterator[pa.Table]:
     """The outcomes of actors of one CPU each, on all CPUs of the cluster if there are blocks for them."""
     return outcomes(
         kind,
         blocks,
-        num_actors=min(count_cpus(), len(blocks)),
+        num_actors=count_cpus(),
         arguments=arguments,
         options={"num_cpus": 1, **actor_retries(retries)},
     )
 
 
-def outcomes(kind: type[Any], blocks: Iterable[pa.Table], **how: Any) -> Iterator[pa.Table]:
+def outcomes(kind: type[Any], blocks: Iterable[Block], **how: Any) -> Iterator[pa.Table]:
     """What `kind` makes of each block, as it comes; `how` is as `outcome_refs` takes it."""
     for ref in outcome_refs(kind, blocks, **how):
         outcome: pa.Table = ray.get(ref)
@@ -68,32 +70,49 @@ def outcomes(kind: type[Any], blocks: Iterable[pa.Table], **how: Any) -> Iterato
 
 def outcome_refs(
     kind: type[Any],
-    blocks: Iterable[pa.Table],
+    blocks: Iterable[Block],
     *,
     num_actors: int,
     arguments: Mapping[str, Any],
     options: Mapping[str, Any],
+    blocks_per_actor: int = 1,
 ) -> Iterator["ray.ObjectRef[pa.Table]"]:
     """Where that lies which `kind(**arguments)`, a class for Ray Data's `map_batches`, makes of each block.
 
-    An actor gets its first block when it is up, so that one that no node has room for keeps none waiting.
-    `options` are those of Ray's actors: resources, and how often work is done again.
+    There are `num_actors`, or one for each block where these are fewer. A block is asked for when an actor is
+    up and has less than `blocks_per_actor`: so one that no node has room for keeps none waiting, and blocks
+    may be as many as one likes. An actor ends when there is no more for it. `options` are those of Ray's
+    actors: resources, and how often work is done again.
     """
-    actor: Any = BlockActor
-    actors = [actor.options(**options).remote(kind, arguments) for _ in range(num_actors)]
-    waiting = deque(blocks)
-    starting: dict[Any, Any] = {actor.is_up.remote(): actor for actor in actors}
+    rest = iter(blocks)
+    waiting: deque[Block] = deque()
+    starting: dict[Any, Any] = {}
     working: dict[Any, Any] = {}
-    while waiting or working:
+    for block in islice(rest, num_actors):
+        waiting.append(block)
+        starting |= _started(kind, arguments, options)
+    is_more = True
+    while working or (starting and is_more):
         (ref,), _ = ray.wait([*working, *starting], num_returns=1)
-        if ref in working:
-            actor = working.pop(ref)
-            yield ref
-        else:
+        is_new = ref in starting
+        if is_new:
             actor = starting.pop(ref)
             ray.get(ref)  # its constructor's error
-        if waiting:
-            working[actor.work.remote(waiting.popleft())] = actor
+        else:
+            actor = working.pop(ref)
+            yield ref
+        for _ in range(blocks_per_actor if is_new else 1):
+            block = waiting.popleft() if waiting else next(rest, None)
+            is_more = block is not None
+            if block is not None:
+                working[actor.work.remote(*([block] if isinstance(block, pa.Table) else block))] = actor
+
+
+def _started(kind: type[Any], arguments: Mapping[str, Any], options: Mapping[str, Any]) -> dict[Any, Any]:
+    """An actor, by what is there when it is up."""
+    remote: Any = BlockActor
+    actor = remote.options(**options).remote(kind, arguments)
+    return {actor.is_up.remote(): actor}
 
 
 @ray.remote
@@ -108,7 +127,7 @@ class BlockActor:
         """Once it is."""
         return True
 
-    def work(self, block: pa.Table) -> pa.Table:
+    def work(self, *pieces: pa.Table) -> pa.Table:
         """All that it makes of a block."""
-        made = self.worker(block)
+        made = self.worker(pa.concat_tables(pieces))
         return made if isinstance(made, pa.Table) else pa.concat_tables(made)

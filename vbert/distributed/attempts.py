@@ -42,6 +42,9 @@ class Notes(Protocol):
     def put(self, key: str, note: bytes) -> None:
         """Make a note, or another one in its place."""
 
+    def remove(self, key: str) -> None:
+        """Take a note away, if it is there."""
+
 
 class ClusterNotes:
     """Notes of a job in the store of its cluster: a millisecond each, and no process of their own."""
@@ -57,6 +60,10 @@ class ClusterNotes:
     def put(self, key: str, note: bytes) -> None:
         """See Notes."""
         internal_kv._internal_kv_put(key, note, overwrite=True, namespace=self._namespace)
+
+    def remove(self, key: str) -> None:
+        """See Notes."""
+        internal_kv._internal_kv_del(key, namespace=self._namespace)
 
 
 class Attempts:
@@ -81,8 +88,12 @@ class Attempts:
         self._note(self._deaths | {row: deaths + 1})
 
     def end(self) -> None:
-        """After the last row: a death from now on is nobody's fault."""
-        self._note(self._deaths)
+        """After the last row: a death from now on is nobody's fault. A note stays only where some died: there
+        are as many blocks as a corpus is large."""
+        if self._deaths:
+            self._note(self._deaths)
+        else:
+            self._notes.remove(self._key)
 
     def _note(self, deaths: dict[str, int]) -> None:
         self._notes.put(self._key, json.dumps(deaths).encode())

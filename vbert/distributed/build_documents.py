@@ -4,7 +4,7 @@ features files -> visual tokens, each file read once -> together by video -> sen
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from vbert.distributed.cluster import (
 )
 from vbert.distributed.resources import count_cpus
 from vbert.distributed.write_documents import COUNTED, Plan, WriteDocuments
+from vbert.documents.changes import CAPTIONED, COPIES, KNOWN, LEDGER, SPOKEN, Comparison
 from vbert.documents.exclusion import Exclusion
 from vbert.duplicates.splits import kept_ids
 from vbert.errors import UserError
@@ -42,15 +43,8 @@ from vbert.vocabulary.tree import Vocabulary, load
 VIDEOS_PER_FILE = 1024
 MIN_VIDEOS_PER_FILE = 32  # of a small run, whose files are two a CPU
 FEW_CLIPS = 1_000_000  # 12 bytes each: the driver exchanges them itself, sooner than Ray Data has started
-LEDGER_COLUMNS = [
-    "video_id",
-    "uri",
-    "fingerprint",
-    "transcript_uri",
-    "transcript_fingerprint",
-    "duration_seconds",
-    "num_clips",
-]
+# Built together: 0.4 KB each in the driver, and their tokens in the object store.
+VIDEOS_PER_PART = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,81 +94,80 @@ def build_documents(config: DocumentsConfig) -> DocumentsSummary:
     config = with_absolute_paths(config, "tables", "vocabulary")
     exclude = _exclude_as_text(config)
     vocabulary = load(config.vocabulary)
-    videos = _usable_videos(config, vocabulary)
-    captions, num_ambiguous = captions_of(videos, config.captions) if config.captions else ({}, 0)
-    videos = _with_text_fingerprints(videos, captions, _spoken_fingerprints(config))
-    videos = _with_copies_marked(videos, config, vocabulary)
+    comparison = Comparison(_usable_videos(config, vocabulary))
+    captions, num_ambiguous = _captions(config, comparison)
     documents = Table(config.tables, DOCUMENTS)
     documents.create()
-    here = documents.read(
-        columns=["video_id", "fingerprint", "transcript_fingerprint", "exclude", "excluded_for"],
-        partition=vocabulary.id,
+    changes = comparison.changes(
+        captioned=[_fingerprints(captions)],
+        spoken=_spoken(config),
+        copies=[_copies(config, vocabulary)],
+        known=documents.parts(columns=KNOWN.names, partition=vocabulary.id),
+        exclude=exclude,
     )
-    pending = _without(videos, here, exclude)
-    known = set(here["video_id"].to_pylist())
-    gone = known.difference(videos["video_id"].to_pylist())
+    gone = changes.gone()
     summary = DocumentsSummary(
-        vocabulary=vocabulary.id, num_unchanged=videos.num_rows - pending.num_rows, num_dropped=len(gone)
+        vocabulary=vocabulary.id,
+        num_unchanged=changes.num_unchanged,
+        num_dropped=len(gone),
+        num_ambiguous=num_ambiguous,
     )
-    summary.num_ambiguous = num_ambiguous
     rewrite = RewriteOnWorkers(config.tables, DOCUMENTS, partition=vocabulary.id)
     committer = Committer(documents, partition=vocabulary.id)
     committer.commit([], drop=gone, rewrite=rewrite(gone))
-    if pending.num_rows:
+    if changes.num_pending:
         name = f"build-documents-{short_hash(vocabulary.id)}"
+        progress = Progress("build_documents", total=changes.num_pending, unit="videos")
         with pinned(config.tables, name, job=f"build_documents of {vocabulary.id}"):
-            for rows in _built_files(pending, config, vocabulary, captions):
-                stale = known.intersection(video_id for row in rows for video_id in row["video_ids"])
-                committer.commit([file_of(row) for row in rows], drop=stale, rewrite=rewrite(stale))
-                summary.num_built += sum(row["num_rows"] for row in rows)
-                for name in COUNTED:
-                    setattr(summary, name, getattr(summary, name) + sum(row[name] for row in rows))
-        summary.num_postponed = pending.num_rows - summary.num_built
+            for videos in changes.pending(at_most=VIDEOS_PER_PART):
+                known = set(videos.filter(videos["is_known"])["video_id"].to_pylist())
+                for rows in _built_files(videos, config, vocabulary, captions, progress):
+                    stale = known.intersection(video_id for row in rows for video_id in row["video_ids"])
+                    committer.commit([file_of(row) for row in rows], drop=stale, rewrite=rewrite(stale))
+                    summary.num_built += sum(row["num_rows"] for row in rows)
+                    for name in COUNTED:
+                        setattr(summary, name, getattr(summary, name) + sum(row[name] for row in rows))
+        summary.num_postponed = changes.num_pending - summary.num_built
     summary.seconds = time.monotonic() - start_seconds
     return summary
 
 
-def _usable_videos(config: DocumentsConfig, vocabulary: Vocabulary) -> pa.Table:
-    """The ledger's videos that have features."""
-    ledger = Table(config.tables, VIDEOS).read(columns=LEDGER_COLUMNS, partition=vocabulary.featurizer)
-    usable = ledger.filter(pc.greater(ledger["num_clips"], 0))
-    if usable.num_rows == 0:
+def _usable_videos(config: DocumentsConfig, vocabulary: Vocabulary) -> Iterator[pa.Table]:
+    """The ledger's videos that have features. UserError if there are none."""
+    num_usable = 0
+    for rows in Table(config.tables, VIDEOS).parts(columns=LEDGER.names, partition=vocabulary.featurizer):
+        usable = rows.filter(pc.greater(rows["num_clips"], 0))
+        num_usable += usable.num_rows
+        yield usable
+    if not num_usable:
         raise UserError(
             f"{config.tables}: no video with features of {vocabulary.featurizer}, "
             "which the vocabulary was fitted on; run featurize with the same options first"
         )
-    return usable
 
 
-def _with_text_fingerprints(
-    videos: pa.Table, captions: Captions, spoken: Mapping[tuple[str, str], str]
-) -> pa.Table:
-    """The same with the fingerprint of the text that they will get."""
-    if not captions and not spoken:
-        return videos
-    fingerprints: list[str | None] = []
-    for row in videos.to_pylist():
-        if row["video_id"] in captions:
-            fingerprints.append(short_hash(repr(captions[row["video_id"]])))
-        elif row["transcript_uri"] is None:
-            fingerprints.append(spoken.get((row["video_id"], row["fingerprint"])))
-        else:
-            fingerprints.append(row["transcript_fingerprint"])
-    at = videos.schema.get_field_index("transcript_fingerprint")
-    return videos.set_column(at, "transcript_fingerprint", pa.array(fingerprints, pa.string()))
+def _captions(config: DocumentsConfig, comparison: Comparison) -> tuple[Captions, int]:
+    """What `captions_of` finds in the file."""
+    if config.captions is None:
+        return {}, 0
+    return captions_of(pa.concat_tables(comparison.videos()), config.captions)
 
 
-def _spoken_fingerprints(config: DocumentsConfig) -> dict[tuple[str, str], str]:
-    """Of the recognised text of a video and its version. UserError if nothing has been recognised."""
+def _fingerprints(captions: Captions) -> pa.Table:
+    fingerprints = [short_hash(repr(sentences)) for sentences in captions.values()]
+    return pa.table([list(captions), fingerprints], schema=CAPTIONED)
+
+
+def _spoken(config: DocumentsConfig) -> Iterator[pa.Table]:
+    """Videos and fingerprints of what was recognised in them. UserError if nothing has been."""
     if config.recognizer is None:
-        return {}
+        return
     table, identity = Table(config.tables, TRANSCRIPTS), recognizer_id(config.recognizer)
     if not table.exists() or identity not in table.partitions():
         raise UserError(
             f"{config.tables}: has no transcripts of {config.recognizer}; run transcribe with it first"
         )
-    rows = table.read(columns=["video_id", "fingerprint", "text_fingerprint"], partition=identity)
-    return {(row["video_id"], row["fingerprint"]): row["text_fingerprint"] for row in rows.to_pylist()}
+    yield from table.parts(columns=SPOKEN.names, partition=identity)
 
 
 def _exclude_as_text(config: DocumentsConfig) -> str | None:
@@ -188,8 +181,8 @@ def _exclude_as_text(config: DocumentsConfig) -> str | None:
     return " ".join(names.get(name, name) for name in sorted(set(config.exclude))) or None
 
 
-def _with_copies_marked(videos: pa.Table, config: DocumentsConfig, vocabulary: Vocabulary) -> pa.Table:
-    """The same with `is_copy`: whether duplicates are left out, and it is one."""
+def _copies(config: DocumentsConfig, vocabulary: Vocabulary) -> pa.Table:
+    """Videos that are left out as copies of others."""
     copies: dict[str, str] = {}
     if "duplicates" in config.exclude:
         table = Table(config.tables, DUPLICATES)
@@ -199,39 +192,22 @@ def _with_copies_marked(videos: pa.Table, config: DocumentsConfig, vocabulary: V
                 "deduplicate first"
             )
         copies = kept_ids(config.tables, vocabulary.featurizer)
-    return videos.append_column("is_copy", pc.is_in(videos["video_id"], pa.array(copies, pa.string())))
-
-
-def _without(videos: pa.Table, documents: pa.Table, exclude: str | None) -> pa.Table:
-    """Videos that have no document of the same video and text, built with the same left out."""
-    is_copy = pc.fill_null(pc.equal(documents["excluded_for"], "duplicates"), False)
-    wanted = videos.append_column("exclude", pa.repeat(pa.scalar(exclude, pa.string()), videos.num_rows))
-    keys = [
-        pc.binary_join_element_wise(
-            table["video_id"],
-            table["fingerprint"],
-            pc.fill_null(table["transcript_fingerprint"], ""),
-            pc.fill_null(table["exclude"], ""),
-            pc.cast(table["is_copy"], pa.string()),
-            " ",
-        )
-        for table in (wanted, documents.append_column("is_copy", is_copy))
-    ]
-    return videos.filter(pc.invert(pc.is_in(keys[0], keys[1].combine_chunks())))
+    return pa.table([list(copies)], schema=COPIES)
 
 
 def _built_files(
-    pending: pa.Table,
+    videos: pa.Table,
     config: DocumentsConfig,
     vocabulary: Vocabulary,
     captions: Captions,
+    progress: Progress,
 ) -> Iterator[list[dict[str, Any]]]:
-    """Build documents on all CPUs; rows of FILES, a list a commit."""
-    is_few = pc.sum(pending["num_clips"]).as_py() <= FEW_CLIPS
+    """Build documents of videos, sorted by id, on all CPUs; rows of FILES, a list a commit."""
+    is_few = pc.sum(videos["num_clips"]).as_py() <= FEW_CLIPS
     connect(with_data=not is_few)
-    videos = pending.sort_by("video_id").combine_chunks()
     per_file = max(MIN_VIDEOS_PER_FILE, min(VIDEOS_PER_FILE, -(-videos.num_rows // (2 * count_cpus()))))
-    buckets = Buckets(videos["video_id"].to_pylist(), size=per_file)
+    video_ids = videos["video_id"].to_pylist()
+    buckets = Buckets(video_ids, size=per_file)
     tokens = tokens_of(
         buckets,
         tables=config.tables,
@@ -243,16 +219,16 @@ def _built_files(
         tables=config.tables,
         vocabulary=vocabulary.id,
         recognizer=config.recognizer,
-        videos=videos,
+        videos=videos.combine_chunks(),
         videos_per_bucket=per_file,
-        captions={name: captions[name] for name in videos["video_id"].to_pylist() if name in captions},
+        captions={name: captions[name] for name in video_ids if name in captions},
         exclude=config.exclude,
         exclude_as_text=_exclude_as_text(config),
         language=str(language_of(config.language)),
     )
     arguments = {"plan": ray.put(plan)}
     written = (_of_few if is_few else _of_many)(tokens, len(buckets), arguments)
-    return in_commits(written, Progress("build_documents", total=videos.num_rows, unit="videos"))
+    return in_commits(written, progress)
 
 
 def _of_few(

@@ -124,12 +124,6 @@ def blocks_as_they_come(dataset: "ray.data.Dataset") -> Iterator[pa.Table]:
     yield from blocks
 
 
-def rows_as_they_come(dataset: "ray.data.Dataset") -> Iterator[list[dict[str, Any]]]:
-    """The same, as rows."""
-    for block in blocks_as_they_come(dataset):
-        yield block.to_pylist()
-
-
 def in_commits(written: Iterable[pa.Table], progress: Progress) -> Iterator[list[dict[str, Any]]]:
     """Of rows that tell of files which were written (`file_of`), those of each COMMIT_SECONDS together."""
     waiting: list[dict[str, Any]] = []
@@ -148,13 +142,6 @@ def in_commits(written: Iterable[pa.Table], progress: Progress) -> Iterator[list
 def file_of(row: Mapping[str, Any]) -> NewFile:
     """What a row of such a dataset says of the file itself."""
     return NewFile(**{part.name: row[part.name] for part in fields(NewFile)})
-
-
-def actor_pool(least: int, most: int) -> "ray.data.ActorPoolStrategy":
-    """A pool of so many actors; Ray Data lets one with room grow and shrink with its work."""
-    if least == most:
-        return ray.data.ActorPoolStrategy(size=most)
-    return ray.data.ActorPoolStrategy(min_size=least, max_size=most)
 
 
 class RewriteOnWorkers:

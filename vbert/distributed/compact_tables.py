@@ -1,17 +1,17 @@
 """Ray runs the upkeep of the tables: files joined into sorted shards, what no version names deleted."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import ray
-
 from vbert.distributed.cluster import connect
+from vbert.distributed.joining import Joins
 from vbert.errors import UserError
 from vbert.progress import Progress
 from vbert.storage.files import with_absolute_paths
-from vbert.tables.clustering import files_to_join, join_files
+from vbert.tables.clustering import SHARD_BYTES, files_to_join
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
-from vbert.tables.parquet_files import NewFile, StoredFile
+from vbert.tables.parquet_files import StoredFile
 from vbert.tables.schemas import TABLES
 from vbert.tables.vacuum import forget_old_log, vacuum
 
@@ -24,7 +24,7 @@ class CompactConfig:
 
     tables: str
     """Folder or bucket URL of the tables."""
-    target_megabytes: int = 256
+    target_megabytes: int = SHARD_BYTES // MEGABYTE
     """Size of a shard. 128 to 512 MB read well; readers take row groups of 64 rows from them."""
     retention_hours: int = 168
     """Keep what a version of the last so many hours names, so that training on a pinned version goes on."""
@@ -75,30 +75,21 @@ def compact_tables(config: CompactConfig) -> CompactSummary:
 
 def _join(
     table: Table, groups: list[tuple[str, list[StoredFile]]], target_bytes: int
-) -> list[tuple[list[StoredFile], int]]:
+) -> list[tuple[Sequence[StoredFile], int]]:
     """One task and one commit a group, so that a killed run keeps what it has done. The groups that were
     joined, and into how many shards: without those that another job has changed meanwhile, whose turn it is
     the next time."""
     connect(with_data=False)
     table.create()  # as this release has it
+    joins = Joins(target_bytes=target_bytes, num_cpus=1)
+    committers = {name: Committer(table, partition=name) for name, _ in groups}
+    for partition, group in groups:
+        joins.begin(committers[partition], group)
     done = []
-
-    @ray.remote(num_cpus=1)
-    def join(group: list[StoredFile], partition: str) -> list[NewFile]:
-        try:
-            return join_files(table, group, partition=partition, target_bytes=target_bytes)
-        except FileNotFoundError:  # deleted by another compaction
-            return []
-
-    running = {join.remote(group, partition): (partition, group) for partition, group in groups}
     progress = Progress(f"compact {table.layout.name}", total=len(groups), unit="groups")
-    while running:
-        (ready,), _ = ray.wait(list(running), num_returns=1)
-        partition, group = running.pop(ready)
-        shards: list[NewFile] = ray.get(ready)
-        paths = [file.path for file in group]
-        if shards and Committer(table, partition=partition).compact(shards, instead_of=paths) is not None:
-            done.append((group, len(shards)))
+    while joins:
+        if joined := joins.commit_one():
+            done.append(joined)
         progress.advance(1)
     progress.finish()
-    return done
+    return [(group, num_shards) for group, num_shards in done if num_shards]

@@ -1,14 +1,11 @@
-"""Ray Data runs featurization: list -> compare -> probe -> decode and featurize on actors -> commit."""
+"""Ray runs featurization: list -> compare -> probe -> decode and featurize on actors -> commit."""
 
 import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import ray
 import tyro
 from tyro.conf import OmitArgPrefixes
 
@@ -16,26 +13,19 @@ from vbert.corpus.changes import LEDGER_COLUMNS, CorpusChanges, compare
 from vbert.corpus.forgotten import without_forgotten
 from vbert.corpus.set_aside import SetAside
 from vbert.corpus.sources import corpus_parts
-from vbert.distributed.attempts import task_retries
 from vbert.distributed.backbone import Prepared, prepare_backbone
-from vbert.distributed.cluster import RewriteOnWorkers, connect
-from vbert.distributed.featurize_flow import Segments, count_segments, outcomes
+from vbert.distributed.cluster import RewriteOnWorkers
+from vbert.distributed.featurize_flow import count_segments, outcomes
+from vbert.distributed.featurize_plan import PROBE_CPUS, Segments, plan
 from vbert.distributed.featurize_worker import SECONDS, file_of_row
+from vbert.distributed.joining import SmallFiles
 from vbert.distributed.prometheus import DriverMetrics
-from vbert.distributed.resources import (
-    AUTO,
-    NONE,
-    actor_range,
-    check_gpus,
-    count_gpus,
-    require_gpu,
-    waiting_told,
-)
+from vbert.distributed.resources import AUTO, NONE, check_gpus, count_gpus, require_gpu, waiting_told
 from vbert.errors import UserError, require_at_least
 from vbert.features.featurizer_config import FeaturizerConfig, featurizer_id, save_config
 from vbert.features.kept_graphs import BackboneGraphs
 from vbert.features.ledger import Ledger, MicroBatch, listed_before
-from vbert.features.planning import check_transcripts, plan_videos
+from vbert.features.planning import check_transcripts
 from vbert.features.pruning import PruneOptions, PrunePlan, plan_pruning
 from vbert.features.segment_rows import check_decoder
 from vbert.progress import Progress
@@ -46,7 +36,6 @@ from vbert.video.decode import NVDEC
 from vbert.video.decode_child import DecodeLimits
 
 FAILURES_TOLD = 10  # the ledger has them all
-VIDEOS_PER_PROBE = 64  # one task: 64 headers, 16 at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +57,9 @@ class FeaturizeConfig(PruneOptions):
     gpus: str = AUTO
     """auto: the GPUs that the cluster has, else its CPUs; a number: so many, for which the job waits until
     the cluster has started them; none: CPUs."""
-    num_actors: Annotated[str | None, tyro.conf.arg(aliases=["--num-workers"])] = None
-    """Featurizing actors, as 8, or the least and the most, as 1:64; default: one for each CPU of the cluster,
-    or as many as its GPUs take."""
+    num_actors: Annotated[int | None, tyro.conf.arg(aliases=["--num-workers"])] = None
+    """Featurizing actors at most: work begins with the first that a node has room for. Default: one for each
+    CPU of the cluster, or as many as its GPUs take."""
     gpus_per_worker: float = 1.0
     """Of each actor on a cluster with GPUs; with 0.5 two share one."""
     compile: bool = False
@@ -81,7 +70,7 @@ class FeaturizeConfig(PruneOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_gpus(self.gpus)
-        actor_range(self.num_actors, "--num-actors")
+        require_at_least(self, 1, "num_actors")
         require_at_least(self, 0, "commit_seconds")
         if not 0 < self.gpus_per_worker <= 1:
             raise UserError(f"--gpus-per-worker must be above 0 and at most 1, got {self.gpus_per_worker}")
@@ -164,12 +153,14 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
             pinned(config.tables, name, job=f"featurize of {featurizer}"),
             waiting_told("featurize", gpus=config.gpus),
         ):
-            segments = plan(changes, ledger, config=config)
+            segments = plan(changes, ledger, config=config.featurizer, limits=config.limits)
             require_gpu(config.gpus)
             if not count_gpus(config.gpus):
                 _refuse_without_gpus(config)
             prepared = prepare_backbone(backbone, gpus=config.gpus)
-            _featurize_and_commit(segments, ledger, summary, config=config, prepared=prepared)
+            _featurize_and_commit(
+                segments, ledger, summary, num_videos=changes.num_pending, config=config, prepared=prepared
+            )
     summary.seconds = time.monotonic() - start_seconds
     return summary
 
@@ -181,93 +172,67 @@ def _going(changes: CorpusChanges, config: FeaturizeConfig) -> PrunePlan:
     return plan_pruning(changes.removed(), config, num_known=changes.num_known, corpus=config.corpus)
 
 
-def plan(changes: CorpusChanges, ledger: Ledger, *, config: FeaturizeConfig) -> Segments:
-    """Join or start the cluster, and probe the pending videos: rows of SEGMENTS.
-
-    All CPUs probe, and the rows stay in the cluster's object store; what one task would do, this process does
-    while Ray starts.
-    """
-    options: dict[str, Any] = {
-        "featurizer": ledger.featurizer,
-        "clip_seconds": config.featurizer.clip_seconds,
-        "segment_seconds": config.featurizer.segment_seconds,
-        "limits": config.limits,
-    }
-    if changes.num_pending <= VIDEOS_PER_PROBE:
-        (videos,) = changes.pending()
-        done = ledger.done_segments(videos["video_id"].to_pylist())
-        with ThreadPoolExecutor(max_workers=1) as beside:
-            probing = beside.submit(plan_videos, videos, done, **options)
-            connect(with_data=False)
-            return probing.result()
-    connect()
-    blocks, done_of_parts = _put_pending(changes, ledger)
-
-    def plan_batch(batch: pa.Table) -> pa.Table:
-        done = pa.concat_tables(ray.get([done_of_parts[at] for at in batch["part"].unique().to_pylist()]))
-        mine = done.filter(pc.is_in(done["video_id"], batch["video_id"].combine_chunks()))
-        return plan_videos(batch.drop_columns(["part"]), mine, **options)
-
-    planned = ray.data.from_arrow_refs(cast("Any", blocks)).map_batches(
-        plan_batch, batch_format="pyarrow", batch_size=None, **task_retries()
-    )
-    planned.set_name("vbert_probe")
-    return planned.materialize()
-
-
-def _put_pending(
-    changes: CorpusChanges, ledger: Ledger
-) -> tuple[list["ray.ObjectRef[pa.Table]"], list["ray.ObjectRef[pa.Table]"]]:
-    """The pending videos in blocks, each with the number of its part, and what is done of each part: in the
-    object store, since there may be more of them than fit this process."""
-    blocks, done_of_parts = [], []
-    for number, part in enumerate(changes.pending()):
-        done_of_parts.append(ray.put(ledger.done_segments(part["video_id"].to_pylist())))
-        videos = part.append_column("part", pa.repeat(number, part.num_rows))
-        for at in range(0, videos.num_rows, VIDEOS_PER_PROBE):
-            blocks.append(ray.put(videos.slice(at, VIDEOS_PER_PROBE).combine_chunks()))
-    return blocks, done_of_parts
-
-
 def _featurize_and_commit(
     segments: Segments,
     ledger: Ledger,
     summary: FeaturizeSummary,
     *,
+    num_videos: int,
     config: FeaturizeConfig,
     prepared: Prepared,
 ) -> None:
-    progress = Progress("featurize", total=count_segments(segments), unit="segments")
+    # How many segments there are is known of a few videos; of many, as they are probed.
+    by_segment = isinstance(segments, pa.Table)
+    progress = Progress(
+        "featurize",
+        total=count_segments(segments) if by_segment else num_videos,
+        unit="segments" if by_segment else "videos",
+    )
     micro_batch = MicroBatch(ledger)
+    small_files = [
+        SmallFiles(committer, num_cpus=PROBE_CPUS)
+        for committer in (ledger.feature_commits, ledger.video_commits)
+    ]
     metrics = DriverMetrics()
     last_commit_seconds = time.monotonic()
     for rows in outcomes(
         segments,
+        num_videos=num_videos,
         tables=config.tables,
         config=config.featurizer,
         limits=config.limits,
         prepared=prepared,
         gpus=config.gpus,
-        num_actors=actor_range(config.num_actors, "--num-actors"),
+        num_actors=config.num_actors,
         gpus_per_worker=config.gpus_per_worker,
         compiled=config.compile,
     ):
-        _collect(rows, micro_batch, summary, metrics)
-        progress.advance(sum(row["path"] is None for row in rows), note=f"{summary.num_failed} videos failed")
+        num_segments, num_finished = _collect(rows, micro_batch, summary, metrics)
+        progress.advance(
+            num_segments if by_segment else num_finished, note=f"{summary.num_failed} videos failed"
+        )
         if time.monotonic() - last_commit_seconds >= config.commit_seconds:
             with metrics.commit():
                 micro_batch.commit()
+            for files in small_files:
+                files.join()
             last_commit_seconds = time.monotonic()
     with metrics.commit():
         micro_batch.commit()
+    for files in small_files:
+        files.finish()
     summary.working_seconds = time.time() - (summary.working_since or time.time())
     progress.finish()
 
 
 def _collect(
     rows: Iterable[dict[str, Any]], micro_batch: MicroBatch, summary: FeaturizeSummary, metrics: DriverMetrics
-) -> None:
-    """Files before segments: a video's last segment releases its files."""
+) -> tuple[int, int]:
+    """How many segments are done, and how many videos with them.
+
+    Files before segments: a video's last segment releases its files.
+    """
+    num_segments = num_finished = 0
     for row in sorted(rows, key=lambda row: row["path"] is None):
         if row["path"] is not None:
             micro_batch.add_file(file_of_row(row), replaces_video=row["replaces_video"])
@@ -275,12 +240,15 @@ def _collect(
             for name in SECONDS:
                 setattr(summary, name, getattr(summary, name) + (row[name] or 0.0))
             continue
+        num_segments += 1
         summary.num_clips += (row["num_clips"] or 0) if row["state"] == "done" else 0
         if (video := micro_batch.add_segment(row)) is None:
             continue
+        num_finished += 1
         name = f"num_{video['status']}"
         setattr(summary, name, getattr(summary, name) + 1)
         if video["status"] != "ok":
             metrics.add_failure(video)
             if len(summary.failures) < FAILURES_TOLD:
                 summary.failures.append(f"{video['uri']}: {video['stage']}: {video['reason']}")
+    return num_segments, num_finished

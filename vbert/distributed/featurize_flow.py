@@ -1,16 +1,20 @@
 """How segments get to the workers that featurize them, and what became of them back to the driver."""
 
+import math
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Union, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
+from vbert.distributed.actors import Block
 from vbert.distributed.actors import outcomes as outcomes_of_blocks
 from vbert.distributed.attempts import actor_retries, retries_of, task_retries
 from vbert.distributed.backbone import Prepared
-from vbert.distributed.cluster import actor_pool, connect, rows_as_they_come
+from vbert.distributed.cluster import blocks_as_they_come, connect
+from vbert.distributed.featurize_plan import PROBE_CPUS, Segments
 from vbert.distributed.featurize_worker import FeaturizeSegments, decode_in_child
 from vbert.distributed.resources import count_cpus, count_gpus
 from vbert.features.featurizer_config import FeaturizerConfig
@@ -25,87 +29,113 @@ if TYPE_CHECKING:
 BLOCKS_PER_WORKER = 4
 MAX_SEGMENTS_PER_FILE = 16
 DECODED_BYTES_PER_FILE = 256 * 2**20  # of frames that wait in a GPU's actor for a file to be whole
-FEW_SEGMENTS = 32  # of a minute at most: done in seconds, which is what Ray Data takes to start
-
-# In this process where they are few, or in the object store of the cluster.
-Segments = Union[pa.Table, "ray.data.Dataset"]
 
 
-def count_segments(segments: Segments) -> int:
-    """How many there are."""
-    if isinstance(segments, pa.Table):
-        return int(pc.sum(segments["num_segments_here"]).as_py() or 0)
-    return int(cast("int | None", segments.sum("num_segments_here")) or 0)
+def count_segments(segments: pa.Table) -> int:
+    """How many these rows of SEGMENTS stand for."""
+    return int(pc.sum(segments["num_segments_here"]).as_py() or 0)
 
 
 def outcomes(
     segments: Segments,
     *,
+    num_videos: int,
     tables: str,
     config: FeaturizerConfig,
     limits: DecodeLimits,
     prepared: Prepared,
     gpus: str,
-    num_actors: tuple[int, int] | None,
+    num_actors: int | None,
     gpus_per_worker: float,
     compiled: bool,
 ) -> Iterator[list[dict[str, Any]]]:
-    """Rows of SEGMENTS -> rows of OUTCOMES, those of a block together, as they come.
+    """Rows of SEGMENTS, those of `num_videos` -> rows of OUTCOMES, those of a block together, as they come.
 
     Without GPUs a CPU's actor decodes and featurizes, and no frame leaves it. With GPUs the CPUs of all nodes
     decode ahead of the GPUs' actors; how far ahead is for Ray Data to say, which keeps to the object store's
-    limit. With decoder nvdec a GPU's actor has the GPU decode, too. `num_actors` is the least and the most.
+    limit. With decoder nvdec a GPU's actor has the GPU decode, too.
+
+    The actors are none of Ray Data's: those end with the part of a corpus that they were started for, and of
+    each block that they have done it keeps a kilobyte until then.
     """
-    num_gpus, num_segments = count_gpus(gpus), count_segments(segments)
-    fitting = int(num_gpus / gpus_per_worker) if num_gpus else count_cpus()
-    least, most = (min(size, num_segments) for size in num_actors or (fitting, fitting))
-    rows_per_block = min(MAX_SEGMENTS_PER_FILE, -(-num_segments // (BLOCKS_PER_WORKER * most)))
-    arguments = {
-        "tables": tables,
-        "config": config,
-        "limits": limits,
-        "prepared": prepared,
-        "compiled": compiled,
-    }
-    if isinstance(segments, pa.Table):
-        if not num_gpus and num_segments <= FEW_SEGMENTS:
-            blocks = [
-                segments.slice(at, rows_per_block) for at in range(0, segments.num_rows, rows_per_block)
-            ]
-            options = {"num_cpus": 1, **actor_retries(retries_of(rows_per_block))}
-            return _rows_of(
-                outcomes_of_blocks(
-                    FeaturizeSegments, blocks, num_actors=most, arguments=arguments, options=options
-                )
-            )
-        connect()
-        segments = ray.data.from_arrow(segments)
-    # Cut into blocks before the actors take every CPU: a task of this pipeline would wait for one for ever.
-    rows = segments.repartition(target_num_rows_per_block=rows_per_block).materialize()
+    num_gpus = count_gpus(gpus)
+    num_actors = num_actors or (int(num_gpus / gpus_per_worker) if num_gpus else count_cpus())
+    blocks: Iterator[Block]
     if num_gpus and config.decoder != NVDEC:
-        rows_per_block = max(1, min(rows_per_block, DECODED_BYTES_PER_FILE // decoded_bytes(config)))
-        rows = rows.map_batches(
-            decode_in_child,
-            fn_kwargs={"config": config, "limits": limits},
+        num_segments = count_segments(segments) if isinstance(segments, pa.Table) else num_videos
+        fitting = max(1, DECODED_BYTES_PER_FILE // decoded_bytes(config))
+        size = min(rows_per_block(num_segments, num_actors), fitting)
+        blocks = _decoded(segments, size, config, limits)
+    else:
+        blocks = _cut(segments, num_videos=num_videos, num_actors=num_actors)
+    found = outcomes_of_blocks(
+        FeaturizeSegments,
+        blocks,
+        num_actors=num_actors,
+        blocks_per_actor=2 if num_gpus else 1,  # the next one's frames come while it works on one
+        arguments={
+            "tables": tables,
+            "config": config,
+            "limits": limits,
+            "prepared": prepared,
+            "compiled": compiled,
+        },
+        options={
+            "num_cpus": 1 - PROBE_CPUS,
+            "num_gpus": gpus_per_worker if num_gpus else 0,
+            **actor_retries(retries_of(MAX_SEGMENTS_PER_FILE)),
+        },
+    )
+    return (block.to_pylist() for block in found)
+
+
+def rows_per_block(num_segments: float, num_actors: int) -> int:
+    """So many that all actors have some, and an actor's last one keeps none of the others waiting."""
+    return max(1, min(MAX_SEGMENTS_PER_FILE, math.ceil(num_segments / (BLOCKS_PER_WORKER * num_actors))))
+
+
+def _cut(segments: Segments, *, num_videos: int, num_actors: int) -> Iterator[pa.Table]:
+    """Blocks for actors that decode; how many segments there will be in all, those that are planned tell."""
+    for planned in _tables(segments):
+        num_segments = count_segments(planned) / pc.count_distinct(planned["video_id"]).as_py() * num_videos
+        size = rows_per_block(num_segments, num_actors)
+        yield from (planned.slice(at, size) for at in range(0, planned.num_rows, size))
+
+
+def _tables(segments: Segments) -> Iterator[pa.Table]:
+    if isinstance(segments, pa.Table):
+        yield segments
+        return
+    for part in segments:
+        yield from blocks_as_they_come(part)
+
+
+def _decoded(
+    segments: Segments, size: int, config: FeaturizerConfig, limits: DecodeLimits
+) -> Iterator[Block]:
+    """Blocks for GPUs, of `size` segments that are decoded when they come, or some more."""
+    connect()
+    parts: Iterable[ray.data.Dataset]
+    parts = [ray.data.from_arrow(segments)] if isinstance(segments, pa.Table) else segments
+    before = None  # what goes away with a node is made again from its part
+    for part in parts:
+        decoded = part.repartition(target_num_rows_per_block=size).map_batches(
+            partial(decode_in_child, config=config, limits=limits),
             batch_format="pyarrow",
             batch_size=None,
             num_cpus=1,
             **task_retries(retries_of(MAX_SEGMENTS_PER_FILE)),
         )
-    featurized: ray.data.Dataset = rows.map_batches(
-        FeaturizeSegments,
-        fn_constructor_kwargs=arguments,
-        batch_format="pyarrow",
-        batch_size=rows_per_block,
-        compute=actor_pool(least, most),
-        num_cpus=1,
-        num_gpus=gpus_per_worker if num_gpus else 0,
-        **actor_retries(retries_of(rows_per_block)),
-    )
-    featurized.set_name("vbert_featurize")  # the dashboard's, which shows the stages of each
-    return rows_as_they_come(featurized)
-
-
-def _rows_of(blocks: Iterable[pa.Table]) -> Iterator[list[dict[str, Any]]]:
-    for block in blocks:
-        yield block.to_pylist()
+        decoded.set_name("vbert_decode")  # the dashboard's
+        pieces: list[ray.ObjectRef[pa.Table]] = []
+        num_rows = 0
+        for bundle in decoded.iter_internal_ref_bundles():
+            pieces += bundle.block_refs
+            num_rows += bundle.num_rows() or 0
+            if num_rows >= size:
+                yield pieces
+                pieces, num_rows = [], 0
+        if pieces:
+            yield pieces
+        before = decoded
+    del before

@@ -4,6 +4,7 @@ import pickle
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from heapq import nsmallest
 from pathlib import Path
 from typing import Literal
 
@@ -204,13 +205,12 @@ def _plan(config: PretrainConfig, vocabulary: Vocabulary) -> tuple[PretrainingJo
             f"{config.tables}: version {version} of documents has none of vocabulary {vocabulary.id}; "
             "run build_documents with it first"
         )
-    rows = documents.read(columns=["video_id", "uri"], partition=vocabulary.id, version=version)
     kept = (
         {}
         if config.duplicates_version is None
         else kept_ids(config.tables, vocabulary.featurizer, version=config.duplicates_version)
     )
-    held_out = listed_videos(config.held_out, rows, tables=config.tables) if config.held_out else set()
+    held_out = _held_out(config, documents, vocabulary.id)
     reader = ShuffleWindowReader(
         table=documents,
         vocabulary=text,
@@ -224,9 +224,7 @@ def _plan(config: PretrainConfig, vocabulary: Vocabulary) -> tuple[PretrainingJo
         features=_feature_reader(config, vocabulary.featurizer) if continuous else None,
         with_pairs=config.model.contrastive_weight > 0,
     )
-    ids: list[str] = rows["video_id"].to_pylist()
-    validation = sorted(filter(reader.is_validation, ids), key=lambda name: random_generator(name).random())
-    num_training = sum(map(reader.is_training, ids))
+    validation, num_training = _chosen(reader, vocabulary.id, version)
     if num_training < 2 * config.data_streams:
         raise UserError(
             f"{num_training} videos to train on are too few for --data-streams {config.data_streams}: "
@@ -237,7 +235,7 @@ def _plan(config: PretrainConfig, vocabulary: Vocabulary) -> tuple[PretrainingJo
         reader=reader,
         partition=vocabulary.id,
         runs=tuple(cut_runs(files)),
-        validation_ids=frozenset(validation[:MAX_VALIDATION_VIDEOS]),
+        validation_ids=frozenset(validation),
         version=version,
         num_streams=config.data_streams,
         continuous=continuous,
@@ -246,6 +244,29 @@ def _plan(config: PretrainConfig, vocabulary: Vocabulary) -> tuple[PretrainingJo
         **{name: getattr(config, name) for name in PRETRAIN_JOB_OPTIONS},
     )
     return job, num_training
+
+
+def _chosen(reader: ShuffleWindowReader, partition: str, version: int) -> tuple[list[str], int]:
+    """The videos to validate on, drawn by a hash of their ids, and how many are trained on."""
+    validation: list[str] = []
+    num_training = 0
+    for part in reader.table.parts(columns=["video_id"], partition=partition, version=version):
+        ids: list[str] = part["video_id"].to_pylist()
+        kept_out = [*validation, *filter(reader.is_validation, ids)]
+        validation = nsmallest(
+            MAX_VALIDATION_VIDEOS, kept_out, key=lambda name: random_generator(name).random()
+        )
+        num_training += sum(map(reader.is_training, ids))
+    return validation, num_training
+
+
+def _held_out(config: PretrainConfig, documents: Table, partition: str) -> set[str]:
+    """Videos that a file lists; found by the names of all."""
+    if config.held_out is None:
+        return set()
+    columns = ["video_id", "uri"]
+    rows = documents.read(columns=columns, partition=partition, version=config.documents_version)
+    return listed_videos(config.held_out, rows, tables=config.tables)
 
 
 def _feature_reader(config: PretrainConfig, featurizer: str) -> FeatureReader:

@@ -1,7 +1,7 @@
 """Ray writes down what is said in videos that have no transcript."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
@@ -22,6 +22,7 @@ from vbert.distributed.resources import AUTO, NONE, check_gpus, require_gpu, wai
 from vbert.errors import UserError, VideoError, require_at_least
 from vbert.progress import Progress
 from vbert.storage.files import with_absolute_paths
+from vbert.storage.spilling import create_table, read_all, read_parts, spilling_database
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.pins import pinned
@@ -30,8 +31,18 @@ from vbert.text.speech import make_recognizer, recognize, recognizer_id
 from vbert.video.decode_child import DecodeLimits
 from vbert.video.isolation import worker_process
 
+FAILURES_TOLD = 10  # the table has them all
 VIDEOS_PER_FILE = 8  # of five minutes: a file every few minutes and worker, where speech takes real time
-LEDGER_COLUMNS = ["video_id", "uri", "fingerprint", "transcript_uri", "status"]
+LEDGER = pa.schema(
+    [VIDEOS.schema.field(name) for name in ("video_id", "uri", "fingerprint", "transcript_uri")]
+)
+PENDING = LEDGER.append(pa.field("is_known", pa.bool_()))  # an older file of it was listened to
+HEARD = pa.schema([TRANSCRIPTS.schema.field(name) for name in ("video_id", "fingerprint")])
+COMPARE = """
+    create table pending as
+    select usable.*, heard.video_id is not null as is_known from usable left join heard using (video_id)
+    where heard.fingerprint is distinct from usable.fingerprint or heard.video_id is null
+"""
 FILES = pa.schema(
     [
         ("path", pa.string()),
@@ -39,7 +50,7 @@ FILES = pa.schema(
         ("size_bytes", pa.int64()),
         ("num_rows", pa.int64()),
         ("stats", pa.string()),
-        ("video_ids", pa.list_(pa.string())),
+        ("known_ids", pa.list_(pa.string())),  # of its videos, those that have an older row
         ("statuses", pa.list_(pa.string())),
         ("failures", pa.list_(pa.string())),
         ("num_sentences", pa.int64()),
@@ -82,7 +93,7 @@ class TranscribeSummary:
     num_failed: int = 0
     num_sentences: int = 0
     seconds: float = 0.0
-    failures: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)  # the first of them
 
 
 def transcribe(config: TranscribeConfig) -> TranscribeSummary:
@@ -91,35 +102,41 @@ def transcribe(config: TranscribeConfig) -> TranscribeSummary:
     config = with_absolute_paths(config, "tables")
     identity = recognizer_id(config.recognizer)
     summary = TranscribeSummary(recognizer=identity)
-    videos = _videos(config)
     table = Table(config.tables, TRANSCRIPTS)
-    here = table.read_if_made(columns=["video_id", "fingerprint"], partition=identity)
-    pending = _without(videos, here)
-    summary.num_unchanged = videos.num_rows - pending.num_rows
-    if pending.num_rows:
+    database = spilling_database()
+    create_table(database, "usable", LEDGER, _videos(config))
+    create_table(database, "heard", HEARD, table.parts_if_made(columns=HEARD.names, partition=identity))
+    database.execute(COMPARE)
+    ((num_pending, num_usable),) = read_all(
+        database, "select (select count(*) from pending), (select count(*) from usable)"
+    )
+    summary.num_unchanged = num_usable - num_pending
+    if num_pending:
         # Its errors are said here and not on a worker, and before the table is made.
         make_recognizer(config.recognizer)
     table.create()
-    if pending.num_rows:
+    if num_pending:
         connect(with_data=False)
         rewrite = RewriteOnWorkers(config.tables, TRANSCRIPTS, partition=identity)
         committer = Committer(table, partition=identity)
-        known = set(here["video_id"].to_pylist())
         name = f"transcribe-{short_hash(identity)}"
+        progress = Progress("transcribe", total=num_pending, unit="videos")
         with (
             pinned(config.tables, name, job=f"transcribe with {identity}"),
             waiting_told("transcribe", gpus=config.gpus),
         ):
             require_gpu(config.gpus)
-            for rows in _transcribed(pending, config):
-                stale = known.intersection(video_id for row in rows for video_id in row["video_ids"])
+            # In the order of their ids, and so the files: see tables/selection.py.
+            pending = read_parts(database, "select * from pending order by video_id", PENDING)
+            for rows in _transcribed(pending, config, progress):
+                stale = {video_id for row in rows for video_id in row["known_ids"]}
                 committer.commit([file_of(row) for row in rows], drop=stale, rewrite=rewrite(stale))
                 _count(rows, summary)
     summary.seconds = time.monotonic() - start_seconds
     return summary
 
 
-def _videos(config: TranscribeConfig) -> pa.Table:
+def _videos(config: TranscribeConfig) -> Iterator[pa.Table]:
     """The ledger's videos that can be opened and, unless all are wanted, have no transcript."""
     ledger = Table(config.tables, VIDEOS)
     there = ledger.partitions()
@@ -128,33 +145,29 @@ def _videos(config: TranscribeConfig) -> pa.Table:
         raise UserError(
             f"{config.tables}: give --featurizer, one of {', '.join(there) or 'those that featurize makes'}"
         )
-    rows = ledger.read(columns=LEDGER_COLUMNS, partition=featurizer)
-    usable = rows.filter(pc.not_equal(rows["status"], "failed"))
-    return usable if config.every_video else usable.filter(pc.is_null(usable["transcript_uri"]))
+    for rows in ledger.parts(columns=[*LEDGER.names, "status"], partition=featurizer):
+        usable = rows.filter(pc.not_equal(rows["status"], "failed"))
+        wanted = usable if config.every_video else usable.filter(pc.is_null(usable["transcript_uri"]))
+        yield wanted
 
 
-def _without(videos: pa.Table, done: pa.Table) -> pa.Table:
-    """Videos whose present file has not been listened to."""
-    keys = [
-        pc.binary_join_element_wise(rows["video_id"], rows["fingerprint"], " ") for rows in (videos, done)
-    ]
-    return videos.filter(pc.invert(pc.is_in(keys[0], keys[1].combine_chunks())))
-
-
-def _transcribed(pending: pa.Table, config: TranscribeConfig) -> Iterator[list[dict[str, Any]]]:
+def _transcribed(
+    pending: Iterable[pa.Table], config: TranscribeConfig, progress: Progress
+) -> Iterator[list[dict[str, Any]]]:
     """Rows of FILES, a list a commit."""
-    pending = pending.sort_by("video_id")  # and so the files: see tables/selection.py
-    parts = [pending.slice(at, VIDEOS_PER_FILE) for at in range(0, pending.num_rows, VIDEOS_PER_FILE)]
+    blocks = (
+        part.slice(at, VIDEOS_PER_FILE) for part in pending for at in range(0, part.num_rows, VIDEOS_PER_FILE)
+    )
     heard = outcomes_of_models(
         Transcribe,
-        parts,
+        blocks,
         arguments={"tables": config.tables, "recognizer": config.recognizer, "limits": config.limits},
         num_actors=config.num_actors,
         cpus_a_model=1,
         gpus=config.gpus if config.recognizer.startswith("whisper") else NONE,
         retries=retries_of(VIDEOS_PER_FILE),
     )
-    return in_commits(heard, Progress("transcribe", total=pending.num_rows, unit="videos"))
+    return in_commits(heard, progress)
 
 
 class Transcribe:
@@ -167,14 +180,14 @@ class Transcribe:
         self.table = Table(tables, TRANSCRIPTS)
 
     def __call__(self, videos: pa.Table) -> pa.Table:
-        """Rows of LEDGER_COLUMNS -> one row of FILES."""
+        """Rows of PENDING -> one row of FILES."""
         attempts = Attempts("audio", videos["video_id"][0].as_py())
         rows = [self._row(video, attempts) for video in videos.to_pylist()]
         attempts.end()
         file = self.table.write_file(pa.Table.from_pylist(rows, schema=TRANSCRIPTS.schema))
         failed = [f"{row['uri']}: {row['reason']}" for row in rows if row["status"] == "failed"]
         facts = {
-            "video_ids": [row["video_id"] for row in rows],
+            "known_ids": videos.filter(videos["is_known"])["video_id"].to_pylist(),
             "statuses": [row["status"] for row in rows],
             "failures": failed,
             "num_sentences": sum(len(row["sentences"]) for row in rows),
@@ -214,4 +227,5 @@ def _count(rows: Sequence[Mapping[str, Any]], summary: TranscribeSummary) -> Non
     summary.num_silent += statuses.count("silent")
     summary.num_failed += statuses.count("failed")
     summary.num_sentences += sum(row["num_sentences"] for row in rows)
-    summary.failures += [text for row in rows for text in row["failures"]]
+    failures = [text for row in rows for text in row["failures"]]
+    summary.failures += failures[: FAILURES_TOLD - len(summary.failures)]

@@ -51,8 +51,8 @@ class Ledger:
         self._rewrite = rewrite
         for table in (self.videos, self.features):
             table.create()
-        self._video_commits = Committer(self.videos, partition=featurizer)
-        self._feature_commits = Committer(self.features, partition=featurizer)
+        self.video_commits = Committer(self.videos, partition=featurizer)
+        self.feature_commits = Committer(self.features, partition=featurizer)
 
     def read(
         self, *, video_ids: Collection[str] | None = None, columns: Sequence[str] | None = None
@@ -89,8 +89,8 @@ class Ledger:
 
     def prune(self, video_ids: Collection[str]) -> None:
         """Drop all rows of these videos; features first, so that the next run goes on with a killed prune."""
-        self._feature_commits.commit([], drop=video_ids, rewrite=self._rewriting(video_ids))
-        self._video_commits.commit([], drop=video_ids)
+        self.feature_commits.commit([], drop=video_ids, rewrite=self._rewriting(video_ids))
+        self.video_commits.commit([], drop=video_ids)
 
     def put(
         self,
@@ -104,13 +104,13 @@ class Ledger:
 
         `replaced` videos lose their older features in the same commit, `listed` ones their older ledger row.
         """
-        self._feature_commits.commit(files, drop=replaced, rewrite=self._rewriting(replaced))
+        self.feature_commits.commit(files, drop=replaced, rewrite=self._rewriting(replaced))
         self._put_videos(videos, drop=listed)
 
     def _put_videos(self, rows: Sequence[dict[str, Any]], *, drop: Collection[str]) -> None:
         if rows:
             file = self.videos.write_file(pa.Table.from_pylist(list(rows), schema=VIDEOS.schema))
-            self._video_commits.commit([file], drop=drop)
+            self.video_commits.commit([file], drop=drop)
 
     def _rewriting(self, video_ids: Collection[str]) -> Rewrite | None:
         return self._rewrite(video_ids) if self._rewrite else None

@@ -2,7 +2,7 @@
 
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -26,9 +26,11 @@ def spilling_database() -> "duckdb.DuckDBPyConnection":
     return database
 
 
-def read_parts(database: "duckdb.DuckDBPyConnection", query: str, schema: pa.Schema) -> Iterator[pa.Table]:
-    """The rows of a query, ROWS_PER_PART at a time; none is empty."""
-    for batch in database.cursor().sql(query).to_arrow_reader(ROWS_PER_PART):
+def read_parts(
+    database: "duckdb.DuckDBPyConnection", query: str, schema: pa.Schema, *, rows: int | None = None
+) -> Iterator[pa.Table]:
+    """The rows of a query, so many at a time, else ROWS_PER_PART; none is empty."""
+    for batch in database.cursor().sql(query).to_arrow_reader(rows or ROWS_PER_PART):
         if batch.num_rows:
             yield pa.Table.from_batches([batch]).cast(schema)
 
@@ -38,11 +40,15 @@ def read_all(database: "duckdb.DuckDBPyConnection", query: str) -> list[tuple[An
     return database.cursor().sql(query).fetchall()
 
 
-def create_table(database: "duckdb.DuckDBPyConnection", table: str, schema: pa.Schema) -> None:
-    """A table of the database with an Arrow schema's columns."""
+def create_table(
+    database: "duckdb.DuckDBPyConnection", table: str, schema: pa.Schema, parts: Iterable[pa.Table] = ()
+) -> None:
+    """A table of the database with an Arrow schema's columns, and the rows of parts that have them."""
     database.register("no_rows", schema.empty_table())
     database.execute(f"create table {table} as from no_rows")
     database.unregister("no_rows")
+    for part in parts:
+        add_rows(database, table, part.select(schema.names))
 
 
 def add_rows(database: "duckdb.DuckDBPyConnection", table: str, rows: pa.Table) -> None:

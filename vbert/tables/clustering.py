@@ -8,6 +8,7 @@ other, and narrow ones with narrow ones, so that a row is written again once a l
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from typing import TypeAlias
 
 import pyarrow as pa
 
@@ -15,20 +16,25 @@ from vbert.tables.delta import Table
 from vbert.tables.parquet_files import VIDEO_ID, NewFile, StoredFile, write_parquet
 from vbert.tables.selection import Between
 
+SHARD_BYTES = 256_000_000  # 128 to 512 MB read well
 MAX_DEPTH = 8  # of files of a level whose ranges overlap: of ten million videos there are three levels
+
+Filled: TypeAlias = tuple[StoredFile, float]  # and how much of a file of the wanted size it is
 
 
 def files_to_join(table: Table, *, partition: str, target_bytes: int) -> list[list[StoredFile]]:
     """Groups of files, each to be made into files of about `target_bytes`: small ones that are neighbours,
     one that is too large, and those among which an id would have to be looked for in too many."""
-    files = sorted(table.stored(partition=partition), key=lambda file: (file.least_id, file.path))
-    fill = {file.path: _fill(file, table, target_bytes) for file in files}
-    small = [file for file in files if fill[file.path] < 0.5]
-    others = [file for file in files if fill[file.path] >= 0.5]
-    groups = [group for group in _neighbours(small, fill) if len(group) > 1]
-    groups += [[file] for file in others if fill[file.path] > 2]
-    groups += _overlapping([file for file in others if fill[file.path] <= 2])
+    small, others = _by_size(table, partition, target_bytes)
+    groups = _neighbours(small)
+    groups += [[file] for file, fill in others if fill > 2]
+    groups += _overlapping([file for file, fill in others if fill <= 2])
     return groups
+
+
+def small_neighbours(table: Table, *, partition: str, target_bytes: int) -> list[list[StoredFile]]:
+    """The first kind of these groups alone: after which there are at most half as many small files."""
+    return _neighbours(_by_size(table, partition, target_bytes)[0])
 
 
 def join_files(
@@ -54,17 +60,25 @@ def _fill(file: StoredFile, table: Table, target_bytes: int) -> float:
     return max(file.size_bytes / target_bytes, file.num_rows / table.layout.rows_per_file)
 
 
-def _neighbours(files: Iterable[StoredFile], fill: dict[str, float]) -> list[list[StoredFile]]:
-    """Files in the order of their ids, cut where a group would be more than one file of the wanted size."""
+def _by_size(table: Table, partition: str, target_bytes: int) -> tuple[list[Filled], list[Filled]]:
+    """Those of less than half the wanted size, and the others; in the order of their least ids."""
+    files = sorted(table.stored(partition=partition), key=lambda file: (file.least_id, file.path))
+    filled = [(file, _fill(file, table, target_bytes)) for file in files]
+    return [one for one in filled if one[1] < 0.5], [one for one in filled if one[1] >= 0.5]
+
+
+def _neighbours(files: Iterable[Filled]) -> list[list[StoredFile]]:
+    """Files in the order of their ids, cut where a group would be more than one file of the wanted size;
+    without groups of one."""
     groups: list[list[StoredFile]] = [[]]
     filled = 0.0
-    for file in files:
-        if filled + fill[file.path] > 1 and groups[-1]:
+    for file, fill in files:
+        if filled + fill > 1 and groups[-1]:
             groups.append([])
             filled = 0.0
         groups[-1].append(file)
-        filled += fill[file.path]
-    return groups
+        filled += fill
+    return [group for group in groups if len(group) > 1]
 
 
 def _overlapping(files: Sequence[StoredFile]) -> Iterator[list[StoredFile]]:

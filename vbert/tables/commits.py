@@ -107,7 +107,7 @@ class Committer:
         """
 
         def choose(delta: DeltaTable) -> Change:
-            if not set(instead_of) <= set(self.table.paths(partition=self.partition, at=delta)):
+            if self._there(instead_of, delta) != set(instead_of):
                 raise Superseded
             return Change(added=joined, removed=instead_of, changes_data=False)
 
@@ -174,9 +174,10 @@ class Committer:
     def _actions(self, change: Change, delta: DeltaTable, chosen_at: int) -> list[AddAction | RemoveAction]:
         """As Delta wants them. What would break the table is found here, and not by its next reader."""
         assert delta.version() == chosen_at, "the table was opened anew between choice and commit"
-        active = set(self.table.paths(partition=self.partition, at=delta))
-        assert set(change.removed) <= active, "a file is removed that is not there"
-        assert active.isdisjoint(file.path for file in change.added), "a file is added twice"
+        assert self._there(change.removed, delta) == set(change.removed), (
+            "a file is removed that is not there"
+        )
+        assert not self._there([file.path for file in change.added], delta), "a file is added twice"
         self._refuse_missing(change.added)
         added = [_add(file, self.table.layout, changes_data=change.changes_data) for file in change.added]
         removed = [
@@ -184,6 +185,9 @@ class Committer:
             for path in change.removed
         ]
         return [*added, *removed]
+
+    def _there(self, paths: Sequence[str], delta: DeltaTable) -> set[str]:
+        return self.table.which_are_there(paths, partition=self.partition, at=delta)
 
     @patient
     def _refuse_missing(self, added: Sequence[NewFile]) -> None:

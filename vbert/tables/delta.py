@@ -46,6 +46,8 @@ SCHEMA_VERSION = "vbert.schemaVersion"  # a property of each table; without it: 
 KEEP_LOG = "delta.enableExpiredLogCleanup"
 
 FILES_AT_ONCE = 16
+# What Delta calls what StoredFile has.
+STORED = ["path", "size_bytes", "num_records", f"min.{VIDEO_ID}", f"max.{VIDEO_ID}"]
 
 Asked = ParamSpec("Asked")
 Answer = TypeVar("Answer")
@@ -73,7 +75,7 @@ class Table:
         self.root = root.rstrip("/")
         self.uri = f"{self.root}/{layout.name}"
         self._newest: DeltaTable | None = None
-        self._stored: tuple[tuple[int, str] | None, list[StoredFile]] = (None, [])  # at a version
+        self._files: tuple[tuple[int, str] | None, pa.Table | None] = (None, None)  # at a version
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travels to workers without what it has read of the log."""
@@ -216,25 +218,49 @@ class Table:
             return self.layout.schema.empty_table().select(list(columns))
         return self.read(columns=columns, partition=partition)
 
-    def parts_if_made(self, *, columns: Sequence[str], partition: str) -> Iterator[pa.Table]:
-        """The same, a file at a time: of a ledger that does not fit the memory."""
-        if not self.exists():
-            return
+    def parts(
+        self, *, columns: Sequence[str], partition: str, version: int | None = None
+    ) -> Iterator[pa.Table]:
+        """The rows of a partition, a file at a time: of a table that does not fit the memory."""
         read = partial(read_file, self.uri, self.layout, columns=columns)
-        paths = self.paths(partition=partition)
+        paths = self.paths(partition=partition, at=self.open(version))
         yield from ahead(patient(read), paths, num_threads=FILES_AT_ONCE)
+
+    def parts_if_made(self, *, columns: Sequence[str], partition: str) -> Iterator[pa.Table]:
+        """The same of the newest version; none where the table has not been made yet."""
+        if self.exists():
+            yield from self.parts(columns=columns, partition=partition)
 
     def stored(self, *, partition: str, at: DeltaTable | None = None) -> list[StoredFile]:
         """The files of a partition, sorted by path; `at` is what `open` gave."""
-        delta = at or self.open()
+        files = self._files_of(partition, at or self.open()).sort_by("path")
+        return [StoredFile(*row) for row in zip(*files.to_pydict().values(), strict=True)]
+
+    def _files_of(self, partition: str, delta: DeltaTable) -> pa.Table:
+        """The same, a row a file, in no particular order: a commit looks at all of them."""
         known = (delta.version(), partition)
-        if self._stored[0] != known:
+        if self._files[0] != known or self._files[1] is None:
             actions = pa.table(patient(delta.get_add_actions)(flatten=True))
             mine = actions.filter(pc.equal(actions[f"partition.{self.layout.partition}"], partition))
-            names = ["path", "size_bytes", "num_records", f"min.{VIDEO_ID}", f"max.{VIDEO_ID}"]
-            columns = [mine.sort_by("path")[name].to_pylist() for name in names]
-            self._stored = known, [StoredFile(*row) for row in zip(*columns, strict=True)]
-        return self._stored[1]
+            self._files = known, mine.select(STORED).rename_columns(StoredFile.__match_args__)
+        return self._files[1]
+
+    def which_are_there(
+        self, paths: Collection[str], *, partition: str, at: DeltaTable | None = None
+    ) -> set[str]:
+        """Those of the paths that are files of a partition."""
+        there = self._files_of(partition, at or self.open())["path"]
+        found: list[str] = there.filter(pc.is_in(there, pa.array(paths, pa.string()))).to_pylist()
+        return set(found)
+
+    def num_small_files(self, target_bytes: int, *, partition: str) -> int:
+        """Files of a partition with less than half of the bytes or rows that one may have."""
+        files = self._files_of(partition, self.open())
+        is_small = pc.and_(
+            pc.less(files["size_bytes"], target_bytes / 2),
+            pc.less(files["num_rows"], self.layout.rows_per_file / 2),
+        )
+        return int(pc.sum(is_small).as_py() or 0)
 
     def paths(self, *, partition: str, at: DeltaTable | None = None) -> list[str]:
         """The files of a partition, from the table's root, sorted."""
@@ -296,10 +322,12 @@ class Table:
         self, selection: Selection, *, partition: str, at: DeltaTable | None = None
     ) -> list[str]:
         """The files of a partition that may hold a selected video, by what Delta knows of them."""
+        files = self._files_of(partition, at or self.open()).sort_by("path")
+        columns = [files[name].to_pylist() for name in ("path", "least_id", "greatest_id")]
         return [
-            file.path
-            for file in self.stored(partition=partition, at=at)
-            if selection.may_be_from(file.least_id, file.greatest_id)
+            path
+            for path, least, greatest in zip(*columns, strict=True)
+            if selection.may_be_from(least, greatest)
         ]
 
     def _read_each(
