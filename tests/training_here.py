@@ -13,7 +13,7 @@ import ray.train
 from ray import cloudpickle
 from ray.train.torch import TorchTrainer
 
-from vbert.distributed import actors, train_run
+from vbert.distributed import actors, assign_tokens, train_run
 
 
 @dataclass
@@ -68,4 +68,5 @@ def _outcome_refs_here(
 
 def work_here(patch: pytest.MonkeyPatch) -> None:
     """Have what actors do of every later job of this process done here."""
-    patch.setattr(actors, "outcome_refs", _outcome_refs_here)
+    for module in (actors, assign_tokens):
+        patch.setattr(module, "outcome_refs", _outcome_refs_here)

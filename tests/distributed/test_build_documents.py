@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from tests.training_here import work_here
 from vbert.distributed import build_documents as module
 from vbert.distributed.build_documents import DocumentsConfig, build_documents
 from vbert.documents.exclusion import COUNTS
@@ -77,7 +78,9 @@ def test_tokens_are_exchanged_by_this_process_in_two_parts_or_by_ray_data(
     monkeypatch.setattr(module, "VIDEOS_PER_FILE", 8)
     monkeypatch.setattr(module, "VIDEOS_PER_PART", 56)
     tables, vocabulary = config.tables, load(config.vocabulary)
-    summary = build_documents(config)
+    with pytest.MonkeyPatch.context() as patch:
+        work_here(patch)
+        summary = build_documents(config)
     assert (summary.num_built, summary.num_postponed, summary.num_tokens) == (99, 1, 99 * 6)
     few = documents_of(tables, vocabulary.id)
     assert [row["video_id"] for row in few] == IDS[:-1]
@@ -109,8 +112,10 @@ def signals(**lists: list[float]) -> dict[str, list[float]]:
     return plain | lists
 
 
-@pytest.mark.seconds(60)
-def test_what_is_left_out_is_counted_and_comes_back(tmp_path: Path, joined: None):
+def test_what_is_left_out_is_counted_and_comes_back(
+    tmp_path: Path, joined: None, monkeypatch: pytest.MonkeyPatch
+):
+    work_here(monkeypatch)
     tables = str(tmp_path / "tables")
     vocabulary = Vocabulary(featurizer="f-1", centroids=[torch.randn(3**level, 3, 8) for level in range(2)])
     says = {

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Run
+from tests.training_here import work_here
 from tests.videos import Video, write_video
 from vbert.distributed.build_documents import DocumentsConfig, build_documents
 from vbert.distributed.transcribe import TranscribeConfig, transcribe
@@ -22,7 +23,7 @@ from vbert.text.speech import recognizer_id
 @pytest.mark.slow
 @pytest.mark.seconds(90)
 def test_speech_becomes_the_sentences_of_documents(
-    real_videos: Path, joined: None, tmp_path: Path, run_job: Run
+    real_videos: Path, joined: None, tmp_path: Path, run_job: Run, monkeypatch: pytest.MonkeyPatch
 ):
     corpus, tables = tmp_path / "corpus", str(tmp_path / "tables")
     corpus.mkdir()
@@ -34,17 +35,20 @@ def test_speech_becomes_the_sentences_of_documents(
     def run(job: str, *arguments: object) -> int:
         return run_job(job, "--tables", tables, *arguments)
 
-    assert run("featurize", "--corpus", str(corpus), "--frames-per-clip", "1", "--num-workers", 1) == 0
-    assert run("fit_vocabulary", "--branching", "3", "--depth", "1") == 0
-    (vocabulary,) = (tmp_path / "tables" / "vocabularies").iterdir()
-    unheard = DocumentsConfig(tables=tables, vocabulary=str(vocabulary))
-    heard = DocumentsConfig(tables=tables, vocabulary=str(vocabulary), recognizer="pocketsphinx")
-    with pytest.raises(UserError, match="no transcripts of pocketsphinx; run transcribe"):
-        build_documents(heard)
-    assert build_documents(unheard).num_built == 3
+    with pytest.MonkeyPatch.context() as patch:
+        work_here(patch)
+        assert run("featurize", "--corpus", str(corpus), "--frames-per-clip", "1", "--num-workers", 1) == 0
+        assert run("fit_vocabulary", "--branching", "3", "--depth", "1") == 0
+        (vocabulary,) = (tmp_path / "tables" / "vocabularies").iterdir()
+        unheard = DocumentsConfig(tables=tables, vocabulary=str(vocabulary))
+        heard = DocumentsConfig(tables=tables, vocabulary=str(vocabulary), recognizer="pocketsphinx")
+        with pytest.raises(UserError, match="no transcripts of pocketsphinx; run transcribe"):
+            build_documents(heard)
+        assert build_documents(unheard).num_built == 3
 
     config = TranscribeConfig(tables=tables, recognizer="pocketsphinx")
     first = transcribe(config)
+    work_here(monkeypatch)  # from now on
     assert (first.num_spoken, first.num_silent, first.num_failed) == (1, 1, 0)  # not the written one
     table = Table(tables, TRANSCRIPTS)
     version = table.version()

@@ -30,7 +30,7 @@ from vbert.tables.delta import Table
 from vbert.tables.schemas import FEATURES
 from vbert.tables.vacuum import vacuum
 
-NUM_INTERLEAVINGS = int(os.environ.get("VBERT_TEST_INTERLEAVINGS", "100"))
+NUM_INTERLEAVINGS = int(os.environ.get("VBERT_TEST_INTERLEAVINGS", "50"))
 PARTITION = "f-1"
 VIDEOS = "abcd"
 REFUSALS = ("another job is committing", "was deleted before it could be committed")
@@ -258,7 +258,7 @@ def test_whatever_the_order_a_table_holds_what_its_commits_give(data: st.DataObj
 @pytest.mark.slow
 @pytest.mark.seconds(60)
 @settings(
-    max_examples=max(1, NUM_INTERLEAVINGS // 20),
+    max_examples=max(1, NUM_INTERLEAVINGS // 10),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     database=None,

@@ -134,7 +134,7 @@ def varlen_on_cpu() -> Iterator[None]:
 
 def test_attention_by_lengths_is_attention_under_a_mask(varlen_on_cpu: None):
     model = new_model(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-    inputs = inputs_of(range(12))
+    inputs = inputs_of(range(13))
     starts = inputs["cu_seq_lens_q"]
     assert starts[-2] == starts[-1], "the last sequence is an empty one"
     expected = outcome_of(model, inputs)

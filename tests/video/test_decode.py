@@ -144,7 +144,9 @@ def test_a_thousand_videos_in_one_process_leave_no_files_nor_threads(video: Path
                 before = resources()
     finally:
         gc.enable()
-    assert resources() == before
+    files, threads = resources()
+    assert files == before[0]
+    assert threads <= before[1], "others' may have ended meanwhile"
 
 
 MEASURE = """
