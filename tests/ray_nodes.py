@@ -64,6 +64,7 @@ def autoscaling_cluster(folder: Path, **node_types: Mapping[str, int]) -> Iterat
             "disable_node_updaters": True,
             "disable_launch_config_check": True,
             "gcs_address": f"{get_node_ip_address()}:{port}",
+            "use_node_id_as_ip": True,  # they all have this machine's, and idle ones would not be found
         },
         **{name: {} for name in ("auth", "docker", "file_mounts")},
         **{f"{name}_commands": [] for name in commands},
@@ -91,6 +92,12 @@ def autoscaling_cluster(folder: Path, **node_types: Mapping[str, int]) -> Iterat
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         head_process.wait()
+
+
+def num_nodes(address: str) -> int:
+    """How many nodes of the cluster at an address are up, its head among them."""
+    names = (process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"]))
+    return sum(name[0].endswith("/raylet") and f"--gcs-address={address}" in name for name in names if name)
 
 
 def workers_of(cluster: Cluster, title: str) -> list[psutil.Process]:

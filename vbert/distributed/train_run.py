@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray.train
+from ray.data._internal.stats import get_or_create_stats_actor
 from ray.train.torch import TorchTrainer
 
 from vbert.distributed.resources import AUTO, check_gpus, count_gpus, require_gpu, waiting_told
@@ -119,6 +120,9 @@ def train(
     with waiting_told("training", gpus=options.gpus):
         require_gpu(options.gpus)
         remove_unknown_checkpoints(options.output)
+        # Ray Data's actor of statistics outlives the job. Whoever reads first makes it, on its own node: were
+        # that a worker's, the autoscaler would never take the node away.
+        get_or_create_stats_actor()
         result = trainer.fit()
     if result.error is not None:
         raise result.error

@@ -14,6 +14,8 @@ def quiet_worker() -> None:
     for name in (
         # Repeats itself every second where no dashboard is installed.
         f"{EXECUTION}/controller/placement_group_cleaner".replace("/", "."),
+        # As often says which of several clusters of this machine it looks at.
+        "ray._private.services",
         # Tells of each checkpoint, under a name that is its file's path.
         str(site_packages / EXECUTION / "context.py"),
         # Says of each client of a store where it found its endpoint and its credentials.
