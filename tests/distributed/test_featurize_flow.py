@@ -16,7 +16,7 @@ from vbert.video.decode_child import DecodeLimits
 class Part:
     """A dataset of segments that is told who decodes them, and has none."""
 
-    def __init__(self, told: list[tuple[Any, float, int]]) -> None:
+    def __init__(self, told: list[tuple[Any, float, Any]]) -> None:
         self.told = told
 
     def repartition(self, **_: Any) -> "Part":
@@ -36,19 +36,19 @@ class Part:
 @pytest.mark.parametrize(
     ("decoder", "num_gpus", "expected"),
     [
-        ("pyav", 0, [(FeaturizeSegments, 0, 3)]),
-        ("pyav", 2, [(decode_in_child, 0, 1), (FeaturizeSegments, 0.5, 4)]),
-        ("nvdec", 2, [(FeaturizeSegments, 0.5, 4)]),
+        ("pyav", 0, [(FeaturizeSegments, 0, (3, 3))]),
+        ("pyav", 2, [(decode_in_child, 0, 1), (FeaturizeSegments, 0.5, (4, 4))]),
+        ("nvdec", 2, [(FeaturizeSegments, 0.5, (4, 4))]),
     ],
 )
 def test_cpus_decode_for_gpus_that_do_not_decode_themselves(
-    monkeypatch: pytest.MonkeyPatch, decoder: Decoder, num_gpus: int, expected: list[tuple[Any, float, int]]
+    monkeypatch: pytest.MonkeyPatch, decoder: Decoder, num_gpus: int, expected: list[tuple[Any, float, Any]]
 ):
     """Who works, of which share of a GPU, and how many of them, or with how many CPUs."""
-    told: list[tuple[Any, float, int]] = []
+    told: list[tuple[Any, float, Any]] = []
 
     def on_actors(
-        kind: type[Any], blocks: Iterable[Any], *, num_actors: int, options: Any, **_: Any
+        kind: type[Any], blocks: Iterable[Any], *, num_actors: tuple[int, int], options: Any, **_: Any
     ) -> Iterator[Any]:
         assert list(blocks) == []
         told.append((kind, options["num_gpus"], num_actors))

@@ -42,7 +42,7 @@ def test_nodes_come_when_they_are_asked_for(tmp_path: Path):
         assert status == 2, said
         assert "a GPU (--gpus 1); the cluster has none" in said  # and a CPU, if that node has gone
         assert "--gpus 1: torch sees none on a node that has one" in said
-        status, said = run(*featurize, "--gpus", "none", "--num-actors", "2")
+        status, said = run(*featurize, "--gpus", "none", "--num-actors", "1:2")
         assert status == 0, said
         deadline = time.monotonic() + 120
         while num_nodes(address) > 1:

@@ -16,6 +16,7 @@ import ray
 from vbert.distributed.attempts import RETRIES, actor_retries
 from vbert.distributed.resources import AUTO, count_cpus, count_gpus
 
+STARTED_WITH_EACH = 2  # so 1, 3, 7 and 15 actors, a generation after the other
 # A table, or where the pieces of one lie.
 Block: TypeAlias = pa.Table | Sequence["ray.ObjectRef[pa.Table]"]
 
@@ -72,25 +73,38 @@ def outcome_refs(
     kind: type[Any],
     blocks: Iterable[Block],
     *,
-    num_actors: int,
+    num_actors: int | tuple[int, int],
     arguments: Mapping[str, Any],
     options: Mapping[str, Any],
     blocks_per_actor: int = 1,
 ) -> Iterator["ray.ObjectRef[pa.Table]"]:
     """Where that lies which `kind(**arguments)`, a class for Ray Data's `map_batches`, makes of each block.
 
-    There are `num_actors`, or one for each block where these are fewer. A block is asked for when an actor is
+    There are `num_actors`, or one for each block where these are fewer. Of the least and the most the least
+    are started, and with each that is up STARTED_WITH_EACH more, so that the autoscaler is asked for nodes as
+    there is work for them. A block is asked for when an actor is
     up and has less than `blocks_per_actor`: so one that no node has room for keeps none waiting, and blocks
     may be as many as one likes. An actor ends when there is no more for it. `options` are those of Ray's
     actors: resources, and how often work is done again.
     """
+    least, most = (num_actors, num_actors) if isinstance(num_actors, int) else num_actors
     rest = iter(blocks)
     waiting: deque[Block] = deque()
     starting: dict[Any, Any] = {}
     working: dict[Any, Any] = {}
-    for block in islice(rest, num_actors):
-        waiting.append(block)
-        starting |= _started(kind, arguments, options)
+    num_started = 0
+
+    def start(count: int) -> None:
+        """More actors, if there are blocks for them."""
+        nonlocal num_started
+        for block in islice(rest, min(count, most - num_started)):
+            waiting.append(block)
+            actor = remote.options(**options).remote(kind, arguments)
+            starting[actor.is_up.remote()] = actor
+            num_started += 1
+
+    remote: Any = BlockActor
+    start(least)
     is_more = True
     while working or (starting and is_more):
         (ref,), _ = ray.wait([*working, *starting], num_returns=1)
@@ -98,6 +112,7 @@ def outcome_refs(
         if is_new:
             actor = starting.pop(ref)
             ray.get(ref)  # its constructor's error
+            start(STARTED_WITH_EACH)
         else:
             actor = working.pop(ref)
             yield ref
@@ -106,13 +121,6 @@ def outcome_refs(
             is_more = block is not None
             if block is not None:
                 working[actor.work.remote(*([block] if isinstance(block, pa.Table) else block))] = actor
-
-
-def _started(kind: type[Any], arguments: Mapping[str, Any], options: Mapping[str, Any]) -> dict[Any, Any]:
-    """An actor, by what is there when it is up."""
-    remote: Any = BlockActor
-    actor = remote.options(**options).remote(kind, arguments)
-    return {actor.is_up.remote(): actor}
 
 
 @ray.remote

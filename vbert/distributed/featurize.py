@@ -20,7 +20,15 @@ from vbert.distributed.featurize_plan import PROBE_CPUS, Segments, plan
 from vbert.distributed.featurize_worker import SECONDS, file_of_row
 from vbert.distributed.joining import SmallFiles
 from vbert.distributed.prometheus import DriverMetrics
-from vbert.distributed.resources import AUTO, NONE, check_gpus, count_gpus, require_gpu, waiting_told
+from vbert.distributed.resources import (
+    AUTO,
+    NONE,
+    actor_range,
+    check_gpus,
+    count_gpus,
+    require_gpu,
+    waiting_told,
+)
 from vbert.errors import UserError, require_at_least
 from vbert.features.featurizer_config import FeaturizerConfig, featurizer_id, save_config
 from vbert.features.kept_graphs import BackboneGraphs
@@ -57,9 +65,10 @@ class FeaturizeConfig(PruneOptions):
     gpus: str = AUTO
     """auto: the GPUs that the cluster has, else its CPUs; a number: so many, for which the job waits until
     the cluster has started them; none: CPUs."""
-    num_actors: Annotated[int | None, tyro.conf.arg(aliases=["--num-workers"])] = None
-    """Featurizing actors at most: work begins with the first that a node has room for. Default: one for each
-    CPU of the cluster, or as many as its GPUs take."""
+    num_actors: Annotated[str | None, tyro.conf.arg(aliases=["--num-workers"])] = None
+    """Featurizing actors, as 8, or the least and the most, as 1:64: each that is up brings two more while
+    there is work for them. Work begins with the first that a node has room for. Default: one for each CPU of
+    the cluster, or as many as its GPUs take."""
     gpus_per_worker: float = 1.0
     """Of each actor on a cluster with GPUs; with 0.5 two share one."""
     compile: bool = False
@@ -70,7 +79,7 @@ class FeaturizeConfig(PruneOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_gpus(self.gpus)
-        require_at_least(self, 1, "num_actors")
+        actor_range(self.num_actors, "--num-actors")
         require_at_least(self, 0, "commit_seconds")
         if not 0 < self.gpus_per_worker <= 1:
             raise UserError(f"--gpus-per-worker must be above 0 and at most 1, got {self.gpus_per_worker}")
@@ -203,7 +212,7 @@ def _featurize_and_commit(
         limits=config.limits,
         prepared=prepared,
         gpus=config.gpus,
-        num_actors=config.num_actors,
+        num_actors=actor_range(config.num_actors, "--num-actors"),
         gpus_per_worker=config.gpus_per_worker,
         compiled=config.compile,
     ):

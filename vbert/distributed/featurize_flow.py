@@ -45,7 +45,7 @@ def outcomes(
     limits: DecodeLimits,
     prepared: Prepared,
     gpus: str,
-    num_actors: int | None,
+    num_actors: tuple[int, int] | None,
     gpus_per_worker: float,
     compiled: bool,
 ) -> Iterator[list[dict[str, Any]]]:
@@ -59,19 +59,20 @@ def outcomes(
     each block that they have done it keeps a kilobyte until then.
     """
     num_gpus = count_gpus(gpus)
-    num_actors = num_actors or (int(num_gpus / gpus_per_worker) if num_gpus else count_cpus())
+    fitting = int(num_gpus / gpus_per_worker) if num_gpus else count_cpus()
+    least, most = num_actors or (fitting, fitting)
     blocks: Iterator[Block]
     if num_gpus and config.decoder != NVDEC:
         num_segments = count_segments(segments) if isinstance(segments, pa.Table) else num_videos
-        fitting = max(1, DECODED_BYTES_PER_FILE // decoded_bytes(config))
-        size = min(rows_per_block(num_segments, num_actors), fitting)
+        at_once = max(1, DECODED_BYTES_PER_FILE // decoded_bytes(config))
+        size = min(rows_per_block(num_segments, most), at_once)
         blocks = _decoded(segments, size, config, limits)
     else:
-        blocks = _cut(segments, num_videos=num_videos, num_actors=num_actors)
+        blocks = _cut(segments, num_videos=num_videos, num_actors=most)
     found = outcomes_of_blocks(
         FeaturizeSegments,
         blocks,
-        num_actors=num_actors,
+        num_actors=(least, most),
         blocks_per_actor=2 if num_gpus else 1,  # the next one's frames come while it works on one
         arguments={
             "tables": tables,

@@ -47,6 +47,19 @@ def _has(resource: str) -> float:
     return resources.get(resource, 0.0)
 
 
+def actor_range(asked: str | None, name: str) -> tuple[int, int] | None:
+    """`8` -> (8, 8), `1:64` -> (1, 64), None -> None; UserError for another text of the option `name`."""
+    if asked is None:
+        return None
+    first, colon, last = asked.partition(":")
+    if not (first.isdecimal() and (last.isdecimal() if colon else not last)):
+        raise UserError(f"{name} {asked}: must be a number, or the least and the most, as 1:64")
+    least, most = int(first), int(last or first)
+    if not 1 <= least <= most:
+        raise UserError(f"{name} {asked}: must be at least 1, and the most no less than the least")
+    return least, most
+
+
 def require_gpu(asked: str) -> None:
     """If a number was asked for: wait until the first GPU is there. UserError if torch does not see it."""
     if asked not in (AUTO, NONE) and not ray.get(_sees_gpu.remote()):
