@@ -126,7 +126,6 @@ def pretrain_command(
         *("--num-steps", num_steps, "--data-streams", 1, "--rows-per-step", 8, "--precision", precision()),
         *("--checkpoint-every", max(1, num_steps // 2), "--log-every", max(1, num_steps // 12)),
         *("--model.dropout", 0, "--model.alignment-weight", 1, "--optimizer.learning-rate", 0.001),
-        *("--model.contrastive-weight", 1),
         *("--sequences.row-length", 128, "--sequences.joint-weight", 6),
         *("--sequences.max-subsampling-step", 2),
     ]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from demo.one_cluster import one_cluster
-from demo.run import ROOT, precision, run, say
+from demo.run import ROOT, precision, pretrain_command, run, say
 from vbert.tasks.margins import Comparison
 
 EPOCHS, RATE = 8, 3e-4
@@ -55,7 +55,8 @@ TRIALS = {
     "summarization": Trial("summarization", "F1", "random segments", ("--batch-size", 8)),
     "retrieval": Trial("retrieval", "text to video R@5", "chance"),
 }
-# Of the pretrained model, without fine-tuning.
+# Of pretrained models, without fine-tuning.
+VECTORS_NAME = "retrieval without fine-tuning"
 FORECAST = Trial("evaluate_forecast", "top-1", "the same again")
 VECTORS = Trial("evaluate_retrieval", "text to video R@5", "chance")
 CHANGES = replace(FORECAST, metric="top-1 at scene changes", baseline="most frequent next")
@@ -84,13 +85,15 @@ def main() -> None:
 
 
 def run_all(demo: Path) -> None:
-    """Every trial; ask the pretrained model."""
+    """Every trial; ask the pretrained model, and one that has been taught vectors, too."""
     for name in TRIALS:
         run_trial(demo, name)
     say("without fine-tuning")
-    run(*pretrained_command("evaluate_forecast", demo, "forecasting", "--videos", "heldout.csv"))
-    captions = ("--annotations", "annotations.jsonl")
-    run(*pretrained_command("evaluate_retrieval", demo, "retrieval without fine-tuning", *captions))
+    videos, captions = ("--videos", "heldout.csv"), ("--annotations", "annotations.jsonl")
+    run(*pretrained_command("evaluate_forecast", demo, demo / "run", "forecasting", *videos))
+    with_vectors = folder(demo, "with vectors")
+    run(*with_vectors_command(demo, with_vectors))
+    run(*pretrained_command("evaluate_retrieval", demo, with_vectors, VECTORS_NAME, *captions))
 
 
 def run_trial(demo: Path, name: str) -> None:
@@ -136,10 +139,20 @@ def predict_command(demo: Path, output: Path, trial: Trial) -> list[object]:
     ]
 
 
-def pretrained_command(job: str, demo: Path, name: str, option: str, file: str) -> list[object]:
-    """The demo's own model, without fine-tuning."""
+def with_vectors_command(demo: Path, output: Path) -> list[object]:
+    """The demo's pretraining again, with texts and videos told apart."""
+    (vocabulary,) = (demo / "tables" / "vocabularies").iterdir()
+    num_steps = json.loads((demo / "run" / "options.json").read_text())["num_steps"]
+    command = pretrain_command(demo / "tables", vocabulary, demo / "corpus", output, num_steps=num_steps)
+    return [*command, "--model.contrastive-weight", 1]
+
+
+def pretrained_command(
+    job: str, demo: Path, pretrained: Path, name: str, option: str, file: str
+) -> list[object]:
+    """A pretrained model, without fine-tuning."""
     return [
-        *(f"jobs/{job}.py", "--tables", demo / "tables", "--model", demo / "run" / "model"),
+        *(f"jobs/{job}.py", "--tables", demo / "tables", "--model", pretrained / "model"),
         *(option, demo / "corpus" / file, "--output", folder(demo, name) / "test" / "metrics.json"),
     ]
 
@@ -153,7 +166,7 @@ def table(demo: Path) -> Iterator[str]:
     for name, trial, asked in (
         ("forecasting", FORECAST, "forecasting"),
         ("forecasting at scene changes", CHANGES, "forecasting"),
-        ("retrieval without fine-tuning", VECTORS, "retrieval without fine-tuning"),
+        (VECTORS_NAME, VECTORS, VECTORS_NAME),
     ):
         mine = read_comparison(demo, asked)
         figures = (mine.scores["model"][trial.metric], None, None, mine.scores[trial.baseline][trial.metric])
