@@ -126,7 +126,8 @@ def learn(output: Path, sizes: Sizes, *, seed: int) -> None:
         with part("zero-shot"):
             ask(here, here / name)
     with part("forecasting"):
-        command = pretrained_command("evaluate_forecast", here, FORECASTING, "--videos", "heldout.csv")
+        asked = ("--videos", "heldout.csv")
+        command = pretrained_command("evaluate_forecast", here, here / "run", FORECASTING, *asked)
         run_once(folder(here, FORECASTING) / "test" / "metrics.json", *command)
     for name, (trial, kinds) in FINETUNED.items():
         for kind in kinds:
