@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import Run
 from tests.training_here import work_here
 from tests.videos import Video, write_video
-from vbert.distributed.build_documents import DocumentsConfig, build_documents
+from vbert.distributed.build_documents import DocumentsConfig, DocumentsSummary, build_documents
 from vbert.distributed.transcribe import TranscribeConfig, transcribe
 from vbert.errors import UserError
 from vbert.tables.delta import Table
@@ -23,7 +23,7 @@ from vbert.text.speech import recognizer_id
 @pytest.mark.slow
 @pytest.mark.seconds(90)
 def test_speech_becomes_the_sentences_of_documents(
-    real_videos: Path, joined: None, tmp_path: Path, run_job: Run, monkeypatch: pytest.MonkeyPatch
+    real_videos: Path, joined: None, tmp_path: Path, run_job: Run
 ):
     corpus, tables = tmp_path / "corpus", str(tmp_path / "tables")
     corpus.mkdir()
@@ -33,22 +33,27 @@ def test_speech_becomes_the_sentences_of_documents(
     (corpus / "written.vtt").write_text("WEBVTT\n\n00:00.000 --> 00:02.000\nAs written.\n")
 
     def run(job: str, *arguments: object) -> int:
-        return run_job(job, "--tables", tables, *arguments)
+        with pytest.MonkeyPatch.context() as patch:
+            if job != "featurize":
+                work_here(patch)
+            return run_job(job, "--tables", tables, *arguments)
 
-    with pytest.MonkeyPatch.context() as patch:
-        work_here(patch)
-        assert run("featurize", "--corpus", str(corpus), "--frames-per-clip", "1", "--num-workers", 1) == 0
-        assert run("fit_vocabulary", "--branching", "3", "--depth", "1") == 0
-        (vocabulary,) = (tmp_path / "tables" / "vocabularies").iterdir()
-        unheard = DocumentsConfig(tables=tables, vocabulary=str(vocabulary))
-        heard = DocumentsConfig(tables=tables, vocabulary=str(vocabulary), recognizer="pocketsphinx")
-        with pytest.raises(UserError, match="no transcripts of pocketsphinx; run transcribe"):
-            build_documents(heard)
-        assert build_documents(unheard).num_built == 3
+    def build(config: DocumentsConfig) -> DocumentsSummary:
+        with pytest.MonkeyPatch.context() as patch:
+            work_here(patch)
+            return build_documents(config)
+
+    assert run("featurize", "--corpus", str(corpus), "--frames-per-clip", "1", "--num-workers", 1) == 0
+    assert run("fit_vocabulary", "--branching", "3", "--depth", "1") == 0
+    (vocabulary,) = (tmp_path / "tables" / "vocabularies").iterdir()
+    unheard = DocumentsConfig(tables=tables, vocabulary=str(vocabulary))
+    heard = DocumentsConfig(tables=tables, vocabulary=str(vocabulary), recognizer="pocketsphinx")
+    with pytest.raises(UserError, match="no transcripts of pocketsphinx; run transcribe"):
+        build(heard)
+    assert build(unheard).num_built == 3
 
     config = TranscribeConfig(tables=tables, recognizer="pocketsphinx")
     first = transcribe(config)
-    work_here(monkeypatch)  # from now on
     assert (first.num_spoken, first.num_silent, first.num_failed) == (1, 1, 0)  # not the written one
     table = Table(tables, TRANSCRIPTS)
     version = table.version()
@@ -56,7 +61,7 @@ def test_speech_becomes_the_sentences_of_documents(
     assert (again.num_unchanged, again.num_spoken) == (2, 0)
     assert table.version() == version, "nothing to listen to, nothing committed"
 
-    built = build_documents(heard)
+    built = build(heard)
     assert (built.num_built, built.num_unchanged) == (1, 2)  # of the one that has words now
 
     def sentences() -> dict[str, list[str]]:
