@@ -39,7 +39,7 @@ soak: $(READY)  ## the long campaigns, by themselves: 30 deaths, 2,000 hostile i
 	VBERT_TEST_FAULTS=30 VBERT_TEST_INPUTS=2000 VBERT_TEST_INTERLEAVINGS=2000 $(BIN)/python -m pytest \
 		-p no:tests.time_budget --timeout 7200 tests/tables/test_interleavings.py \
 		tests/features/test_hostile_inputs.py tests/jobs/test_clusters.py -k "hostile or random or invent or order or bucket"
-	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python -m benchmarks.scale
 	test ! -d ../shared/cases || $(BIN)/python benchmarks/cases.py --cases ../shared/cases
 
 docs: $(READY)  ## the documentation's site, in build/site

@@ -19,18 +19,13 @@ import pyarrow as pa
 import ray
 
 from benchmarks.simulated_store import register
+from benchmarks.stand_ins import WithoutModel
 from vbert.distributed import featurize_flow, featurize_plan
-from vbert.distributed.backbone import Prepared
 from vbert.distributed.featurize import FeaturizeConfig, featurize
-from vbert.distributed.featurize_worker import FeaturizeSegments
-from vbert.distributed.prometheus import WorkerMetrics
-from vbert.features.featurizer_config import FeaturizerConfig
 from vbert.features.planning import SEGMENTS
 from vbert.features.segment_rows import Begin, Effort
-from vbert.tables.delta import Table
 from vbert.tables.parquet_files import with_columns_of
 from vbert.tables.schemas import FEATURES
-from vbert.video.decode_child import DecodeLimits
 
 
 def main() -> None:
@@ -100,20 +95,8 @@ def one_segment_each(pending: pa.Table, *_: object, featurizer: str, **__: objec
     return with_columns_of(pending, SEGMENTS).cast(SEGMENTS)
 
 
-class Done(FeaturizeSegments):
-    """The job's actor without its decoder, its model and its files."""
-
-    def __init__(
-        self,
-        *,
-        tables: str,
-        config: FeaturizerConfig,
-        limits: DecodeLimits,
-        prepared: Prepared,
-        compiled: bool,
-    ) -> None:
-        self.metrics = WorkerMetrics()
-        self.features = Table(tables, FEATURES)
+class Done(WithoutModel):
+    """It says that all is done."""
 
     def work(self, batch: pa.Table, effort: Effort, begin: Begin) -> tuple[pa.Table, pa.Table]:
         """All are done, and there is nothing of them."""

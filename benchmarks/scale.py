@@ -1,6 +1,6 @@
 """How featurization scales from 1 to 8 nodes, simulated on this machine.
 
-    python benchmarks/scale.py
+    python -m benchmarks.scale
 
 Each node is a Ray node of one CPU. Listing, probing, planning, Ray Data, files and commits are the job's own.
 In place of decoder and backbone an actor sleeps for as long as they would take, so that eight nodes fit on
@@ -23,17 +23,11 @@ import pyarrow as pa
 import ray
 from ray.cluster_utils import Cluster
 
+from benchmarks.stand_ins import WithoutModel
 from vbert.distributed import featurize_flow
-from vbert.distributed.backbone import Prepared
 from vbert.distributed.featurize import FeaturizeConfig, featurize
-from vbert.distributed.featurize_worker import FeaturizeSegments
-from vbert.distributed.prometheus import WorkerMetrics
-from vbert.features.featurizer_config import FeaturizerConfig
 from vbert.features.planning import SEGMENTS
 from vbert.features.segment_rows import Begin, Effort, feature_table
-from vbert.tables.delta import Table
-from vbert.tables.schemas import FEATURES
-from vbert.video.decode_child import DecodeLimits
 
 FEATURE_DIM = 1280
 
@@ -58,23 +52,10 @@ def main() -> None:
         print(f"| {num_nodes} | {num_segments} | {seconds:.1f} | {ideal_seconds / seconds:.2f} |", flush=True)
 
 
-def sleeping_for(seconds: float) -> type[FeaturizeSegments]:
-    """The job's actor without its decoder and its model."""
+def sleeping_for(seconds: float) -> type[WithoutModel]:
+    """An actor that takes so long for a segment."""
 
-    class SleepingFeaturizer(FeaturizeSegments):
-        def __init__(
-            self,
-            *,
-            tables: str,
-            config: FeaturizerConfig,
-            limits: DecodeLimits,
-            prepared: Prepared,
-            compiled: bool,
-        ) -> None:
-            self.metrics = WorkerMetrics()
-            self.features = Table(tables, FEATURES)
-            self.provenance = {"device": "none"}
-
+    class SleepingFeaturizer(WithoutModel):
         def work(self, batch: pa.Table, effort: Effort, begin: Begin) -> tuple[pa.Table, pa.Table]:
             rows = batch.cast(SEGMENTS).to_pylist()
             effort.began_at = time.time()

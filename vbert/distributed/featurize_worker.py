@@ -79,6 +79,8 @@ class FeaturizeSegments:
     The model is loaded once; features never leave the actor.
     """
 
+    idle_since: float | None = None  # not before the first batch, for which the cluster starts
+
     def __init__(
         self,
         *,
@@ -94,7 +96,6 @@ class FeaturizeSegments:
         self.features = Table(tables, FEATURES)
         self.featurizer = actor_featurizer(config, prepared, compiled=compiled)
         self.provenance = provenance_of(self.featurizer)
-        self.idle_since: float | None = None  # not before the first batch, for which the cluster starts
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Rows of SEGMENTS or DECODED -> rows of OUTCOMES."""
