@@ -8,14 +8,13 @@ demo/grounded_corpus.py). One corpus, vocabulary and set of held-out videos; pre
 of the other videos for as many steps. Writes growth.json beside what it was measured on.
 """
 
-import argparse
 import json
 import statistics
 from dataclasses import replace
 from pathlib import Path
 
 from demo.ablations import zero_shot
-from demo.grounded import TRIAL, WHOLE, ask, prepare, pretrain
+from demo.grounded import TRIAL, WHOLE, ask, chosen, prepare, pretrain
 from demo.grounded_table import KINDS
 from demo.one_cluster import one_cluster
 from demo.run import ROOT, say
@@ -32,14 +31,8 @@ Points = dict[str, dict[int, list[float]]]  # kind -> demonstrations -> a figure
 
 def main() -> None:
     """Prepare once, train on each share with each seed, draw."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--output", type=Path, default=ROOT / "growth-output", help="folder for all of it")
-    parser.add_argument("--trial", action="store_true", help="small sizes; its picture stays in --output")
-    options = parser.parse_args()
-    output: Path = options.output.absolute() / ("trial" if options.trial else "")
-    sizes = FEW if options.trial else SIZES
+    output, is_trial = chosen(str(__doc__), ROOT / "growth-output")
+    sizes = FEW if is_trial else SIZES
     points: Points = {kind: {} for kind in KINDS.values()}
     with one_cluster():
         prepare(output, sizes)
@@ -57,7 +50,7 @@ def main() -> None:
     for name, found in points.items():
         print(name, ", ".join(f"{count}: {shown(values)}" for count, values in found.items()))
     chance = {name: zero_shot(model)["frequency"][f"{kind} top-1"] for kind, name in KINDS.items()}
-    draw(points, chance, output / PICTURE.name if options.trial else PICTURE)
+    draw(points, chance, output / PICTURE.name if is_trial else PICTURE)
 
 
 def draw(points: Points, chance: dict[str, float], picture: Path) -> None:

@@ -65,14 +65,8 @@ def part(name: str) -> Iterator[None]:
 
 def main() -> None:
     """Make the tables, train with each seed, print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--output", type=Path, default=ROOT / "grounded-output", help="folder for all of it")
-    parser.add_argument("--trial", action="store_true", help="sizes that show that all of it runs")
-    options = parser.parse_args()
-    output: Path = options.output.absolute() / ("trial" if options.trial else "")
-    sizes = TRIAL if options.trial else WHOLE
+    output, is_trial = chosen(str(__doc__), ROOT / "grounded-output")
+    sizes = TRIAL if is_trial else WHOLE
     with one_cluster():
         prepare(output, sizes)
         for seed in range(sizes.num_seeds):
@@ -81,6 +75,18 @@ def main() -> None:
     (output / "grounded.md").write_text(f"{text}\n")
     print(f"\n{text}\n")
     print(", ".join(f"{name} {seconds // 60}:{seconds % 60:02}" for name, seconds in seconds_of.items()))
+
+
+def chosen(description: str, output: Path) -> tuple[Path, bool]:
+    """The folder for all of it, as the command line has it, and whether it is a trial."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, default=output, help="folder for all of it")
+    parser.add_argument("--trial", action="store_true", help="small sizes, which show that all of it runs")
+    options = parser.parse_args()
+    root: Path = options.output.absolute() / ("trial" if options.trial else "")
+    return root, options.trial
 
 
 def prepare(output: Path, sizes: Sizes) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from vbert.corpus.sources import CORPUS
-from vbert.storage.spilling import create_table, read_all, read_parts, spilling_database
+from vbert.storage.spilling import count_rows, create_table, read_all, read_parts, spilling_database
 
 if TYPE_CHECKING:
     import duckdb
@@ -101,15 +101,11 @@ def compare(corpus: Iterable[pa.Table], ledger: Iterable[pa.Table], *, retry_fai
     create_table(database, "known", KNOWN, ledger)
     database.execute(COMPARE, {"retry_failed": retry_failed})
 
-    def count(rows: str) -> int:
-        ((number,),) = read_all(database, f"select count(*) from {rows}")  # nosec B608
-        return int(number)
-
     return CorpusChanges(
-        num_listed=count("listed"),
-        num_known=count("known"),
-        num_pending=count("changes where change <> 'transcript'"),
-        num_new_transcripts=count("changes where change = 'transcript'"),
-        num_removed=count("known anti join listed using (video_id)"),
+        num_listed=count_rows(database, "listed"),
+        num_known=count_rows(database, "known"),
+        num_pending=count_rows(database, "changes where change <> 'transcript'"),
+        num_new_transcripts=count_rows(database, "changes where change = 'transcript'"),
+        num_removed=count_rows(database, "known anti join listed using (video_id)"),
         database=database,
     )

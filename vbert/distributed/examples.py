@@ -17,7 +17,7 @@ from vbert.model.checkpoint_files import CONFIG, PROGRESS, read_json
 from vbert.model.head_features import Moments, head_input_of, sum_of
 from vbert.storage.files import filesystem_of
 from vbert.tables.delta import Table
-from vbert.tables.schemas import DOCUMENTS, DUPLICATES, FEATURES
+from vbert.tables.schemas import DOCUMENTS, DUPLICATES, FEATURES, TableSchema
 from vbert.tasks.annotations import ANNOTATIONS, match_some, require_any
 from vbert.tasks.datasets import read_annotations
 from vbert.tasks.example_store import in_parts, table_of, write_file
@@ -44,23 +44,23 @@ class Videos:
     @classmethod
     def latest(cls, tables: str, *, vocabulary: str, featurizer: str | None = None) -> "Videos":
         """UserError if the vocabulary has no documents, or the featurizer no features."""
-        documents = Table(tables, DOCUMENTS)
-        version = documents.version()
-        if not documents.files(partition=vocabulary, version=version):
-            raise UserError(
-                f"{tables}: has no documents of vocabulary {vocabulary}, which the model was trained with; "
-                "run build_documents with it first"
-            )
+        version = _newest(
+            tables,
+            DOCUMENTS,
+            partition=vocabulary,
+            lacking=f"documents of vocabulary {vocabulary}, which the model was trained with; run "
+            "build_documents with it first",
+        )
         found = cls(tables=tables, vocabulary=vocabulary, version=version)
         if featurizer is None:
             return found
-        features = Table(tables, FEATURES)
-        features_version = features.version()
-        if not features.files(partition=featurizer, version=features_version):
-            raise UserError(
-                f"{tables}: has no features of {featurizer}, which the model's visual tokens are of; run "
-                "featurize, or fine-tune with --features tokens"
-            )
+        features_version = _newest(
+            tables,
+            FEATURES,
+            partition=featurizer,
+            lacking=f"features of {featurizer}, which the model's visual tokens are of; run featurize, or "
+            "fine-tune with --features tokens",
+        )
         return replace(found, featurizer=featurizer, features_version=features_version)
 
     @classmethod
@@ -84,6 +84,15 @@ class Videos:
         return Table(self.tables, DOCUMENTS).read(
             columns=list(columns), partition=self.vocabulary, video_ids=video_ids, version=self.version
         )
+
+
+def _newest(tables: str, layout: TableSchema, *, partition: str, lacking: str) -> int:
+    """The newest version of a table. UserError if the partition is `lacking`, which says the fix, too."""
+    table = Table(tables, layout)
+    version = table.version()
+    if not table.files(partition=partition, version=version):
+        raise UserError(f"{tables}: has no {lacking}")
+    return version
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -195,7 +195,12 @@ class Answer:
     def _answers(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         shown = [row for row in rows if row["visual_tokens"]]
         found: list[dict[str, Any]] = [
-            {"answer": "null", "row": _json(row), "is_known": False, "num_annotations": 1}
+            {
+                "answer": "null",
+                "row": json.dumps(_without_features(row)),
+                "is_known": False,
+                "num_annotations": 1,
+            }
             for row in rows
             if not row["visual_tokens"]
         ]
@@ -206,7 +211,7 @@ class Answer:
             found.append(
                 {
                     "answer": json.dumps(answer),
-                    "row": _json(row),
+                    "row": json.dumps(_without_features(row)),
                     "is_known": all(self.task.has_target(part) for part in parts),
                     "num_annotations": len(parts),
                 }
@@ -214,9 +219,9 @@ class Answer:
         return found
 
 
-def _json(row: Row) -> str:
+def _without_features(row: Row) -> dict[str, Any]:
     """An example or what a task has put together, without its clips' features, which no metric looks at."""
     kept = {name: value for name, value in row.items() if name != "features"}
     if "intervals" in row:
-        kept["intervals"] = [json.loads(_json(interval)) for interval in row["intervals"]]
-    return json.dumps(kept)
+        kept["intervals"] = [_without_features(interval) for interval in row["intervals"]]
+    return kept

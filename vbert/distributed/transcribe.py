@@ -22,7 +22,7 @@ from vbert.distributed.resources import AUTO, NONE, check_gpus, require_gpu, wai
 from vbert.errors import UserError, VideoError, require_at_least
 from vbert.progress import Progress
 from vbert.storage.files import with_absolute_paths
-from vbert.storage.spilling import create_table, read_all, read_parts, spilling_database
+from vbert.storage.spilling import count_rows, create_table, read_parts, spilling_database
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.pins import pinned
@@ -107,10 +107,8 @@ def transcribe(config: TranscribeConfig) -> TranscribeSummary:
     create_table(database, "usable", LEDGER, _videos(config))
     create_table(database, "heard", HEARD, table.parts_if_made(columns=HEARD.names, partition=identity))
     database.execute(COMPARE)
-    ((num_pending, num_usable),) = read_all(
-        database, "select (select count(*) from pending), (select count(*) from usable)"
-    )
-    summary.num_unchanged = num_usable - num_pending
+    num_pending = count_rows(database, "pending")
+    summary.num_unchanged = count_rows(database, "usable") - num_pending
     if num_pending:
         # Its errors are said here and not on a worker, and before the table is made.
         make_recognizer(config.recognizer)

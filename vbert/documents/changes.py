@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from vbert.storage.spilling import create_table, read_all, read_parts, spilling_database
+from vbert.storage.spilling import count_rows, create_table, read_all, read_parts, spilling_database
 from vbert.tables.schemas import DOCUMENTS, VIDEOS
 
 if TYPE_CHECKING:
@@ -125,9 +125,9 @@ class Comparison:
         ):
             create_table(self._database, name, schema, parts)
         self._database.execute(COMPARE, {"exclude": exclude})
-        ((num_pending, num_usable),) = read_all(
-            self._database, "select (select count(*) from pending), (select count(*) from ledger)"
-        )
+        num_pending = count_rows(self._database, "pending")
         return DocumentChanges(
-            num_pending=num_pending, num_unchanged=num_usable - num_pending, database=self._database
+            num_pending=num_pending,
+            num_unchanged=count_rows(self._database, "ledger") - num_pending,
+            database=self._database,
         )

@@ -7,7 +7,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vbert.duplicates.signatures import least_keys
-from vbert.storage.spilling import add_rows, create_table, read_all, read_parts, spilling_database
+from vbert.storage.spilling import (
+    add_rows,
+    count_rows,
+    create_table,
+    read_all,
+    read_parts,
+    spilling_database,
+)
 
 NEIGHBOURS = 8  # of the videos with a key each is compared with so many: enough to chain all copies
 MAX_CANDIDATES = 16  # of a video: those that share most keys
@@ -74,8 +81,7 @@ class SignatureStore:
         """
         self._add_videos("new_videos", new)
         create_table(self._database, "shared", PAIRS)
-        ((num_keys,),) = read_all(self._database, "select count(*) from keys")
-        num_bands = -(-num_keys // KEYS_A_BAND)
+        num_bands = -(-count_rows(self._database, "keys") // KEYS_A_BAND)
         for band in range(num_bands):
             self._database.execute(SHARED, [num_bands, band])
         found = read_all(self._database, CANDIDATES)

@@ -40,6 +40,12 @@ def read_all(database: "duckdb.DuckDBPyConnection", query: str) -> list[tuple[An
     return database.cursor().sql(query).fetchall()
 
 
+def count_rows(database: "duckdb.DuckDBPyConnection", rows: str) -> int:
+    """How many there are of what stands behind a `from`: a table, joins, a condition."""
+    ((number,),) = read_all(database, f"select count(*) from {rows}")  # nosec B608
+    return int(number)
+
+
 def create_table(
     database: "duckdb.DuckDBPyConnection", table: str, schema: pa.Schema, parts: Iterable[pa.Table] = ()
 ) -> None:
