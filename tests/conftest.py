@@ -82,10 +82,15 @@ def jobs_end() -> Iterator[None]:
 def joined(ray_cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """This process's jobs run on that cluster. It stays connected for the next test that asks for it: a new
     connection would start new workers, each of which imports for seconds."""
+    from ray._private.worker import global_worker
+    from ray.experimental.internal_kv import _initialize_internal_kv
+
     from vbert.distributed.cluster import connect
 
     monkeypatch.setenv("RAY_ADDRESS", ray_cluster)
     connect()
+    # Clusters of other tests (`ray.cluster_utils`) put theirs in its place, and take it away as they end.
+    _initialize_internal_kv(global_worker.gcs_client)
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from vbert.tables.vacuum import vacuum
 NUM_INTERLEAVINGS = int(os.environ.get("VBERT_TEST_INTERLEAVINGS", "50"))
 PARTITION = "f-1"
 VIDEOS = "abcd"
-REFUSALS = ("another job is committing", "was deleted before it could be committed")
+REFUSALS = ("another job is committing", "was deleted before it", "waits for its commit since")
 
 Actions = Iterator[None]
 

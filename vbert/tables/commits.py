@@ -14,16 +14,18 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-import pyarrow.fs
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
 from vbert.errors import UserError
-from vbert.storage.files import FIXES, MAX_TRIES, arrow_filesystem, errno_of, patient, refusal, retry_seconds
+from vbert.storage.ahead import ahead
+from vbert.storage.files import FIXES, MAX_TRIES, errno_of, filesystem_of, patient, refusal, retry_seconds
 from vbert.tables.delta import Table
-from vbert.tables.parquet_files import NewFile
+from vbert.tables.parquet_files import FILES_AT_ONCE, NewFile
+from vbert.tables.pins import is_safe
 from vbert.tables.schemas import TableSchema
 
 Rewrite = Callable[[Sequence[str]], Iterable[NewFile | None]]
@@ -116,6 +118,16 @@ class Committer:
         except Superseded:
             return None
 
+    def note(self, look: Callable[[int], None]) -> int:
+        """Make a commit that changes nothing, right after the version `look` was last called with; its
+        version."""
+
+        def choose(delta: DeltaTable) -> Change:
+            look(delta.version())
+            return Change(added=[], removed=[], changes_data=False)
+
+        return self._transact(choose, number=None)[0]
+
     def _transact(
         self, choose: Callable[[DeltaTable], Change | None], *, number: Transaction | None
     ) -> tuple[int, bool]:
@@ -178,7 +190,7 @@ class Committer:
             "a file is removed that is not there"
         )
         assert not self._there([file.path for file in change.added], delta), "a file is added twice"
-        self._refuse_missing(change.added)
+        self._refuse_endangered(change.added)
         added = [_add(file, self.table.layout, changes_data=change.changes_data) for file in change.added]
         removed = [
             _remove(path, self.table.layout, self.partition, changes_data=change.changes_data)
@@ -189,16 +201,29 @@ class Committer:
     def _there(self, paths: Sequence[str], delta: DeltaTable) -> set[str]:
         return self.table.which_are_there(paths, partition=self.partition, at=delta)
 
-    @patient
-    def _refuse_missing(self, added: Sequence[NewFile]) -> None:
-        """UserError if a file has gone since it was written: no commit may name it."""
-        filesystem, root = arrow_filesystem(self.table.uri)
-        found = filesystem.get_file_info([f"{root}/{file.path}" for file in added])
-        for file, info in zip(added, found, strict=True):
-            if info.type == pyarrow.fs.FileType.NotFound:
+    def _refuse_endangered(self, added: Sequence[NewFile]) -> None:
+        """UserError if a file has gone since it was written, or may go any moment: no commit may name it."""
+        filesystem, root = filesystem_of(self.table.uri)
+
+        @patient
+        def written_at(file: NewFile) -> datetime | None:
+            try:
+                found: datetime = filesystem.modified(f"{root}/{file.path}")
+            except FileNotFoundError:
+                return None
+            return found
+
+        times = ahead(written_at, added, num_threads=FILES_AT_ONCE)
+        for file, time_of_file in zip(added, times, strict=True):
+            if time_of_file is None:
                 raise UserError(
                     f"{self.table.uri}/{file.path}: was deleted before it could be committed; run this job "
                     "again, and compact_tables with a longer --retention-hours"
+                )
+            if not is_safe(self.table.root, written_at=time_of_file.timestamp()):
+                raise UserError(
+                    f"{self.table.uri}/{file.path}: waits for its commit since {time_of_file:%Y-%m-%d %H:%M} "
+                    "UTC; this job stood still meanwhile, and compact_tables may delete it: run it again"
                 )
 
     def _refuse_company(self, delta: DeltaTable) -> None:

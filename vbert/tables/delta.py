@@ -27,6 +27,7 @@ from vbert.storage.files import (
     writing,
 )
 from vbert.tables.parquet_files import (
+    FILES_AT_ONCE,
     VIDEO_ID,
     NewFile,
     Provenance,
@@ -45,7 +46,6 @@ SCHEMA_VERSION = "vbert.schemaVersion"  # a property of each table; without it: 
 # Old entries of the log go when `vacuum` says so: a pinned version needs its own.
 KEEP_LOG = "delta.enableExpiredLogCleanup"
 
-FILES_AT_ONCE = 16
 # What Delta calls what StoredFile has.
 STORED = ["path", "size_bytes", "num_records", f"min.{VIDEO_ID}", f"max.{VIDEO_ID}"]
 

@@ -3,7 +3,7 @@
 A training pins the versions that it reads, from its first start to its end: also while nothing runs, between
 a kill and the next start. A job that writes pins the time of its start, since what its workers have written
 is in no version yet. Each pin is a small file in `<tables>/pins/`, renewed while its job runs; a job that
-was killed leaves one, which expires.
+was killed leaves one, which expires. Files that wait longer than SAFE_SECONDS are committed under a pin only.
 """
 
 import json
@@ -21,6 +21,8 @@ RENEWED_SECONDS = 300.0
 HOUR = 3600.0
 READER_HOURS = 7 * 24  # a training that was killed on Friday goes on next week
 WRITER_HOURS = 2  # nobody goes on with a killed writer's files; it may stand still for an hour
+LEAST_RETENTION_HOURS = 1  # vacuum takes no file that is younger, and so none that waits for its commit
+SAFE_SECONDS = LEAST_RETENTION_HOURS * HOUR / 2  # the clocks of a store and of its writers differ
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +49,16 @@ def pinned(root: str, name: str, *, job: str, versions: Mapping[str, int] | None
     uri = f"{root.rstrip('/')}/{FOLDER}/{name}.json"
     before = _read(uri)
     hours = READER_HOURS if versions else WRITER_HOURS
-    since = before.since if before and versions else time.time()
+    renewed = time.time()
+    since = before.since if before and versions else renewed
     ended = threading.Event()
 
     def renew() -> None:
-        pin = Pin(job=job, since=since, renewed=time.time(), hours=hours, versions=versions or {})
+        nonlocal since, renewed
+        if not versions and time.time() - renewed > hours * HOUR:
+            since = time.time()  # it has stood still, and nothing kept what it had written before
+        renewed = time.time()
+        pin = Pin(job=job, since=since, renewed=renewed, hours=hours, versions=versions or {})
         write_json(uri, asdict(pin))
 
     def renew_again() -> None:
@@ -91,6 +98,14 @@ def protected_versions(root: str, table: str) -> list[int]:
 def protected_hours(root: str) -> int:
     """How old, in hours rounded up, a file may be that a job has written and not committed yet."""
     return _hours_since(pin for pin in pins(root) if not pin.versions)
+
+
+def is_safe(root: str, *, written_at: float) -> bool:
+    """Whether no vacuum that runs can be about to delete an uncommitted file of that time (seconds since
+    1970): it is young, or a job's pin has kept it ever since."""
+    if time.time() - written_at <= SAFE_SECONDS:
+        return True
+    return any(not pin.versions and pin.since <= written_at for pin in pins(root))
 
 
 def pinned_hours(root: str) -> int:

@@ -1,41 +1,65 @@
-"""What no version needs any longer is deleted: files, and old entries of the log."""
+"""What no version needs any longer is deleted: files, and old entries of the log.
+
+    list at a version -> leave what later ones name -> note it in the log -> delete
+
+The note is a commit right after the last version that was looked at. So a job that commits one of the files
+meanwhile either comes before the note, and the file stays, or after it, and finds that the file has waited
+too long (`pins.is_safe`). Delta's own vacuum (delta-rs 1.6) deletes what it has listed, whatever was
+committed since.
+"""
 
 from collections.abc import Iterable
 
 from vbert.errors import UserError
 from vbert.storage.files import patient
-from vbert.tables.delta import Table, once_alone
-from vbert.tables.parquet_files import OUR_FILE
-from vbert.tables.pins import pinned_hours, protected_hours, protected_versions
+from vbert.tables.commits import Committer
+from vbert.tables.delta import Table
+from vbert.tables.parquet_files import OUR_FILE, delete_files, stored_files
+from vbert.tables.pins import LEAST_RETENTION_HOURS, pinned_hours, protected_hours, protected_versions
 
+NO_PARTITION = ""  # of a note, which changes none
 LOG_HOURS = 29 * 24  # Delta's own logRetentionDuration is 30 days
 
 
 def vacuum(table: Table, *, retention_hours: int) -> list[str]:
-    """Delete files that no version of the last `retention_hours` names; return their paths.
+    """Delete files that no version of the last `retention_hours` names; return their paths, sorted.
 
-    A running job's uncommitted files are younger than any sensible retention and stay; so does what is
-    pinned (`pins`). UserError, and nothing deleted, if one of the files is none that we write: somebody may
-    want it.
+    A running job's uncommitted files stay, and so does what is pinned (`pins`). UserError, and nothing
+    deleted, if one of the files is none that we write: somebody may want it.
     """
-    found = _vacuum(table, retention_hours, dry_run=True)
-    others = [path for path in found if not OUR_FILE.fullmatch(path)]
+    delta = table.open()
+    found = set(
+        patient(delta.vacuum)(
+            retention_hours=max(retention_hours, LEAST_RETENTION_HOURS, protected_hours(table.root)),
+            dry_run=True,
+            enforce_retention_duration=False,
+            full=True,
+            keep_versions=_readable(table, protected_versions(table.root, table.layout.name)) or None,
+        )
+    )
+    others = sorted(path for path in found if not OUR_FILE.fullmatch(path))
     if others:
         raise UserError(f"{table.uri}: holds {others[0]}, which is not the table's; move it elsewhere")
-    found = _vacuum(table, retention_hours, dry_run=False)
-    return [path for path in found if OUR_FILE.fullmatch(path)]  # others went before
+    found &= set(stored_files(table.uri))  # Delta lists what an earlier vacuum has taken, too
+    if found:
+        _leave_what_was_committed(table, found, since=delta.version())
+        delete_files(table.uri, sorted(found))
+    return sorted(found)
 
 
-@once_alone
-def _vacuum(table: Table, retention_hours: int, *, dry_run: bool) -> list[str]:
-    """Delta notes in its log that it deletes: a commit, which another job's may come before."""
-    return patient(table.open().vacuum)(
-        retention_hours=max(retention_hours, protected_hours(table.root)),
-        dry_run=dry_run,
-        enforce_retention_duration=False,
-        full=True,
-        keep_versions=_readable(table, protected_versions(table.root, table.layout.name)) or None,
-    )
+def _leave_what_was_committed(table: Table, found: set[str], *, since: int) -> None:
+    """Take out of `found` what a version after `since` names, and note in the log that the rest goes."""
+    seen = since
+
+    def look(newest: int) -> None:
+        nonlocal seen
+        for version in range(seen + 1, newest + 1):
+            delta = table.open(version)
+            for partition in table.partitions_at(delta):
+                found.difference_update(table.paths(partition=partition, at=delta))
+        seen = newest
+
+    Committer(table, partition=NO_PARTITION).note(look)
 
 
 def forget_old_log(table: Table) -> None:

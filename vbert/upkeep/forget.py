@@ -14,7 +14,7 @@ from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.parquet_files import delete_files, stored_files
 from vbert.tables.pins import FOLDER as PINS
-from vbert.tables.pins import Pin, pins
+from vbert.tables.pins import Pin, pinned, pins
 from vbert.tables.schemas import DUPLICATES, TABLES, VIDEOS, video_id_of
 from vbert.vocabulary.saved import folders_in, forget_exemplars
 
@@ -63,22 +63,27 @@ def forget(config: ForgetConfig) -> ForgetSummary:
         summary.num_shards = len(list(shards_with(config.tables, video_ids)))
         return summary
     _refuse_pinned(config.tables, tables, video_ids)
+    with pinned(config.tables, "forget", job="forget"):
+        _forget(config.tables, tables, video_ids, summary)
+    return summary
+
+
+def _forget(root: str, tables: Sequence[Table], video_ids: Sequence[str], summary: ForgetSummary) -> None:
     for video_id in video_ids:
-        note_forgotten(config.tables, video_id)  # first: the daily run may come by
+        note_forgotten(root, video_id)  # first: the daily run may come by
     reached = {table.layout.name: _reached(table, video_ids) for table in tables}
     for table in tables:
         table.create()
         for partition in table.partitions():
             Committer(table, partition=partition).commit([], drop=reached[table.layout.name])
-    summary.num_exemplars = _forget_exemplars(config.tables, video_ids, dry_run=False)
+    summary.num_exemplars = _forget_exemplars(root, video_ids, dry_run=False)
     for table in tables:
         old = _old_files(table, reached[table.layout.name])
         delete_files(table.uri, old)
         summary.num_files += len(old)
-    shards = list(shards_with(config.tables, video_ids))
+    shards = list(shards_with(root, video_ids))
     delete_shards(shards)
     summary.num_shards = len(shards)
-    return summary
 
 
 def _ids_of(name: str, tables: Sequence[Table], root: str) -> set[str]:
