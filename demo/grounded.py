@@ -152,10 +152,9 @@ def pretrain(here: Path, model: Path, *changes: object, num_steps: int, seed: in
 
 def ask(here: Path, model: Path) -> None:
     """Which colour, which kind? Of all missions of the videos held out, and of the pairs never seen."""
-    command = [*evaluate_command(here / "tables", here / "corpus", model), *TEMPLATE]
     for name, clips in ASKED.items():
-        result = model / f"{name}.json"
-        run_once(result, *command, "--clips", here / "corpus" / clips, "--output", result)
+        command = evaluate_command(here / "tables", here / "corpus", model, clips=clips, name=name)
+        run_once(model / f"{name}.json", *command, *TEMPLATE)
 
 
 def finetune(here: Path, output: Path, trial: Trial, *, kind: str, num_epochs: int, seed: int) -> None:

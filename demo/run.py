@@ -131,10 +131,12 @@ def pretrain_command(
     ]
 
 
-def evaluate_command(tables: Path, corpus: Path, run: Path) -> list[object]:
-    """Zero-shot classification of the steps of held-out videos."""
-    clips = ["--clips", corpus / "heldout.csv", "--output", run / "zero-shot.json"]
-    return ["jobs/evaluate_zero_shot.py", "--tables", tables, "--model", run / "model", *clips]
+def evaluate_command(
+    tables: Path, corpus: Path, run: Path, *, clips: str = "heldout.csv", name: str = "zero-shot"
+) -> list[object]:
+    """Zero-shot classification of some steps, by default of all of the held-out videos."""
+    places = ["--clips", corpus / clips, "--output", run / f"{name}.json"]
+    return ["jobs/evaluate_zero_shot.py", "--tables", tables, "--model", run / "model", *places]
 
 
 def search_command(tables: Path, page: Path) -> list[object]:

@@ -25,7 +25,7 @@ class Result:
 
 
 class TrainerHere:
-    """Takes the place of Ray Train's TorchTrainer: one worker, in this process. What it reports is kept, the
+    """Takes the place of `train_run.Trainer`: one worker, in this process. What it reports is kept, the
     latest three."""
 
     def __init__(
@@ -52,7 +52,7 @@ class TrainerHere:
 
 def train_here(patch: pytest.MonkeyPatch) -> None:
     """Have every training of this process done here."""
-    patch.setattr(train_run, "TorchTrainer", TrainerHere)
+    patch.setattr(train_run, "Trainer", TrainerHere)
 
 
 def _outcome_refs_here(

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from ray.train.torch import TorchTrainer
 
 from tests.conftest import Run
 from tests.documents.test_continuous import DIM, features_row
@@ -22,6 +21,7 @@ from vbert.distributed.evaluate_forecast import ForecastConfig, evaluate_forecas
 from vbert.distributed.evaluate_retrieval import RetrievalConfig, evaluate_retrieval
 from vbert.distributed.finetune import FinetuneConfig, finetune
 from vbert.distributed.predict import PredictConfig, predict
+from vbert.distributed.train_run import Trainer
 from vbert.errors import UserError
 from vbert.model.configuration_videobert import from_bert_config
 from vbert.model.modeling_videobert import VideoBertForPreTraining
@@ -152,7 +152,7 @@ def test_a_run_learns_and_its_model_answers(
 def test_two_workers_of_ray_have_the_losses_of_one(
     tune: Run, undisturbed: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(train_run, "TorchTrainer", TorchTrainer)
+    monkeypatch.setattr(train_run, "Trainer", Trainer)
     assert tune(tmp_path / "two", "--num-workers", 2) == 0
     one, two = losses(undisturbed[0]), losses(tmp_path / "two")
     assert [line["step"] for line in one] == [line["step"] for line in two]

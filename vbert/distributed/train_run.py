@@ -1,5 +1,6 @@
 """How a Ray Train run is set up, and what is left of it: shared by pretraining and fine-tuning."""
 
+import os
 import pickle
 import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import ray.train
 from ray.data._internal.stats import get_or_create_stats_actor
 from ray.train.torch import TorchTrainer
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+from ray.train.v2._internal.constants import ENABLE_PREEMPTION_WATCHER_ENV_VAR
 
 from vbert.distributed.resources import AUTO, check_gpus, count_gpus, require_gpu, waiting_told
 from vbert.errors import UserError, require_at_least
@@ -106,12 +109,26 @@ class TrainingOptions:
                 )
 
 
+class Trainer(TorchTrainer):
+    """Ray Train's, without what supervises a run on machines that somebody lends, where there is no dashboard
+    to ask: on a cluster that a job or a demo has started here. It would ask in vain, a training would end
+    twelve seconds later, and with a traceback (Ray 2.60)."""
+
+    def _create_default_callbacks(self) -> list[Any]:
+        found: list[Any] = super()._create_default_callbacks()  # type: ignore[misc]  # of its second version
+        context: Any = ray.init(ignore_reinit_error=True)
+        if context.address_info["webui_url"]:
+            return found
+        os.environ.setdefault(ENABLE_PREEMPTION_WATCHER_ENV_VAR, "0")  # Ray Train tells it to its own
+        return [one for one in found if not isinstance(one, PlacementGroupCleanerCallback)]
+
+
 def train(
     worker: Callable[[Mapping[str, bytes]], None], job: TrainingJob, options: TrainingOptions
 ) -> tuple[ray.train.Checkpoint, dict[str, float]]:
     """Run `worker` on the cluster to the job's last step; the checkpoint of the least validation loss, and
     its metrics."""
-    trainer = TorchTrainer(
+    trainer = Trainer(
         worker,
         train_loop_config={"job": pickle.dumps(job)},  # opened by workers alone
         scaling_config=_scaling_config(options),
