@@ -200,6 +200,7 @@ CASES: list[tuple[str, str, str, str]] = [
     ("finetune", "output", "{root}/user", "user/examples: holds thesis.txt"),
     ("finetune", "output", "{root}/text.txt", "text.txt"),
     ("finetune", "dropout", "1.5", "--dropout 1.5"),
+    ("finetune", "head-rate", "0", "--head-rate 0"),
     ("finetune", "row-length", "3", "--row-length must be at least 16, got 3"),
     ("finetune", "options.decoder-layers", "0", "decoder-layers 0"),
     ("predict", "model", "{root}/pretrained", "a pretrained model and not a fine-tuned one; run finetune"),

@@ -19,6 +19,8 @@ from vbert.model.modeling_heads import VideoBertForClassification
 from vbert.model.modeling_videobert import VideoBertForPreTraining, VideoBertModel
 from vbert.tasks.base import to_tensors
 from vbert.tasks.examples import packed_inputs, padded_inputs, sequence_of
+from vbert.training.checkpoints import load_optimizer, save_checkpoint
+from vbert.training.optimization import OptimizerConfig, make_optimizer, update
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -162,6 +164,48 @@ def test_a_linear_probe_learns_the_projection_and_not_the_encoder():
         *(f"bert.clip_features.projection.{name}" for name in ("weight", "bias")),
         *(f"classifier.{name}" for name in ("weight", "bias")),
     }
+
+
+def names_of_head(model: Any) -> set[str]:
+    head = {id(parameter) for parameter in model.head_parameters()}
+    return {name.rpartition(".")[0] for name, parameter in model.named_parameters() if id(parameter) in head}
+
+
+def test_a_head_is_what_is_new_and_no_transformer(tmp_path: Path):
+    assert names_of_head(classifier("fused")) == {"bert.clip_features.projection", "classifier"}
+    assert names_of_head(classifier("tokens")) == {"classifier"}
+    VideoBertForPreTraining(config("tokens")).save_pretrained(tmp_path)
+    with quiet_transformers():
+        writer = VideoBertForCaptioning.on_top_of(
+            str(tmp_path), num_layers=1, start_id=WORDS.cls_id, end_id=WORDS.sep_id, pad_id=WORDS.pad_id,
+            head_features="fused", head_feature_dim=DIM,
+        )  # fmt: skip
+    assert names_of_head(writer) == {"encoder.clip_features.projection"}
+
+
+def test_a_fine_tuning_goes_on_with_the_moments_and_the_rate_of_its_head(tmp_path: Path):
+    options = OptimizerConfig(learning_rate=0.01, warmup_share=0.0)
+
+    def learn(model: Any, optimizer: torch.optim.AdamW, *, step: int) -> None:
+        model(**packed(), labels=torch.tensor([0, 1, 2])).loss.backward()
+        update(model, optimizer, options, step=step, num_steps=4)
+
+    def optimizer_of(model: Any) -> torch.optim.AdamW:
+        return make_optimizer(model, options, head=model.head_parameters(), head_rate=20)
+
+    model = classifier("fused")
+    optimizer = optimizer_of(model)
+    learn(model, optimizer, step=0)
+    save_checkpoint(tmp_path, model, optimizer, tokenizer_json=WORDS.tokenizer_json, progress={"step": 1})
+    with quiet_transformers():
+        again = VideoBertForClassification.from_pretrained(tmp_path).eval()
+    other = optimizer_of(again)
+    load_optimizer(tmp_path, again, other)
+    learn(model, optimizer, step=1)
+    learn(again, other, step=1)
+    assert [group["lr"] for group in other.param_groups] == pytest.approx([0.01, 0.01, 0.2, 0.2])
+    for (name, found), expected in zip(again.named_parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(found, expected, msg=name)
 
 
 @torch.no_grad()

@@ -51,6 +51,25 @@ def test_an_update_is_adamw_on_clipped_gradients():
     torch.testing.assert_close(ours.weight, theirs.weight)
 
 
+def test_a_head_learns_at_a_rate_of_its_own():
+    torch.manual_seed(0)
+    ours, theirs = (nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2)) for _ in range(2))
+    theirs.load_state_dict(ours.state_dict())
+    config = OptimizerConfig(learning_rate=0.01, warmup_share=0.0, weight_decay=0.1, max_gradient_norm=1e9)
+    optimizer = make_optimizer(ours, config, head=ours[1].parameters(), head_rate=20)
+    for layer, rate in ((theirs[0], 0.01), (theirs[1], 0.2)):
+        for parameter in layer.parameters():
+            decay = 0.1 if parameter.dim() == 2 else 0.0
+            reference = torch.optim.AdamW([parameter], lr=rate, betas=(0.9, 0.98), weight_decay=decay)
+            parameter.grad = torch.ones_like(parameter)
+            reference.step()
+    for parameter in ours.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    update(ours, optimizer, config, step=0, num_steps=4)
+    for found, expected in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
 def test_a_gradient_that_is_not_finite_changes_nothing(bad: float):
     layer = nn.Linear(3, 2)

@@ -49,7 +49,7 @@ from vbert.training.optimization import OptimizerConfig
 
 EXAMPLES_FOLDER = "examples"
 FEATURE_SCALING = "feature_scaling.json"  # mean and scale of the training examples' features
-FINETUNE_JOB_OPTIONS = (*JOB_OPTIONS, "freeze_encoder", "batch_size", "row_length", "dropout")
+FINETUNE_JOB_OPTIONS = (*JOB_OPTIONS, "freeze_encoder", "head_rate", "batch_size", "row_length", "dropout")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +80,9 @@ class FinetuneConfig(TrainingOptions):
     """Micro-batches of a step, and so the most workers. Losses do not hang on the number of workers."""
     freeze_encoder: bool = False
     """Train the head alone: a linear probe."""
+    head_rate: float = 30.0
+    """What is new, the head and the projection of continuous features, learns at so many times
+    --optimizer.learning-rate: the encoder has learned already."""
     dropout: float = 0.1
     """Of hidden states."""
     row_length: int = 512
@@ -95,6 +98,8 @@ class FinetuneConfig(TrainingOptions):
         super().__post_init__()
         require_at_least(self, 1, "num_epochs")
         require_at_least(self, 16, "row_length")
+        if not self.head_rate > 0:
+            raise UserError(f"--head-rate {self.head_rate} must be above 0")
         if not 0 <= self.dropout < 1:
             raise UserError(f"--dropout {self.dropout} must be in [0, 1)")
         if self.batch_size < self.data_streams:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from vbert.distributed.training_loop import TrainingLoop
 from vbert.documents.sequences import Batch, random_generator
 from vbert.model.checkpoint_files import TOKENIZER, local_folder, read_vocabulary
@@ -12,6 +14,8 @@ from vbert.tasks.examples import Row
 from vbert.tasks.finetuning import Finetuning
 from vbert.tasks.registry import open_task
 from vbert.training.job import FinetuningJob
+from vbert.training.optimization import make_optimizer
+from vbert.training.parallel import unwrapped
 
 MAX_VALIDATION_EXAMPLES = 2000
 
@@ -53,6 +57,11 @@ class FinetuningLoop(TrainingLoop):
         if self.job.freeze_encoder:
             model.freeze_encoder()
         return model
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """What is new learns faster."""
+        head = unwrapped(self.model).head_parameters()
+        return make_optimizer(self.model, self.job.optimizer, head=head, head_rate=self.job.head_rate)
 
     def start(self, progress: Mapping[str, Any]) -> None:
         """Nothing to find: see next_batches."""

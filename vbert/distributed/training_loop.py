@@ -141,7 +141,11 @@ class TrainingLoop(ABC):
             layers=model.bert.encoder.layer,
             in_bf16=uses_bf16(self.device, self.job.precision),
         )
-        self.optimizer = make_optimizer(self.model, self.job.optimizer)
+        self.optimizer = self.make_optimizer()
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """Of the wrapped model."""
+        return make_optimizer(self.model, self.job.optimizer)
 
     def train(self) -> None:
         """From where the checkpoint was to the last step."""

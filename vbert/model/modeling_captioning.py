@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import (
     AutoModelForSeq2SeqLM,
@@ -51,6 +51,11 @@ class VideoBertForCaptioning(FreezableEncoder, EncoderDecoderModel):
         """The encoder, by the name that it has under every head."""
         encoder: Any = self.encoder
         return encoder
+
+    def transformers(self) -> list[nn.Module]:
+        """The encoder, and the decoder, which is new, too, and learns at the rate of a Transformer."""
+        decoder: Any = self.decoder
+        return [self.bert, decoder]
 
     @classmethod
     def on_top_of(

@@ -149,6 +149,17 @@ class FreezableEncoder(nn.Module):
             self.bert.clip_features.requires_grad_(requires_grad=True)
         self.train(self.training)
 
+    def head_parameters(self) -> list[nn.Parameter]:
+        """What is new and no Transformer: the head, and the projection of continuous features."""
+        clips: nn.Module | None = self.bert.clip_features
+        new = {id(parameter) for parameter in clips.parameters()} if clips is not None else set()
+        known = {id(parameter) for part in self.transformers() for parameter in part.parameters()} - new
+        return [parameter for parameter in self.parameters() if id(parameter) not in known]
+
+    def transformers(self) -> list[nn.Module]:
+        """The encoder."""
+        return [self.bert]
+
     def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 (torch's own)
         """Training mode of all but a frozen encoder."""
         super().train(mode)

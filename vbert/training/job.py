@@ -70,6 +70,8 @@ class FinetuningJob(TrainingJob):
     features: HeadFeatures
     """What the head sees of clips."""
     freeze_encoder: bool
+    head_rate: float
+    """Of what is new, as a multiple of the learning rate."""
     batch_size: int
     row_length: int
     dropout: float

@@ -1,6 +1,7 @@
 """What every training of this project shares: optimiser, schedule, precision, and its speed in metrics."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -41,12 +42,24 @@ class OptimizerConfig:
             )
 
 
-def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
-    """AdamW over two groups: matrices, which decay, and vectors, which do not."""
+def make_optimizer(
+    model: nn.Module, config: OptimizerConfig, *, head: Iterable[nn.Parameter] = (), head_rate: float = 1.0
+) -> torch.optim.AdamW:
+    """AdamW over matrices, which decay, and vectors, which do not; those of `head`, if there are any, in
+    groups of their own, whose rate is `head_rate` times that of the others."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    fast = {id(parameter) for parameter in head}
     groups = [
-        {"params": [p for p in trained if p.dim() >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.dim() < 2], "weight_decay": 0.0},
+        {"params": params, "weight_decay": decay, "rate": rate}
+        for rate, among in (
+            (1.0, [p for p in trained if id(p) not in fast]),
+            (head_rate, [p for p in trained if id(p) in fast]),
+        )
+        if among
+        for decay, params in (
+            (config.weight_decay, [p for p in among if p.dim() >= 2]),
+            (0.0, [p for p in among if p.dim() < 2]),
+        )
     ]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, config.beta2), fused=True)
 
@@ -70,7 +83,7 @@ def update(
     norm: Any = nn.utils.clip_grad_norm_(model.parameters(), config.max_gradient_norm)
     length: Tensor = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate_at(step, config, num_steps=num_steps)
+        group["lr"] = group["rate"] * learning_rate_at(step, config, num_steps=num_steps)
     fused: Any = optimizer
     fused.found_inf = (~length.isfinite()).float()
     optimizer.step()
