@@ -192,6 +192,26 @@ def test_negatives_of_the_same_video_show_another_moment_of_it():
     )
 
 
+def test_negatives_of_near_videos_are_of_that_which_looks_most_alike():
+    """Three kinds of videos: each has one other with two of its three tokens, and one with one."""
+    tokens = {0: [0, 1, 2], 1: [1, 2, 3], 2: [3, 4, 5], 3: [9, 4, 5]}
+    nearest = {0: 1, 1: 0, 2: 3, 3: 2}
+    sentence = [(0.0, 6.0, "cut the egg")]
+    window = [document(f"v{n}", tokens=mine, sentences=sentence) for n, mine in tokens.items()]
+    config = SequenceConfig(
+        text_weight=0, video_weight=0, max_subsampling_step=1, near_video_share=1, mask_share=1e-9
+    )
+    num_negatives = 0
+    for epoch in range(8):
+        for number, sequence in enumerate(sequences_of_documents(window, WORDS, config, seed=0, epoch=epoch)):
+            if sequence.alignment == 0:
+                num_negatives += 1
+                seen = {*(sequence.input_ids[sequence.token_types == VIDEO] - WORDS.visual_offset).tolist()}
+                # One position may be masked: of three clips, two are left.
+                assert len(seen & {*tokens[nearest[number]]}) >= 2, (number, seen)
+    assert num_negatives > 8
+
+
 def test_what_goes_alone_goes_as_a_text_and_its_video():
     window = [cooking(number) for number in range(20)] + [document("silent", tokens=[1, 2, 3])]
     found = sequences_of_documents(window, WORDS, ONE_BY_ONE, seed=0, epoch=0, with_pairs=True)
@@ -294,6 +314,7 @@ def test_a_packed_row_holds_its_sequences_whole():
         {"mask_share": 0},
         {"negative_share": 1},
         {"same_video_share": 1.5},
+        {"near_video_share": -0.5},
         {"row_length": 8},
         {"max_joined_sentences": 0},
         {"max_subsampling_step": 0},

@@ -48,6 +48,7 @@ PRETRAIN_JOB_OPTIONS = (
 OPTIONS_OF_BEFORE = {  # what runs did that began before there was such an option
     "model.contrastive_weight": 0.0,
     "sequences.same_video_share": 0.0,
+    "sequences.near_video_share": 0.0,
 }
 OPTIONS_THAT_MAY_CHANGE = (*MAY_CHANGE, "vocabulary", "held_out", "tokens_per_micro_batch")
 VALIDATION = "held_out_videos"  # in the run's options: a hash of their ids

@@ -17,6 +17,7 @@ from vbert.errors import UserError
 from vbert.text.joint_vocabulary import JointVocabulary
 
 IGNORED = -100  # a label that asks for no prediction, as everywhere in Hugging Face's models
+NUM_NEIGHBOURS = 16  # of which the nearest makes a negative: the nearest of all may show the same
 NO_CLIP = -1  # at a position that has no vector of continuous features
 TEXT, VIDEO = 0, 1  # token types, as BERT's sentences A and B
 
@@ -47,6 +48,9 @@ class SequenceConfig:
     """Share of joint sequences whose video is another's; predicting which is the alignment objective."""
     same_video_share: float = 0.0
     """Share of these whose video is their own at another moment, where it has one: they look alike."""
+    near_video_share: float = 0.0
+    """Share of the rest whose video is, of 16 others, that which has most visual tokens in common with
+    theirs."""
     max_joined_sentences: int = 3
     """1 to this many neighbouring sentences make one: what is said is not always what is shown just then."""
     max_subsampling_step: int = 5
@@ -63,8 +67,10 @@ class SequenceConfig:
                 f"--sequences.mask-share {self.mask_share} and --sequences.negative-share "
                 f"{self.negative_share}: must be shares below 1"
             )
-        if not 0 <= self.same_video_share <= 1:
-            raise UserError(f"--sequences.same-video-share {self.same_video_share} must be in [0, 1]")
+        for name in ("same_video_share", "near_video_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                flag = name.replace("_", "-")
+                raise UserError(f"--sequences.{flag} {getattr(self, name)} must be in [0, 1]")
         if self.row_length < 16 or self.max_joined_sentences < 1 or self.max_subsampling_step < 1:
             raise UserError(
                 f"--sequences.row-length {self.row_length} (at least 16), max-joined-sentences "
@@ -125,10 +131,10 @@ def sequences_of_documents(
         for document, chance in zip(documents, chances, strict=True)
     ]
     shown = [[passage.clips for passage in mine if len(passage.clips)] for mine in passages]
-    with_video = [index for index, clips in enumerate(shown) if clips]
+    negatives = Negatives(shown, config)
     sequences = []
     for index, (mine, chance) in enumerate(zip(passages, chances, strict=True)):
-        others = [other for other in with_video if other != index]
+        others = negatives.others_of(index)
         for passage in mine:
             regime = _regime(passage, config, chance)
             if regime is None:
@@ -145,10 +151,7 @@ def sequences_of_documents(
             if regime == Regime.JOINT and others:
                 alignment = int(chance.random() >= config.negative_share)
                 if not alignment:
-                    elsewhere = [theirs for theirs in shown[index] if theirs is not clips]
-                    if not elsewhere or chance.random() >= config.same_video_share:
-                        elsewhere = shown[others[chance.integers(len(others))]]
-                    clips = elsewhere[chance.integers(len(elsewhere))]
+                    clips = negatives.draw(index, clips, others, chance)
             clips = subsample(clips, config.max_subsampling_step, chance)
             sequences.append(
                 build_sequence(
@@ -162,6 +165,47 @@ def sequences_of_documents(
                 )
             )
     return sequences
+
+
+class Negatives:
+    """The clips that a text is told from: of the same video, of one that looks like it, or of any other."""
+
+    def __init__(self, shown: Sequence[Sequence[np.ndarray]], config: SequenceConfig) -> None:
+        """`shown` are the clips of each passage that has any, by document of the window."""
+        self.shown = shown
+        self.config = config
+        self._with_video = [index for index, clips in enumerate(shown) if clips]
+        self._tokens: dict[int, frozenset[int]] = {}
+
+    def others_of(self, index: int) -> list[int]:
+        """The other documents that have video."""
+        return [other for other in self._with_video if other != index]
+
+    def draw(
+        self, index: int, clips: np.ndarray, others: Sequence[int], chance: np.random.Generator
+    ) -> np.ndarray:
+        """Instead of `clips`, which are of the document `index`."""
+        elsewhere = [theirs for theirs in self.shown[index] if theirs is not clips]
+        if not elsewhere or chance.random() >= self.config.same_video_share:
+            elsewhere = list(self.shown[self._other(index, others, chance)])
+        return elsewhere[int(chance.integers(len(elsewhere)))]
+
+    def _other(self, index: int, others: Sequence[int], chance: np.random.Generator) -> int:
+        if self.config.near_video_share and chance.random() < self.config.near_video_share:
+            drawn = chance.choice(others, min(NUM_NEIGHBOURS, len(others)), replace=False)
+            mine = self._tokens_of(index)
+            return int(max(drawn, key=lambda other: _overlap(mine, self._tokens_of(int(other)))))
+        return others[int(chance.integers(len(others)))]
+
+    def _tokens_of(self, index: int) -> frozenset[int]:
+        if index not in self._tokens:
+            self._tokens[index] = frozenset(np.concatenate(self.shown[index]).tolist())
+        return self._tokens[index]
+
+
+def _overlap(one: frozenset[int], other: frozenset[int]) -> float:
+    """What two sets have in common, of what they have together (Jaccard)."""
+    return len(one & other) / len(one | other)
 
 
 def passages_of(
