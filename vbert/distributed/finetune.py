@@ -80,9 +80,10 @@ class FinetuneConfig(TrainingOptions):
     """Micro-batches of a step, and so the most workers. Losses do not hang on the number of workers."""
     freeze_encoder: bool = False
     """Train the head alone: a linear probe."""
-    head_rate: float = 30.0
+    head_rate: float = 3.0
     """What is new, the head and the projection of continuous features, learns at so many times
-    --optimizer.learning-rate: the encoder has learned already."""
+    --optimizer.learning-rate: the encoder has learned already. 100 where looks tell the answer, 1 where only
+    the order of clips does."""
     dropout: float = 0.1
     """Of hidden states."""
     row_length: int = 512
