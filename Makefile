@@ -23,13 +23,13 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY)  ## the whole job on a rendered corpus, with real weights
 	$(BIN)/python -m demo.run
 
-tasks: $(READY)  ## fine-tune the demo's model for every task: after `make demo`, forty minutes
+tasks: $(READY)  ## fine-tune the demo's model for every task: after `make demo`, half an hour
 	$(BIN)/python -m demo.tasks
 
 ablations: $(READY)  ## what the demo's model owes to its data and parts: after `make demo`, an hour
 	$(BIN)/python -m demo.ablations
 
-grounded: $(READY)  ## learn from demonstrations in BabyAI's grid world, with three seeds: forty minutes
+grounded: $(READY)  ## learn from demonstrations in BabyAI's grid world, with three seeds: half an hour
 	$(BIN)/python -m demo.grounded
 
 test: $(READY)  ## every test, with coverage (at least 90 %)

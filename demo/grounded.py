@@ -4,7 +4,7 @@ make grounded
 
 Records the demonstrations, runs the product's own jobs on them (featurize, fit_vocabulary, build_documents,
 pretrain, evaluate_zero_shot, finetune, predict, evaluate_forecast), all that trains with three seeds, and
-prints a table, which it writes to grounded-output/grounded.md. About forty minutes on 2 cores; what is there
+prints a table, which it writes to grounded-output/grounded.md. About half an hour on 2 cores; what is there
 of an earlier run, stopped or not, is not made again. `--trial` takes sizes that teach nothing, in minutes.
 """
 

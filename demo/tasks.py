@@ -3,7 +3,7 @@
     make demo && make tasks
 
 Each head is trained twice: on the encoder's states alone (tokens), and with the clips' features beside them
-(fused). Prints a table, and writes it to demo-output/tasks/tasks.md. About forty minutes on 2 cores.
+(fused). Prints a table, and writes it to demo-output/tasks/tasks.md. About half an hour on 2 cores.
 """
 
 import argparse
