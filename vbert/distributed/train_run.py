@@ -1,5 +1,6 @@
 """How a Ray Train run is set up, and what is left of it: shared by pretraining and fine-tuning."""
 
+import logging
 import os
 import pickle
 import shlex
@@ -116,7 +117,7 @@ class Trainer(TorchTrainer):
 
     def _create_default_callbacks(self) -> list[Any]:
         found: list[Any] = super()._create_default_callbacks()  # type: ignore[misc]  # of its second version
-        context: Any = ray.init(ignore_reinit_error=True)
+        context: Any = ray.init(ignore_reinit_error=True, logging_level=logging.ERROR)  # the one that is up
         if context.address_info["webui_url"]:
             return found
         os.environ.setdefault(ENABLE_PREEMPTION_WATCHER_ENV_VAR, "0")  # Ray Train tells it to its own
