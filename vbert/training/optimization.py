@@ -83,7 +83,7 @@ def update(
     norm: Any = nn.utils.clip_grad_norm_(model.parameters(), config.max_gradient_norm)
     length: Tensor = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
     for group in optimizer.param_groups:
-        group["lr"] = group["rate"] * learning_rate_at(step, config, num_steps=num_steps)
+        group["lr"] = group.get("rate", 1.0) * learning_rate_at(step, config, num_steps=num_steps)
     fused: Any = optimizer
     fused.found_inf = (~length.isfinite()).float()
     optimizer.step()
