@@ -185,9 +185,9 @@ class Negatives:
         self, index: int, clips: np.ndarray, others: Sequence[int], chance: np.random.Generator
     ) -> np.ndarray:
         """Instead of `clips`, which are of the document `index`."""
-        elsewhere = [theirs for theirs in self.shown[index] if theirs is not clips]
+        elsewhere: Sequence[np.ndarray] = [theirs for theirs in self.shown[index] if theirs is not clips]
         if not elsewhere or chance.random() >= self.config.same_video_share:
-            elsewhere = list(self.shown[self._other(index, others, chance)])
+            elsewhere = self.shown[self._other(index, others, chance)]
         return elsewhere[int(chance.integers(len(elsewhere)))]
 
     def _other(self, index: int, others: Sequence[int], chance: np.random.Generator) -> int:

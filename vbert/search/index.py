@@ -6,7 +6,6 @@ them as they lie in the file, which is mapped where it is local. A few shards ar
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 
 import faiss
@@ -17,7 +16,7 @@ import pyarrow.compute as pc
 from vbert.documents.data_streams import Run
 from vbert.search.hits import Hit, best_hits
 from vbert.storage.ahead import ahead
-from vbert.storage.files import filesystem_of, local_path, names_in, patient, write_file
+from vbert.storage.files import delete_file, filesystem_of, local_path, names_in, patient, write_file
 from vbert.tables.schemas import short_hash
 
 FOLDER = "indexes"  # in the tables' folder, then the id of a featurizer or vocabulary, then what is in it
@@ -144,6 +143,4 @@ def shards_with(tables: str, video_ids: Collection[str]) -> Iterator[str]:
 def delete_shards(uris: Collection[str]) -> None:
     """Delete them; another job may have done so before."""
     for uri in uris:
-        filesystem, path = filesystem_of(uri)
-        with suppress(FileNotFoundError):
-            filesystem.rm_file(path)
+        delete_file(uri)

@@ -280,6 +280,14 @@ def write_file(uri: str, data: bytes) -> None:
             raise
 
 
+@patient
+def delete_file(uri: str) -> None:
+    """Delete a file; another job may have done so before."""
+    filesystem, path = filesystem_of(uri)
+    with suppress(FileNotFoundError):
+        filesystem.rm_file(path)
+
+
 def write_json(uri: str, value: Any) -> None:
     """Write a file as `write_file` does."""
     write_file(uri, json.dumps(value, indent=2).encode())

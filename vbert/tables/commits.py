@@ -118,15 +118,14 @@ class Committer:
         except Superseded:
             return None
 
-    def note(self, look: Callable[[int], None]) -> int:
-        """Make a commit that changes nothing, right after the version `look` was last called with; its
-        version."""
+    def note(self, look: Callable[[int], None]) -> None:
+        """Make a commit that changes nothing, right after the version `look` was last called with."""
 
         def choose(delta: DeltaTable) -> Change:
             look(delta.version())
             return Change(added=[], removed=[], changes_data=False)
 
-        return self._transact(choose, number=None)[0]
+        self._transact(choose, number=None)
 
     def _transact(
         self, choose: Callable[[DeltaTable], Change | None], *, number: Transaction | None
@@ -213,18 +212,23 @@ class Committer:
                 return None
             return found
 
-        times = ahead(written_at, added, num_threads=FILES_AT_ONCE)
-        for file, time_of_file in zip(added, times, strict=True):
-            if time_of_file is None:
+        times: list[tuple[datetime, str]] = []
+        found = ahead(written_at, added, num_threads=FILES_AT_ONCE)
+        for file, written in zip(added, found, strict=True):
+            if written is None:
                 raise UserError(
                     f"{self.table.uri}/{file.path}: was deleted before it could be committed; run this job "
                     "again, and compact_tables with a longer --retention-hours"
                 )
-            if not is_safe(self.table.root, written_at=time_of_file.timestamp()):
-                raise UserError(
-                    f"{self.table.uri}/{file.path}: waits for its commit since {time_of_file:%Y-%m-%d %H:%M} "
-                    "UTC; this job stood still meanwhile, and compact_tables may delete it: run it again"
-                )
+            times.append((written, file.path))
+        if not times:
+            return
+        oldest, path = min(times)  # where it is safe, all are, and pins are read once
+        if not is_safe(self.table.root, written_at=oldest.timestamp()):
+            raise UserError(
+                f"{self.table.uri}/{path}: waits for its commit since {oldest:%Y-%m-%d %H:%M} UTC; this job "
+                "stood still meanwhile, and compact_tables may delete it: run it again"
+            )
 
     def _refuse_company(self, delta: DeltaTable) -> None:
         if (

@@ -9,7 +9,6 @@ import re
 import uuid
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vbert.storage.ahead import ahead
-from vbert.storage.files import arrow_filesystem, filesystem_of, patient, writing
+from vbert.storage.files import arrow_filesystem, delete_file, filesystem_of, writing
 from vbert.tables.schemas import TableSchema
 from vbert.tables.selection import EVERY_VIDEO, Selection
 
@@ -162,14 +161,8 @@ def stored_files(table_uri: str) -> list[str]:
 
 def delete_files(table_uri: str, paths: Iterable[str]) -> None:
     """Delete files that no version which somebody reads has; another job may have been faster."""
-    filesystem, root = filesystem_of(table_uri)
-
-    @patient
-    def delete(path: str) -> None:
-        with suppress(FileNotFoundError):
-            filesystem.rm_file(f"{root}/{path}")
-
-    deque(ahead(delete, paths, num_threads=FILES_AT_ONCE), maxlen=0)
+    uris = (f"{table_uri}/{path}" for path in paths)
+    deque(ahead(delete_file, uris, num_threads=FILES_AT_ONCE), maxlen=0)
 
 
 def provenance_of(table_uri: str, path: str) -> list[dict[str, str]]:
