@@ -97,6 +97,31 @@ def test_a_writer_that_stood_still_for_longer_than_its_pin_begins_a_new_one(
         assert not is_safe(root, written_at=began), "its pin has expired, or begins now"
 
 
+def test_a_pin_that_a_store_refuses_to_renew_expires_and_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    root, num_refused = str(tmp_path), 0
+
+    def refuse(*_: object) -> None:
+        nonlocal num_refused
+        num_refused += 1
+        raise OSError("the store is away")
+
+    monkeypatch.setattr(module, "RENEWED_SECONDS", 0.01)
+    with pinned(root, "featurize-1", job="featurize"):
+        began = time.time()
+        write = module.write_json
+        monkeypatch.setattr(module, "write_json", refuse)
+        monkeypatch.setattr(module.time, "time", lambda: began + num_refused * HOUR)
+        deadline = time.monotonic() + 10
+        while num_refused <= 2 * WRITER_HOURS:
+            assert time.monotonic() < deadline
+        monkeypatch.setattr(module, "write_json", write)
+        while not module.pins(root):
+            assert time.monotonic() < deadline
+        assert not is_safe(root, written_at=began)
+
+
 def wait_until_safe(root: str, written_at: float) -> None:
     deadline = time.monotonic() + 10
     while not is_safe(root, written_at=written_at):

@@ -55,11 +55,11 @@ def pinned(root: str, name: str, *, job: str, versions: Mapping[str, int] | None
 
     def renew() -> None:
         nonlocal since, renewed
-        if not versions and time.time() - renewed > hours * HOUR:
-            since = time.time()  # it has stood still, and nothing kept what it had written before
-        renewed = time.time()
-        pin = Pin(job=job, since=since, renewed=renewed, hours=hours, versions=versions or {})
-        write_json(uri, asdict(pin))
+        now = time.time()
+        if not versions and now - renewed > hours * HOUR:
+            since = now  # it has stood still, and nothing kept what it had written before
+        write_json(uri, asdict(Pin(job=job, since=since, renewed=now, hours=hours, versions=versions or {})))
+        renewed = now  # and not where the store refused it: the pin may expire meanwhile
 
     def renew_again() -> None:
         while not ended.wait(RENEWED_SECONDS):
