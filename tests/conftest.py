@@ -31,9 +31,9 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # the graphs of backbones are made 
     CACHE = tempfile.mkdtemp(prefix="vbert-cache-")
     atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
     os.environ["XDG_CACHE_HOME"] = CACHE
-if os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1") != "1":
-    # The processes share the cores: where threads are more than cores, each waits for the others.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The processes of a run share the cores: where threads are more than cores, each waits for the others, and
+# models as small as tests' are no faster with two.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 REAL_VIDEOS = Path(os.environ.get("VBERT_TEST_VIDEOS", ROOT.parent / "shared" / "videos"))
 
 SHARE_OF_FAULTS = 0.05

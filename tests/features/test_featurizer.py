@@ -117,11 +117,12 @@ def test_a_gpus_batch_hangs_on_what_a_backbone_sees(backbone: str, num_clips: in
 
 
 def test_a_backbone_without_graphs_runs_eager_and_the_log_says_why(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     def refuse(_: TorchFeaturizer) -> FeaturizerGraphs:
         raise ExportError("too clever")
 
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(TorchFeaturizer, "graphs", refuse)
     with caplog.at_level(logging.WARNING, "vbert"):
         found = open_featurizer(FeaturizerConfig(frames_per_clip=1), device="cpu")

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from tests.features.test_featurizer import random_clips
-from vbert.features import kept_graphs
+from vbert.features import backbone_process, kept_graphs, torch_featurizer
+from vbert.features.backbone_process import BackboneGraphs
 from vbert.features.cpu_inference import Graph
 from vbert.features.featurizer import CpuFeaturizer, FeaturizerGraphs
 from vbert.features.featurizer_config import FeaturizerConfig, clip_spec
-from vbert.features.kept_graphs import BackboneGraphs, keep_graphs, read_graphs
+from vbert.features.kept_graphs import keep_graphs, read_graphs
 
 CONFIG = FeaturizerConfig(frames_per_clip=1)
 
@@ -24,10 +25,10 @@ def made() -> FeaturizerGraphs:
 
 
 class NoProcess:
-    """In place of the process that makes graphs: none must start."""
+    """In place of what makes graphs: it must not be asked."""
 
-    def __init__(self, config: FeaturizerConfig) -> None:
-        raise AssertionError("a process was started")
+    def __init__(self, config: FeaturizerConfig, **_: object) -> None:
+        raise AssertionError("graphs were made again")
 
 
 def same(found: FeaturizerGraphs | None, made: FeaturizerGraphs) -> bool:
@@ -44,14 +45,17 @@ def same(found: FeaturizerGraphs | None, made: FeaturizerGraphs) -> bool:
 
 @pytest.mark.slow
 def test_the_second_run_makes_none_and_has_the_same_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Neither on this machine, nor on another that has the same tables."""
+    """Neither on this machine, nor on another that has the same tables; nor who opens a backbone by hand."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     tables = str(tmp_path / "tables")
     first = BackboneGraphs(CONFIG, tables=tables).get()
     assert first is not None
     clips = random_clips(2)
     expected = CpuFeaturizer(first, num_threads=1).extract(clips)
-    monkeypatch.setattr(kept_graphs, "BackboneProcess", NoProcess)
+    monkeypatch.setattr(backbone_process, "BackboneProcess", NoProcess)
+    monkeypatch.setattr(torch_featurizer, "TorchFeaturizer", NoProcess)
+    by_hand = torch_featurizer.open_featurizer(CONFIG, device="cpu")
+    np.testing.assert_allclose(by_hand.extract(clips), expected, rtol=1e-3)
     for machine in ("cache", "another"):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / machine))
         again = BackboneGraphs(CONFIG, tables=tables).get()

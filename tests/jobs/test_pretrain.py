@@ -25,7 +25,7 @@ from tests.job_process import Job, finish, start_job
 from tests.object_store import ObjectStore
 from tests.ray_nodes import cluster_of, workers_of
 from tests.table_rows import compact, make_old
-from tests.tiny import FOODS, NUM_VISUAL_TOKENS, bert_folder, cooking
+from tests.tiny import FOODS, NUM_VISUAL_TOKENS, NUM_WORD_PIECES, bert_folder, cooking
 from tests.training_here import train_here, work_here
 from vbert.distributed.evaluate_forecast import ForecastConfig, evaluate_forecast
 from vbert.distributed.evaluate_zero_shot import ZeroShotConfig, evaluate_zero_shot
@@ -127,7 +127,7 @@ def test_what_a_run_says_and_leaves(undisturbed: Undisturbed):
 
     found = load_pretrained(str(undisturbed.output / "model"))
     assert found.model.config.num_visual_tokens == NUM_VISUAL_TOKENS
-    assert found.vocabulary.describe([101, 30_522, 30_523]) == "[CLS] [>] v0"
+    assert found.vocabulary.describe([101, NUM_WORD_PIECES, NUM_WORD_PIECES + 1]) == "[CLS] [>] v0"
     # Training and validation share no video, and together have all.
     said = undisturbed.said.splitlines()
     numbers = {line.split()[0]: int(line.split()[-1]) for line in said if " videos  " in line}

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -301,7 +302,8 @@ class TestContinuousFeatures:
         torch.manual_seed(0)
         model = self.model().train()
         optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-        for step in range(150):
+        num_steps, losses, shares = 150, [], []
+        for step in range(num_steps + 20):
             clips = torch.randn(8, 1, 12, generator=torch.Generator().manual_seed(step)).repeat(1, 4, 1)
             ids = torch.full((8, 4), NUM_WORD_PIECES + 1)
             ids[:, 2] = 103
@@ -309,9 +311,13 @@ class TestContinuousFeatures:
             wanted[:, 2] = clips[:, 2]
             output = model(ids, visual_features=clips, feature_labels=wanted)
             assert output.loss is not None
-            optimizer.zero_grad()
-            output.loss.backward()
-            optimizer.step()
-        assert output.feature_logits is not None
-        assert output.loss.item() < 0.7
-        assert (output.feature_logits.argmax(-1) == torch.arange(8)).float().mean() > 0.8
+            assert output.feature_logits is not None
+            if step < num_steps:
+                optimizer.zero_grad()
+                output.loss.backward()
+                optimizer.step()
+                continue
+            losses.append(output.loss.item())
+            shares.append((output.feature_logits.argmax(-1) == torch.arange(8)).float().mean().item())
+        assert np.mean(losses) < 0.7
+        assert np.mean(shares) > 0.8

@@ -36,7 +36,8 @@ class NoVbert(importlib.abc.MetaPathFinder):
 
 sys.meta_path.insert(0, NoVbert())
 import torch
-from transformers import *
+from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, AutoModelForSeq2SeqLM
+from transformers import AutoModelForVideoClassification, AutoProcessor
 from transformers.utils import logging
 logging.disable_progress_bar()
 torch.set_grad_enabled(False)

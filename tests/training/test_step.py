@@ -13,6 +13,7 @@ from torch._dynamo.utils import counters
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tests.tiny import NUM_WORD_PIECES
 from tests.training.test_pretraining import CPU, OPTIMIZER, batches_of, new_model, rows_of
 from vbert.documents.micro_batches import micro_batches
 from vbert.model import modeling_videobert, varlen_attention
@@ -62,7 +63,7 @@ def test_places_found_in_advance_are_those_that_the_model_finds():
 
 def test_the_heads_losses_are_torchs_linear_cross_entropy(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(modeling_videobert, "POSITIONS_AT_ONCE", 7)
-    model, labels = new_model(), torch.tensor([3, -100, 30_540] * 6)
+    model, labels = new_model(), torch.tensor([3, -100, NUM_WORD_PIECES + 18] * 6)
     states = torch.randn(18, model.config.hidden_size)
     found, _ = model._predictions(states, labels)
     head, embeddings = model.cls.predictions, model.bert.embeddings

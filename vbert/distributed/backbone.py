@@ -5,9 +5,9 @@ from typing import TypeAlias, cast
 import ray
 
 from vbert.distributed.resources import count_gpus
+from vbert.features.backbone_process import BackboneGraphs
 from vbert.features.featurizer import CpuFeaturizer, Featurizer, FeaturizerGraphs
 from vbert.features.featurizer_config import FeaturizerConfig
-from vbert.features.kept_graphs import BackboneGraphs
 
 # None where torch runs the backbone: on a cluster with GPUs, and for a network that has no graphs.
 Prepared: TypeAlias = "ray.ObjectRef[FeaturizerGraphs] | None"

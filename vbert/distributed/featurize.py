@@ -30,8 +30,8 @@ from vbert.distributed.resources import (
     waiting_told,
 )
 from vbert.errors import UserError, require_at_least
+from vbert.features.backbone_process import BackboneGraphs
 from vbert.features.featurizer_config import FeaturizerConfig, featurizer_id, save_config
-from vbert.features.kept_graphs import BackboneGraphs
 from vbert.features.ledger import Ledger, MicroBatch, listed_before
 from vbert.features.planning import check_transcripts
 from vbert.features.pruning import PruneOptions, PrunePlan, plan_pruning

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 
 from vbert.errors import UserError
-from vbert.features.backbone_process import BackboneProcess
 from vbert.features.backbones import find_backbone
 from vbert.features.cpu_inference import Graph
 from vbert.features.featurizer import FeaturizerGraphs
@@ -32,36 +31,6 @@ PARTS = ("planar_pixels", "packed_pixels", "trunk")
 PACKAGES = ("torch", "torchvision", "transformers", "openvino")  # what makes graphs, and what runs them
 
 logger = logging.getLogger(__name__)
-
-
-class BackboneGraphs:
-    """The graphs of a run's backbone: an earlier run's, or made in a process while the driver goes on."""
-
-    def __init__(self, config: FeaturizerConfig, *, tables: str) -> None:
-        """Raises UserError for weights that are not there or do not fit."""
-        self._config = config
-        self._found: FeaturizerGraphs | None = None
-        self._missing: list[str] = []
-        for place in (cache_folder(), f"{tables.rstrip('/')}/{FOLDER}"):
-            self._found = read_graphs(config, place)
-            if self._found is not None:
-                break
-            self._missing.append(place)
-        self._process = BackboneProcess(config) if self._found is None else None
-
-    def get(self) -> FeaturizerGraphs | None:
-        """What CPUs run, kept for the next run; waits until it is made. None: the network has no graphs."""
-        if self._process is not None:
-            self._found = self._process.graphs()
-        if self._found is not None:
-            for place in self._missing:
-                keep_graphs(self._found, self._config, place)
-        return self._found
-
-    def close(self) -> None:
-        """End the process, if there is one."""
-        if self._process is not None:
-            self._process.close()
 
 
 def cache_folder() -> str:

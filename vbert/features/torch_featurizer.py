@@ -13,6 +13,7 @@ from vbert.features.backbones import find_backbone
 from vbert.features.cpu_export import ExportError, export_graph
 from vbert.features.featurizer import NO_GRAPHS, CpuFeaturizer, Featurizer, FeaturizerGraphs, round_to_float16
 from vbert.features.featurizer_config import FeaturizerConfig, clip_spec
+from vbert.features.kept_graphs import cache_folder, keep_graphs, read_graphs
 from vbert.features.networks import load_trunk
 from vbert.features.preprocess import PackedPixels, PlanarPixels
 from vbert.video.color import rgb_map
@@ -30,16 +31,19 @@ def clips_per_cuda_batch(spec: ClipSpec) -> int:
 
 
 def open_featurizer(config: FeaturizerConfig, *, device: str) -> Featurizer:
-    """On a CPU by graphs, with as many threads as torch has now; where the network has none, and on a GPU,
-    by torch."""
-    featurizer = TorchFeaturizer(config, device=device)
+    """On a CPU by graphs, with as many threads as torch has now, which are kept for the next time; where the
+    network has none, and on a GPU, by torch."""
     if torch.device(device).type != "cpu":
-        return featurizer
-    try:
-        graphs = featurizer.graphs()
-    except ExportError as error:
-        logger.warning(NO_GRAPHS, config.backbone, error)
-        return featurizer
+        return TorchFeaturizer(config, device=device)
+    graphs = read_graphs(config, cache_folder())
+    if graphs is None:
+        featurizer = TorchFeaturizer(config, device=device)
+        try:
+            graphs = featurizer.graphs()
+        except ExportError as error:
+            logger.warning(NO_GRAPHS, config.backbone, error)
+            return featurizer
+        keep_graphs(graphs, config, cache_folder())
     return CpuFeaturizer(graphs, num_threads=torch.get_num_threads())
 
 
