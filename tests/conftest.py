@@ -1,6 +1,7 @@
 """Fixtures that more than one test module uses."""
 
 import atexit
+import gc
 import os
 import runpy
 import shutil
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from tests.object_store import ObjectStore
 
 pytest_plugins = ["tests.time_budget"]
+
+gc.disable()  # until all is imported, of which the collector would look through everything every time
 
 ROOT = Path(__file__).parents[1]
 # Ray tells its makers nothing of tests, and starts no actor for it in each of their jobs.
@@ -161,6 +164,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of two processes the first has most of the tests that use Ray, and the second the other files, and then
     those that pretrain: so both end at about the same time."""
     items.sort(key=lambda item: (PRETRAINS in item.nodeid, not uses_ray(item.nodeid)))
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported stays: to look through it as often as Python does would take a tenth of all."""
+    gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -16,8 +16,9 @@ from ray.cluster_utils import Cluster
 
 from tests.object_store import free_port, wait_for
 
-# Each head takes ports of its own: several clusters are up at once.
+# Each head takes ports of its own: several clusters are up at once. Nothing scales them.
 QUIET: Mapping[str, Any] = {
+    "no_monitor": True,
     "include_dashboard": False,
     "dashboard_port": 0,
     "dashboard_agent_listen_port": 0,

@@ -6,11 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.features.test_featurizer import random_clips
-from vbert.features import backbone_process, kept_graphs, torch_featurizer
-from vbert.features.backbone_process import BackboneGraphs
+from vbert.features import kept_graphs
 from vbert.features.cpu_inference import Graph
-from vbert.features.featurizer import CpuFeaturizer, FeaturizerGraphs
+from vbert.features.featurizer import FeaturizerGraphs
 from vbert.features.featurizer_config import FeaturizerConfig, clip_spec
 from vbert.features.kept_graphs import keep_graphs, read_graphs
 
@@ -24,13 +22,6 @@ def made() -> FeaturizerGraphs:
     return FeaturizerGraphs(backbone=CONFIG.backbone, spec=clip_spec(CONFIG), feature_dim=7, **parts)
 
 
-class NoProcess:
-    """In place of what makes graphs: it must not be asked."""
-
-    def __init__(self, config: FeaturizerConfig, **_: object) -> None:
-        raise AssertionError("graphs were made again")
-
-
 def same(found: FeaturizerGraphs | None, made: FeaturizerGraphs) -> bool:
     return (
         found is not None
@@ -41,27 +32,6 @@ def same(found: FeaturizerGraphs | None, made: FeaturizerGraphs) -> bool:
             for part in kept_graphs.PARTS
         )
     )
-
-
-@pytest.mark.slow
-def test_the_second_run_makes_none_and_has_the_same_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Neither on this machine, nor on another that has the same tables; nor who opens a backbone by hand."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    tables = str(tmp_path / "tables")
-    first = BackboneGraphs(CONFIG, tables=tables).get()
-    assert first is not None
-    clips = random_clips(2)
-    expected = CpuFeaturizer(first, num_threads=1).extract(clips)
-    monkeypatch.setattr(backbone_process, "BackboneProcess", NoProcess)
-    monkeypatch.setattr(torch_featurizer, "TorchFeaturizer", NoProcess)
-    by_hand = torch_featurizer.open_featurizer(CONFIG, device="cpu")
-    np.testing.assert_allclose(by_hand.extract(clips), expected, rtol=1e-3)
-    for machine in ("cache", "another"):
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / machine))
-        again = BackboneGraphs(CONFIG, tables=tables).get()
-        assert again is not None
-        np.testing.assert_array_equal(CpuFeaturizer(again, num_threads=1).extract(clips), expected)
-    assert len(list((tmp_path / "another").rglob("*.bin"))) == 3, "the other machine has its own now"
 
 
 def test_graphs_are_read_as_they_were_kept(made: FeaturizerGraphs, tmp_path: Path):

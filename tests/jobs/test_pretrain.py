@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from tests.conftest import Run
 from tests.cooking_tables import cooking_tables
 from tests.job_process import Job, finish, start_job
-from tests.object_store import ObjectStore
 from tests.ray_nodes import cluster_of, workers_of
 from tests.table_rows import compact, make_old
 from tests.tiny import FOODS, NUM_VISUAL_TOKENS, NUM_WORD_PIECES, bert_folder, cooking
@@ -211,7 +210,6 @@ def test_a_run_that_loses_a_node_and_its_driver_has_the_losses_of_one_that_loses
     corpus: dict[str, str],
     undisturbed: Undisturbed,
     bucket: str,
-    store: ObjectStore,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
@@ -231,7 +229,6 @@ def test_a_run_that_loses_a_node_and_its_driver_has_the_losses_of_one_that_loses
             *options,
             folder=folder,
             address=cluster.address,
-            workers_environment=store.environment,
         )
 
     # Workers ask for half a CPU, and what builds their batches for none: a node has room for two.

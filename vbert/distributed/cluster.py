@@ -26,7 +26,6 @@ from vbert.tables.parquet_files import NewFile
 from vbert.tables.schemas import TableSchema
 
 LOG_LEVEL = "RAY_BACKEND_LOG_LEVEL"
-WORKER_SETUP = "vbert.distributed.worker_logging.quiet_worker"
 ENDED_FROM_OUTSIDE = (
     "error: this job was ended from outside: the Ray node that it was connected to has gone away, or was "
     "killed; what was committed is kept, and the same command goes on from there"
@@ -38,8 +37,7 @@ def connect(*, training: bool = False, with_data: bool = True) -> None:
     """Join the cluster that `ray job submit` or RAY_ADDRESS names, or start one here that ends with this
     process; twice does no harm. What else runs on this machine is not joined unasked.
 
-    For training the lines of the workers are shown, since the first of them tells of the progress; each
-    worker silences others' first, which costs the job the workers that Ray has ready: some seconds. Without
+    For training the lines of the workers are shown, since the first of them tells of the progress. Without
     Ray Data its import is saved.
     """
     os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # it prints every line twice
@@ -55,7 +53,6 @@ def connect(*, training: bool = False, with_data: bool = True) -> None:
                     logging_level=logging.ERROR,
                     # What workers print is in Ray's logs; what fails comes as an exception or a row.
                     log_to_driver=training,
-                    runtime_env={"worker_process_setup_hook": WORKER_SETUP} if training else None,
                 )
         except (ConnectionError, AuthenticationError) as error:
             raise UserError(_not_joined(address, error)) from error

@@ -22,6 +22,7 @@ from vbert.distributed.train_run import (
     refuse_other_options,
     train,
 )
+from vbert.distributed.worker_logging import quiet_worker
 from vbert.errors import UserError, require_at_least
 from vbert.model.checkpoint_files import (
     CONFIG,
@@ -151,6 +152,7 @@ def finetune_worker(settings: Mapping[str, bytes]) -> None:
     """Ray Train calls it once on each worker, and again on all of them after one was lost."""
     from vbert.distributed.finetune_worker import FinetuningLoop
 
+    quiet_worker()
     # Pickled by our own driver, for this worker.
     FinetuningLoop(pickle.loads(settings["job"])).train()  # nosec B301
 

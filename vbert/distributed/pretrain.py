@@ -24,6 +24,7 @@ from vbert.distributed.train_run import (
     refuse_other_options,
     train,
 )
+from vbert.distributed.worker_logging import quiet_worker
 from vbert.documents.continuous import FeatureReader
 from vbert.documents.data_streams import cut_runs
 from vbert.documents.sequences import SequenceConfig, random_generator
@@ -183,6 +184,7 @@ def train_worker(settings: Mapping[str, bytes]) -> None:
     """
     from vbert.distributed.pretrain_worker import PretrainingLoop
 
+    quiet_worker()
     # Pickled by our own driver, for this worker.
     PretrainingLoop(pickle.loads(settings["job"])).train()  # nosec B301
 
