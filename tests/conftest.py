@@ -37,6 +37,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # the graphs of backbones are made 
 # The processes of a run share the cores: where threads are more than cores, each waits for the others, and
 # models as small as tests' are no faster with two.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # where a worker takes two: who waits takes no CPU
 REAL_VIDEOS = Path(os.environ.get("VBERT_TEST_VIDEOS", ROOT.parent / "shared" / "videos"))
 
 SHARE_OF_FAULTS = 0.05
