@@ -20,6 +20,7 @@ from benchmarks.part_costs import (
     Cost,
     measured,
 )
+from vbert.tables.delta import COMMITS_A_CHECKPOINT
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "cluster-plan.svg"
@@ -36,7 +37,7 @@ NAMES_PER_LISTING, LISTED_AT_ONCE = 1000, 32  # S3's; listing.NUM_THREADS
 BLOCK_BYTES = 8e6  # of a video, in one request
 LOOK_BYTES = 0.3e6  # at a header (CHANGELOG.md)
 ROWS_PER_SHARD, ROWS_PER_GROUP, RUN = 5_000, 64, 32  # segments, rows of Parquet, documents read together
-COMMIT_SECONDS, COMMIT_REQUESTS, CHECKPOINT_EVERY = 20, 8, 100
+COMMIT_SECONDS, COMMIT_REQUESTS = 20, 12  # each twentieth takes 50 more
 LEVEL_WIDTH = 8  # of compaction (clustering.MAX_DEPTH)
 
 # BENCHMARKS.md: "On a GPU", the line s3d and that of pretraining; "Visual vocabulary", assign, ours.
@@ -174,7 +175,7 @@ def committing(shards: int, featurizing_hours: float, costs: Mapping[str, Cost])
     them on average, and small files."""
     each, checkpoint = costs["commit"], costs["checkpoint"].seconds
     mean = shards / 2 + SMALL_FILES
-    features_seconds = each.seconds.at(mean) / NUM_COMMITS + checkpoint.at(mean) / CHECKPOINT_EVERY
+    features_seconds = each.seconds.at(mean) / NUM_COMMITS + checkpoint.at(mean) / COMMITS_A_CHECKPOINT
     ledger_seconds = each.seconds.fixed / NUM_COMMITS  # which has few files
     seconds = features_seconds + ledger_seconds + 2 * COMMIT_REQUESTS * LATENCY
     commits = math.ceil(featurizing_hours * HOUR / max(COMMIT_SECONDS, seconds))

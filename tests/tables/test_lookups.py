@@ -29,13 +29,13 @@ def table(tmp_path: Path) -> Table:
 
 @pytest.fixture
 def read_files(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """The files that are opened, and how many row groups are read of each."""
+    """The files that are opened, and the row groups that are read of them: of which columns, or all."""
     found: Counter[str] = Counter()
     read = pq.ParquetFile.read_row_group
 
-    def noted(self: pq.ParquetFile, index: int, **options: object) -> pa.Table:
-        found[str(index)] += 1
-        return read(self, index, **options)
+    def noted(self: pq.ParquetFile, index: int, *, columns: list[str]) -> pa.Table:
+        found[f"{index} {'ids' if columns == ['video_id'] else 'all'}"] += 1
+        return read(self, index, columns=columns)
 
     monkeypatch.setattr(pq.ParquetFile, "read_row_group", noted)
     opened = delta.read_file
@@ -62,11 +62,26 @@ def test_a_few_videos_are_read_from_the_files_and_groups_that_may_hold_them(
     )  # 90 rows a file: two groups, the first up to the third's 4th
     found = table.read(columns=["video_id", "segment_index"], partition="f-1", video_ids=["d", "zz"])
     assert sorted(found["segment_index"].to_pylist()) == list(range(30))
-    path = table.paths_with(["d"], partition="f-1")
-    assert len(path) == 1
-    assert read_files == {path[0]: 2, "0": 2}, "of one file one group, twice"
+    (path,) = table.paths_with(["d"], partition="f-1")
+    assert read_files == {path: 2, "0 ids": 3, "0 all": 1}, "of one file one group, twice"
     assert table.paths_with(["zz"], partition="f-1") == []
     assert table.read(columns=["video_id"], partition="f-1", video_ids=[]).num_rows == 0
+
+
+def test_of_files_that_do_not_hold_it_the_ids_are_read_and_nothing_else(
+    table: Table, read_files: Counter[str]
+):
+    put(table, "acz", "adz", "aez")
+    found = table.read(columns=["video_id", "segment_index"], partition="f-1", video_ids=["d"])
+    assert found["video_id"].to_pylist() == ["d"]
+    assert (read_files["0 ids"], read_files["0 all"]) == (3, 1)
+    many = [*"bcdefghijk"]
+    assert set(
+        table.read(columns=["video_id", "segment_index"], partition="f-1", video_ids=many)[
+            "video_id"
+        ].to_pylist()
+    ) == {*"cde"}
+    assert (read_files["0 ids"], read_files["0 all"]) == (3, 4), "where some will be, all at once"
 
 
 @pytest.mark.parametrize(

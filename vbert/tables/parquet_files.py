@@ -112,27 +112,32 @@ def row_groups(
     columns: Sequence[str] | None = None,
     selection: Selection = EVERY_VIDEO,
 ) -> Iterator[pa.Table]:
-    """The same, a row group at a time; what the file was written without is null."""
+    """The same, a row group at a time; what the file was written without is null. Of a group that will often
+    hold none the ids are read first, and the rest if they say so."""
     schema = _body(layout, columns)
     filesystem, root = arrow_filesystem(table_uri)
     with filesystem.open_input_file(f"{root}/{path}") as file:
         parquet = pq.ParquetFile(file, pre_buffer=True)
         there = [name for name in {*schema.names, VIDEO_ID} if name in parquet.schema_arrow.names]
         for index in range(parquet.num_row_groups):
-            if not _may_hold(parquet.metadata.row_group(index), selection):
+            ids = _range(parquet.metadata.row_group(index))
+            if ids is not None and not selection.may_be_from(*ids):
                 continue
+            if ids is not None and selection.is_seldom_in(*ids):
+                names = parquet.read_row_group(index, columns=[VIDEO_ID])[VIDEO_ID]
+                if not pc.any(selection.is_in(names)).as_py():
+                    continue
             rows = parquet.read_row_group(index, columns=there)
             if selection is not EVERY_VIDEO:
                 rows = rows.filter(selection.is_in(rows[VIDEO_ID]))
             yield with_columns_of(rows, schema).cast(schema)
 
 
-def _may_hold(group: pq.RowGroupMetaData, selection: Selection) -> bool:
+def _range(group: pq.RowGroupMetaData) -> tuple[str, str] | None:
+    """The least and the greatest id in it, if it says so."""
     names = [group.column(index).path_in_schema for index in range(group.num_columns)]
     ids = group.column(names.index(VIDEO_ID)).statistics
-    if ids is None or not ids.has_min_max:
-        return True
-    return selection.may_be_from(ids.min, ids.max)
+    return None if ids is None or not ids.has_min_max else (ids.min, ids.max)
 
 
 def read_rows(table_uri: str, layout: TableSchema, path: str, rows: Sequence[int]) -> pa.Table:

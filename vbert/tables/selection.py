@@ -4,13 +4,17 @@ Rows are written in the order of their ids, so that a file and a row group hold 
 no more: a lookup of a few ids opens a few of them.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+# Compaction leaves up to eight files of a level whose ranges overlap (clustering.MAX_DEPTH): one of eight
+# holds a given id, and with eight ids a part that holds none is the exception.
+FEW = 8
 
 
 class Selection(Protocol):
@@ -21,6 +25,9 @@ class Selection(Protocol):
 
     def is_in(self, video_ids: pa.ChunkedArray) -> pa.ChunkedArray:
         """For each id, whether it is one of them."""
+
+    def is_seldom_in(self, least: str, greatest: str) -> bool:
+        """Whether a part of which `may_be_from` is true will often hold none of them."""
 
 
 class Among:
@@ -38,6 +45,10 @@ class Among:
     def is_in(self, video_ids: pa.ChunkedArray) -> pa.ChunkedArray:
         """For each id, whether it is one of them."""
         return pc.is_in(video_ids, value_set=self._array)
+
+    def is_seldom_in(self, least: str, greatest: str) -> bool:
+        """Where FEW of them lie: as many parts of other files may hold each of them."""
+        return bisect_right(self._sorted, greatest) - bisect_left(self._sorted, least) <= FEW
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,10 @@ class Between:
         if self.end is not None:
             found = pc.and_(found, pc.less(video_ids, self.end))
         return found
+
+    def is_seldom_in(self, least: str, greatest: str) -> bool:
+        """Never: a range that overlaps another holds some of it."""
+        return False
 
 
 EVERY_VIDEO = Between()
