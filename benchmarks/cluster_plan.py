@@ -20,7 +20,7 @@ from benchmarks.part_costs import (
     Cost,
     measured,
 )
-from vbert.tables.delta import COMMITS_A_CHECKPOINT
+from vbert.tables.schemas import COMMITS_A_CHECKPOINT
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "cluster-plan.svg"

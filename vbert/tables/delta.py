@@ -39,15 +39,8 @@ from vbert.tables.parquet_files import (
     with_columns_of,
     write_parquet,
 )
-from vbert.tables.schemas import TableSchema
+from vbert.tables.schemas import SCHEMA_VERSION, TableSchema
 from vbert.tables.selection import EVERY_VIDEO, Among, Selection
-
-SCHEMA_VERSION = "vbert.schemaVersion"  # a property of each table; without it: 1
-# Old entries of the log go when `vacuum` says so: a pinned version needs its own.
-KEEP_LOG = "delta.enableExpiredLogCleanup"
-# Commits until the log is summed up (Delta's own are 100): whoever opens a table reads those since, each in a
-# request. A sum takes 0.01 s, and 5 s for each million files of the table.
-CHECKPOINT_INTERVAL, COMMITS_A_CHECKPOINT = "delta.checkpointInterval", 20
 
 # What Delta calls what StoredFile has.
 STORED = ["path", "size_bytes", "num_records", f"min.{VIDEO_ID}", f"max.{VIDEO_ID}"]
@@ -97,17 +90,10 @@ class Table:
                 schema=self.layout.schema,
                 mode="ignore",
                 partition_by=[self.layout.partition],
-                configuration=self._properties(),
+                configuration=self.layout.properties,
                 raise_if_key_not_exists=False,
             )
             self._bring_up_to_date()
-
-    def _properties(self) -> dict[str, str]:
-        return {
-            SCHEMA_VERSION: str(self.layout.version),
-            KEEP_LOG: "false",
-            CHECKPOINT_INTERVAL: str(COMMITS_A_CHECKPOINT),
-        }
 
     @once_alone
     def _bring_up_to_date(self) -> None:
@@ -117,8 +103,8 @@ class Table:
             added = pa.schema([self.layout.schema.field(name) for name in lacking])
             delta.alter.add_columns(Schema.from_arrow(added).fields)
             delta = self.open()
-        if not self._properties().items() <= delta.metadata().configuration.items():
-            delta.alter.set_table_properties(self._properties(), raise_if_not_exists=False)
+        if not self.layout.properties.items() <= delta.metadata().configuration.items():
+            delta.alter.set_table_properties(self.layout.properties, raise_if_not_exists=False)
 
     @patient
     def refuse_others(self) -> None:
