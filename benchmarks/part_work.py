@@ -6,7 +6,6 @@ benchmarks/part_costs.py runs it for all of them.
 """
 
 import resource
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -22,7 +21,7 @@ import torch
 from benchmarks.features import random_clips
 from benchmarks.ledger import FEATURIZER, write_ledger
 from benchmarks.part_costs import CLIPS_PER_SEGMENT, LATENCY_MS, NUM_COMMITS, SEGMENTS_PER_FILE
-from benchmarks.prepared import encode
+from benchmarks.prepared import encode, name_again
 from benchmarks.rerun import write_ledger as write_ledger_of
 from benchmarks.simulated_store import register
 from vbert.corpus.changes import LEDGER_COLUMNS, compare
@@ -49,7 +48,6 @@ from vbert.video.media import plan_segments, probe_video
 FEATURE_DIM = 1280
 CLIPS_PER_DOCUMENT, SENTENCES_PER_DOCUMENT = 178, 45  # of 267 s
 DOCUMENTS_PER_FILE = 131_072
-MAX_NAMES = 60_000  # of a file: ext4 knows 65,000
 
 Work = Callable[[], float]  # what is measured; gives bytes that it made, or 0
 
@@ -74,8 +72,7 @@ def probing(folder: Path, num_videos: int) -> Work:
     """Look at headers and plan segments; bytes: of the plan, a row a segment."""
     first = folder / "0.mp4"
     encode(str(first), "H.264", height=360, seconds=30)
-    for number in range(1, num_videos):
-        (folder / f"{number}.mp4").hardlink_to(first)
+    name_again(first, (folder / f"{number}.mp4" for number in range(1, num_videos)))
     videos, config = list_corpus(str(folder)), FeaturizerConfig()
 
     def work() -> float:
@@ -148,19 +145,18 @@ def table_of(folder: Path, num_files: int) -> tuple[Table, Committer, NewFile]:
     table.create()
     file = features_file(table, 0, 1)
     first = folder / FEATURES.name / file.path
-    others = []
-    for number in range(1, num_files):
-        path = first.with_name(f"part-{number:032x}.parquet")
-        if number % MAX_NAMES == 0:
-            first = Path(shutil.copy(first, path))
-        else:
-            path.hardlink_to(first)
-        relative = str(path.relative_to(folder / FEATURES.name))
-        others.append(
-            NewFile(
-                path=relative, partition=FEATURIZER, size_bytes=file.size_bytes, num_rows=1, stats=file.stats
-            )
+    paths = [first.with_name(f"part-{number:032x}.parquet") for number in range(1, num_files)]
+    name_again(first, paths)
+    others = [
+        NewFile(
+            path=str(path.relative_to(folder / FEATURES.name)),
+            partition=FEATURIZER,
+            size_bytes=file.size_bytes,
+            num_rows=1,
+            stats=file.stats,
         )
+        for path in paths
+    ]
     committer = Committer(table, partition=FEATURIZER)
     committer.commit([file, *others])
     return table, committer, file

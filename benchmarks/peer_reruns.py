@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.peer_jobs import FEATURIZE
-from benchmarks.prepared import encode, environment
+from benchmarks.prepared import encode, environment, name_again
 from benchmarks.process_tree import watched
 from benchmarks.rerun import write_ledger
 
@@ -28,7 +28,6 @@ SECONDS = 1.5  # of a video: one clip
 FRAMES_PER_VIDEO = 3
 FEATURE_DIM = 1280
 LIMIT_SECONDS = 200  # of one run
-MAX_NAMES = 50_000  # of a file: ext4 knows 65,000
 CHECKPOINTS = """
 import sys, time
 import ray
@@ -140,12 +139,7 @@ def compare_reruns(folder: Path, options: argparse.Namespace) -> None:
             for place in (corpus, left):
                 shutil.rmtree(place, ignore_errors=True)
                 place.mkdir()
-            for number in range(num_videos - 1):
-                path = corpus / f"{number:06}.mp4"
-                if number % MAX_NAMES == 0:
-                    linked = Path(shutil.copyfile(original, path))
-                else:
-                    path.hardlink_to(linked)
+            name_again(original, (corpus / f"{number:06}.mp4" for number in range(num_videos - 1)))
             peer.leave(corpus, left)
             shutil.copyfile(original, corpus / "new.mp4")
             command = [pythons.get(name, sys.executable), "-c", peer.program]

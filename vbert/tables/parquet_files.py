@@ -123,7 +123,7 @@ def row_groups(
             ids = _range(parquet.metadata.row_group(index))
             if ids is not None and not selection.may_be_from(*ids):
                 continue
-            if ids is not None and selection.is_seldom_in(*ids):
+            if there != [VIDEO_ID] and ids is not None and selection.is_seldom_in(*ids):
                 names = parquet.read_row_group(index, columns=[VIDEO_ID])[VIDEO_ID]
                 if not pc.any(selection.is_in(names)).as_py():
                     continue

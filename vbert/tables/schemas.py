@@ -16,7 +16,6 @@ from vbert.storage.secrets import without_secrets
 
 FAILURE = pa.struct([("segment_index", pa.int32()), ("stage", pa.string()), ("reason", pa.string())])
 
-
 SCHEMA_VERSION = "vbert.schemaVersion"  # a property of each table; without it: 1
 # Whoever opens a table reads the commits since the log was summed up, each in a request: Delta's own are 100.
 # A sum takes 0.01 s, and 5 s for each million files of the table.
