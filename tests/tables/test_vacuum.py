@@ -13,7 +13,7 @@ from vbert.tables import vacuum as vacuum_module
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.pins import HOUR, WRITER_HOURS, is_safe, pinned
-from vbert.tables.schemas import FEATURES
+from vbert.tables.schemas import FEATURES, TableSchema
 from vbert.tables.vacuum import vacuum
 
 
@@ -133,10 +133,10 @@ def test_two_vacuums_at_once_delete_the_same_files(table: Table, monkeypatch: py
     make_old(table, hours=2)
     delete = vacuum_module.delete_files
 
-    def other_first(uri: str, paths: list[str]) -> None:
+    def other_first(uri: str, layout: TableSchema, paths: list[str]) -> None:
         monkeypatch.setattr(vacuum_module, "delete_files", delete)
         assert vacuum(Table(table.root, FEATURES), retention_hours=1) == [orphan.path]
-        delete(uri, paths)
+        delete(uri, layout, paths)
 
     monkeypatch.setattr(vacuum_module, "delete_files", other_first)
     vacuum(table, retention_hours=1)

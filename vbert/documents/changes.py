@@ -39,12 +39,7 @@ PENDING = pa.schema(
         ("is_known", pa.bool_()),  # there is a document, which is to go
     ]
 )
-KNOWN = pa.schema(
-    [
-        DOCUMENTS.schema.field(name)
-        for name in ("video_id", "fingerprint", "transcript_fingerprint", "exclude", "excluded_for")
-    ]
-)
+KNOWN = pa.schema([DOCUMENTS.schema.field(name) for name in DOCUMENTS.narrow])
 COPIES = pa.schema([("video_id", pa.string())])
 CAPTIONED = pa.schema([("video_id", pa.string()), ("text_fingerprint", pa.string())])
 SPOKEN = pa.schema(

@@ -81,19 +81,24 @@ class Table:
     def create(self) -> None:
         """Make the table if it is not there, or give one of an earlier release the columns that it lacks.
         UserError if it cannot be made, or something else is there."""
+        with writing(self.uri, cannot="make the table"):
+            if not self.exists():  # else `create` reads the whole log, only to say so
+                self._make()
+            self._bring_up_to_date()
+
+    def _make(self) -> None:
+        """Another job may do so at the same time."""
         self.refuse_others()
         filesystem, path = filesystem_of(self.uri)
-        with writing(self.uri, cannot="make the table"):
-            filesystem.makedirs(path, exist_ok=True)
-            DeltaTable.create(
-                self.uri,
-                schema=self.layout.schema,
-                mode="ignore",
-                partition_by=[self.layout.partition],
-                configuration=self.layout.properties,
-                raise_if_key_not_exists=False,
-            )
-            self._bring_up_to_date()
+        filesystem.makedirs(path, exist_ok=True)
+        DeltaTable.create(
+            self.uri,
+            schema=self.layout.schema,
+            mode="ignore",
+            partition_by=[self.layout.partition],
+            configuration=self.layout.properties,
+            raise_if_key_not_exists=False,
+        )
 
     @once_alone
     def _bring_up_to_date(self) -> None:

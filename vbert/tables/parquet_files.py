@@ -1,14 +1,17 @@
 """The Parquet files of a table: written before their commit, read by rows and row groups.
 
 A file says in its metadata what its rows were made with (`provenance`), and keeps it when it is joined with
-others.
+others. Where wide columns lie between the narrow ones, a narrow file beside it has those once more: it is
+written after the file and deleted before, and where it lacks (of an earlier release), the file is read.
 """
 
+import io
 import json
 import re
 import uuid
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vbert.storage.ahead import ahead
-from vbert.storage.files import arrow_filesystem, delete_file, filesystem_of, writing
+from vbert.storage.files import arrow_filesystem, delete_file, filesystem_of, write_file, writing
 from vbert.tables.schemas import TableSchema
 from vbert.tables.selection import EVERY_VIDEO, Selection
 
@@ -26,6 +29,8 @@ VIDEO_ID = "video_id"  # of every table, and what its rows are sorted by
 VECTORS = "features.list.element.list.element"  # the vectors' column as Parquet names it
 PROVENANCE = b"vbert.provenance"
 FILES_AT_ONCE = 16  # a store answers after tens of milliseconds, however many ask
+NARROW = "_narrow"  # the folder of narrow files: who reads Delta passes over names that begin so
+NARROW_ROWS_PER_GROUP = 4096
 OUR_FILE = re.compile(r"[a-z]+=[^/]+/part-[0-9a-f]{32}\.parquet")
 
 Provenance = Mapping[str, str]
@@ -66,7 +71,8 @@ def write_parquet(
     filesystem, path = filesystem_of(f"{table_uri}/{relative}")
     schema = _body(layout)
     key = [name for name in layout.key if name != layout.partition]
-    keys = []
+    beside = list(dict.fromkeys([*key, *layout.narrow])) if layout.has_narrow_files else key
+    narrow = []
     with writing(f"{table_uri}/{relative}"):
         filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
         with (
@@ -80,8 +86,11 @@ def write_parquet(
                 writer.write_table(
                     whole.select(schema.names).cast(schema), row_group_size=layout.rows_per_group
                 )
-                keys.append(rows.select(key))
-    stats = _stats(pa.concat_tables(keys))
+                narrow.append(whole.select(beside))
+    rows = pa.concat_tables(narrow)
+    if layout.has_narrow_files:
+        _write_narrow(table_uri, relative, rows.select(list(layout.narrow)))
+    stats = _stats(rows.select(key))
     return NewFile(
         path=relative,
         partition=partition,
@@ -89,6 +98,12 @@ def write_parquet(
         num_rows=stats["numRecords"],
         stats=json.dumps(stats),
     )
+
+
+def _write_narrow(table_uri: str, path: str, rows: pa.Table) -> None:
+    data = io.BytesIO()
+    pq.write_table(rows, data, compression="zstd", row_group_size=NARROW_ROWS_PER_GROUP)
+    write_file(f"{table_uri}/{NARROW}/{path}", data.getvalue())
 
 
 def read_file(
@@ -115,8 +130,8 @@ def row_groups(
     """The same, a row group at a time; what the file was written without is null. Of a group that will often
     hold none the ids are read first, and the rest if they say so."""
     schema = _body(layout, columns)
-    filesystem, root = arrow_filesystem(table_uri)
-    with filesystem.open_input_file(f"{root}/{path}") as file:
+    whole = selection is EVERY_VIDEO
+    with _open(table_uri, layout, path, columns=schema.names, whole=whole) as file:
         parquet = pq.ParquetFile(file, pre_buffer=True)
         there = [name for name in {*schema.names, VIDEO_ID} if name in parquet.schema_arrow.names]
         for index in range(parquet.num_row_groups):
@@ -131,6 +146,26 @@ def row_groups(
             if selection is not EVERY_VIDEO:
                 rows = rows.filter(selection.is_in(rows[VIDEO_ID]))
             yield with_columns_of(rows, schema).cast(schema)
+
+
+def _open(
+    table_uri: str, layout: TableSchema, path: str, *, columns: Sequence[str], whole: bool
+) -> pa.NativeFile:
+    """The narrow file if it has the columns, else the file itself. What is narrow and wanted whole is got
+    in one request; the rest takes one for the size, one for the footer and one a row group."""
+    is_narrow = set(columns) <= set(layout.narrow)
+    if is_narrow and layout.has_narrow_files:
+        with suppress(FileNotFoundError):
+            return _input(f"{table_uri}/{NARROW}/{path}", whole=whole)
+    return _input(f"{table_uri}/{path}", whole=whole and is_narrow and not layout.has_narrow_files)
+
+
+def _input(uri: str, *, whole: bool) -> pa.NativeFile:
+    if whole:
+        filesystem, path = filesystem_of(uri)
+        return pa.BufferReader(filesystem.cat_file(path, start=0))  # without, s3fs asks for the size first
+    arrow, path = arrow_filesystem(uri)
+    return arrow.open_input_file(path)
 
 
 def _range(group: pq.RowGroupMetaData) -> tuple[str, str] | None:
@@ -164,10 +199,15 @@ def stored_files(table_uri: str) -> list[str]:
     return sorted(path for path in found if OUR_FILE.fullmatch(path))
 
 
-def delete_files(table_uri: str, paths: Iterable[str]) -> None:
+def delete_files(table_uri: str, layout: TableSchema, paths: Iterable[str]) -> None:
     """Delete files that no version which somebody reads has; another job may have been faster."""
-    uris = (f"{table_uri}/{path}" for path in paths)
-    deque(ahead(delete_file, uris, num_threads=FILES_AT_ONCE), maxlen=0)
+
+    def delete(path: str) -> None:
+        if layout.has_narrow_files:
+            delete_file(f"{table_uri}/{NARROW}/{path}")
+        delete_file(f"{table_uri}/{path}")
+
+    deque(ahead(delete, paths, num_threads=FILES_AT_ONCE), maxlen=0)
 
 
 def provenance_of(table_uri: str, path: str) -> list[dict[str, str]]:

@@ -38,6 +38,9 @@ class TableSchema:
     """Of a Parquet file: what is read at once for one row."""
     rows_per_file: int
     """More are not put together: what is rewritten for one row that changes."""
+    narrow: tuple[str, ...] = ()
+    """Columns that are compared in whole, a few bytes a row: all of a file's lie together, in a narrow file
+    beside it or, where they are all columns, in the file itself, and one request gets them."""
     added: Mapping[str, int] = field(default_factory=dict)
     """Columns that a later release added, null in tables of an earlier one, and the schema's version then."""
 
@@ -51,42 +54,50 @@ class TableSchema:
         """Of a table that has it."""
         return {SCHEMA_VERSION: str(self.version), **LOG_PROPERTIES}
 
+    @property
+    def has_narrow_files(self) -> bool:
+        """Whether each file has a narrow one beside it."""
+        return bool(self.narrow) and self.schema.names != list(self.narrow)
+
+
+# The ledger: one row a video and featurizer, whether it worked or not.
+_LEDGER = pa.schema(
+    [
+        ("video_id", pa.string()),
+        ("featurizer", pa.string()),  # id of the featurizer's configuration, e.g. s3d-1f0c22ab
+        ("uri", pa.string()),
+        ("fingerprint", pa.string()),  # changes when the file does
+        ("size_bytes", pa.int64()),
+        ("transcript_uri", pa.string()),  # null: none
+        ("transcript_fingerprint", pa.string()),
+        ("duration_seconds", pa.float64()),  # from the header, like all up to rotation; null: unknown
+        ("fps", pa.float64()),
+        ("width", pa.int32()),  # as shown, after rotation
+        ("height", pa.int32()),
+        ("codec", pa.string()),
+        ("pixel_format", pa.string()),
+        ("rotation", pa.int32()),  # degrees counter-clockwise, 0, 90, 180 or 270
+        ("status", pa.string()),  # ok | partial (some segments failed) | failed (nothing usable)
+        ("stage", pa.string()),  # of the first failure: probe | decode | features
+        ("reason", pa.string()),
+        ("warnings", pa.list_(pa.string())),  # used, but with a grain of salt: no timestamps, ended early
+        ("num_segments", pa.int32()),
+        ("num_clips", pa.int32()),
+        ("num_dropped_clips", pa.int32()),  # too corrupt to use
+        ("failures", pa.list_(FAILURE)),
+        (
+            "gone_since",
+            pa.float64(),
+        ),  # when first missed, seconds since 1970; null: it is there
+    ]
+)
 
 VIDEOS = TableSchema(
     name="videos",
     key=("video_id", "featurizer"),
     partition="featurizer",
-    # The ledger: one row a video and featurizer, whether it worked or not.
-    schema=pa.schema(
-        [
-            ("video_id", pa.string()),
-            ("featurizer", pa.string()),  # id of the featurizer's configuration, e.g. s3d-1f0c22ab
-            ("uri", pa.string()),
-            ("fingerprint", pa.string()),  # changes when the file does
-            ("size_bytes", pa.int64()),
-            ("transcript_uri", pa.string()),  # null: none
-            ("transcript_fingerprint", pa.string()),
-            ("duration_seconds", pa.float64()),  # from the header, like all up to rotation; null: unknown
-            ("fps", pa.float64()),
-            ("width", pa.int32()),  # as shown, after rotation
-            ("height", pa.int32()),
-            ("codec", pa.string()),
-            ("pixel_format", pa.string()),
-            ("rotation", pa.int32()),  # degrees counter-clockwise, 0, 90, 180 or 270
-            ("status", pa.string()),  # ok | partial (some segments failed) | failed (nothing usable)
-            ("stage", pa.string()),  # of the first failure: probe | decode | features
-            ("reason", pa.string()),
-            ("warnings", pa.list_(pa.string())),  # used, but with a grain of salt: no timestamps, ended early
-            ("num_segments", pa.int32()),
-            ("num_clips", pa.int32()),
-            ("num_dropped_clips", pa.int32()),  # too corrupt to use
-            ("failures", pa.list_(FAILURE)),
-            (
-                "gone_since",
-                pa.float64(),
-            ),  # when first missed, seconds since 1970; null: it is there
-        ]
-    ),
+    schema=_LEDGER,
+    narrow=tuple(_LEDGER.names),
     # A row takes some 150 bytes: 10 MB a file, rewritten in half a second.
     rows_per_group=4096,
     rows_per_file=65_536,
@@ -151,6 +162,8 @@ DOCUMENTS = TableSchema(
     # Five minutes are 200 tokens and 50 sentences: 3 KB. Training reads groups in random order.
     rows_per_group=64,
     rows_per_file=131_072,
+    # What tells whether one still holds: 25 bytes, compressed.
+    narrow=("video_id", "fingerprint", "transcript_fingerprint", "exclude", "excluded_for"),
     added=dict.fromkeys(
         (
             *("language", "whole_word_share", "exclude", "excluded_for"),

@@ -43,7 +43,7 @@ def vacuum(table: Table, *, retention_hours: int) -> list[str]:
     found &= set(stored_files(table.uri))  # Delta lists what an earlier vacuum has taken, too
     if found:
         _leave_what_was_committed(table, found, since=delta.version())
-        delete_files(table.uri, sorted(found))
+        delete_files(table.uri, table.layout, sorted(found))
     return sorted(found)
 
 

@@ -79,7 +79,7 @@ def _forget(root: str, tables: Sequence[Table], video_ids: Sequence[str], summar
     summary.num_exemplars = _forget_exemplars(root, video_ids, dry_run=False)
     for table in tables:
         old = _old_files(table, reached[table.layout.name])
-        delete_files(table.uri, old)
+        delete_files(table.uri, table.layout, old)
         summary.num_files += len(old)
     shards = list(shards_with(root, video_ids))
     delete_shards(shards)
