@@ -22,6 +22,7 @@ from vbert.distributed.cluster import (
     connect,
     file_of,
     in_commits,
+    quiet_data,
 )
 from vbert.distributed.resources import count_cpus
 from vbert.distributed.write_documents import COUNTED, Plan, WriteDocuments
@@ -204,7 +205,7 @@ def _built_files(
 ) -> Iterator[list[dict[str, Any]]]:
     """Build documents of videos, sorted by id, on all CPUs; rows of FILES, a list a commit."""
     is_few = pc.sum(videos["num_clips"]).as_py() <= FEW_CLIPS
-    connect(with_data=not is_few)
+    connect()
     per_file = max(MIN_VIDEOS_PER_FILE, min(VIDEOS_PER_FILE, -(-videos.num_rows // (2 * count_cpus()))))
     video_ids = videos["video_id"].to_pylist()
     buckets = Buckets(video_ids, size=per_file)
@@ -244,6 +245,7 @@ def _of_many(
     tokens: "list[ray.ObjectRef[pa.Table]]", num_buckets: int, arguments: dict[str, Any]
 ) -> Iterator[pa.Table]:
     """The same; Ray Data's hash shuffle brings the tokens of each bucket together."""
+    quiet_data()
     parts: list[Any] = tokens
     exchanged = ray.data.from_arrow_refs(parts).repartition(num_buckets, keys=["bucket"]).materialize()
     written: ray.data.Dataset = exchanged.map_batches(

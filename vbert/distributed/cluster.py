@@ -33,12 +33,11 @@ ENDED_FROM_OUTSIDE = (
 COMMIT_SECONDS = 20.0  # a job that is killed does again what it did in them
 
 
-def connect(*, training: bool = False, with_data: bool = True) -> None:
+def connect(*, training: bool = False) -> None:
     """Join the cluster that `ray job submit` or RAY_ADDRESS names, or start one here that ends with this
     process; twice does no harm. What else runs on this machine is not joined unasked.
 
-    For training the lines of the workers are shown, since the first of them tells of the progress. Without
-    Ray Data its import is saved.
+    For training the lines of the workers are shown, since the first of them tells of the progress.
     """
     os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # it prints every line twice
     if not ray.is_initialized():
@@ -56,13 +55,11 @@ def connect(*, training: bool = False, with_data: bool = True) -> None:
                 )
         except (ConnectionError, AuthenticationError) as error:
             raise UserError(_not_joined(address, error)) from error
-    if with_data:
-        _quiet_data()
 
 
 @cache
-def _quiet_data() -> None:
-    """Ours is one line of progress with an estimate; Ray Data's bars and plans would drown it."""
+def quiet_data() -> None:
+    """Before Ray Data is used: ours is one line of progress with an estimate, which its bars would drown."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

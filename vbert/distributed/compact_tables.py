@@ -79,7 +79,7 @@ def _join(
     """One task and one commit a group, so that a killed run keeps what it has done. The groups that were
     joined, and into how many shards: without those that another job has changed meanwhile, whose turn it is
     the next time."""
-    connect(with_data=False)
+    connect()
     table.create()  # as this release has it
     joins = Joins(target_bytes=target_bytes, num_cpus=1)
     committers = {name: Committer(table, partition=name) for name, _ in groups}

@@ -80,7 +80,7 @@ def deduplicate(config: DeduplicateConfig) -> DeduplicateSummary:
     num_pairs = 0
     store = SignatureStore(list(rows))
     if new:
-        connect(with_data=False)
+        connect()
         name = f"deduplicate-{short_hash(featurizer)}"
         with pinned(config.tables, name, job=f"deduplicate of {featurizer}"):
             _add_known(store, table, featurizer, sorted(set(rows) - set(unsigned)))

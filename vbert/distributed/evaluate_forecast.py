@@ -1,4 +1,4 @@
-"""Ray Data asks a pretrained model which clip comes next in videos, against two baselines."""
+"""Actors ask a pretrained model which clip comes next in videos, against two baselines."""
 
 import time
 from collections.abc import Sequence
@@ -126,7 +126,7 @@ def _places(
     model: str, seen: Sequence[Sequence[int]], followed: Sequence[int], others: NextCounts
 ) -> dict[str, np.ndarray]:
     """By method, the place of the token that followed int64 [n], computed on all GPUs or CPUs."""
-    connect(with_data=False)
+    connect()
     rows = [
         {"number": number, "seen": list(tokens), "followed": after}
         for number, (tokens, after) in enumerate(zip(seen, followed, strict=True))

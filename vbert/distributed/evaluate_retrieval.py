@@ -1,4 +1,4 @@
-"""Ray Data finds videos for texts, and texts for videos, by a pretrained model's vectors or its alignment."""
+"""Actors find videos for texts, and texts for videos, by a pretrained model's vectors or its alignment."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -96,7 +96,7 @@ def evaluate_retrieval(config: RetrievalConfig) -> RetrievalSummary:
     embedders = _embedders(config)
     if config.output:
         check_output(config.output, kind="file")
-    connect(with_data=False)
+    connect()
     rows = [
         row
         for block in examples_of(annotations, videos)

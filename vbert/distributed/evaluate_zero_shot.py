@@ -1,4 +1,4 @@
-"""Ray Data classifies labelled clips without having trained on a label, against three baselines."""
+"""Actors classify labelled clips without having trained on a label, against three baselines."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -145,7 +145,7 @@ Shown = Sequence[tuple[Mapping[str, Any], np.ndarray]]
 
 def _ranks(config: ZeroShotConfig, classes: Classes, shown: Shown) -> dict[tuple[str, str], np.ndarray]:
     """Place of the true word by method and kind, computed on all GPUs or CPUs."""
-    connect(with_data=False)
+    connect()
     rows = [
         {
             "number": number,

@@ -157,7 +157,7 @@ def write_examples(annotations: pa.Table, videos: Videos, folder: str) -> Moment
 
 
 def _on_cpus(kind: type[Any], annotations: pa.Table, arguments: Mapping[str, Any]) -> Iterator[pa.Table]:
-    connect(with_data=False)
+    connect()
     return outcomes_on_cpus(kind, numbered_blocks(annotations), arguments=arguments)
 
 

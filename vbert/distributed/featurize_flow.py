@@ -13,7 +13,7 @@ from vbert.distributed.actors import Block
 from vbert.distributed.actors import outcomes as outcomes_of_blocks
 from vbert.distributed.attempts import actor_retries, retries_of, task_retries
 from vbert.distributed.backbone import Prepared
-from vbert.distributed.cluster import blocks_as_they_come, connect
+from vbert.distributed.cluster import blocks_as_they_come, connect, quiet_data
 from vbert.distributed.featurize_plan import PROBE_CPUS, Segments
 from vbert.distributed.featurize_worker import FeaturizeSegments, decode_in_child
 from vbert.distributed.resources import count_cpus, count_gpus
@@ -116,6 +116,7 @@ def _decoded(
 ) -> Iterator[Block]:
     """Blocks for GPUs, of `size` segments that are decoded when they come, or some more."""
     connect()
+    quiet_data()
     parts: Iterable[ray.data.Dataset]
     parts = [ray.data.from_arrow(segments)] if isinstance(segments, pa.Table) else segments
     before = None  # what goes away with a node is made again from its part

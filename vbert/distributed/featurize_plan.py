@@ -14,7 +14,7 @@ import ray
 
 from vbert.corpus.changes import CorpusChanges
 from vbert.distributed.attempts import task_retries
-from vbert.distributed.cluster import connect
+from vbert.distributed.cluster import connect, quiet_data
 from vbert.distributed.resources import count_cpus
 from vbert.features.featurizer_config import FeaturizerConfig
 from vbert.features.ledger import Ledger
@@ -51,9 +51,10 @@ def plan(
         done = ledger.done_segments(videos["video_id"].to_pylist())
         with ThreadPoolExecutor(max_workers=1) as beside:
             probing = beside.submit(plan_videos, videos, done, **options)
-            connect(with_data=False)
+            connect()
             return probing.result()
     connect()
+    quiet_data()
     return _planned_parts(changes, ledger, options)
 
 

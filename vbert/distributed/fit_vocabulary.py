@@ -74,7 +74,7 @@ def fit(config: FitConfig) -> FitSummary:
 
 def draw_sample(features: Table, *, featurizer: str, size: int, seed: int) -> Sample:
     """The `size` clips of the lowest priorities (`sampling`), or all: the same for any number of workers."""
-    connect(with_data=False)
+    connect()
     paths = features.paths(partition=featurizer)
     shares = [share.tolist() for share in np.array_split(np.array(paths), min(len(paths), 4 * count_cpus()))]
 

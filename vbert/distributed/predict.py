@@ -1,4 +1,4 @@
-"""Ray Data asks a fine-tuned model about intervals of video, and tells how right it is against baselines."""
+"""Actors ask a fine-tuned model about intervals of video; how right it is stands beside baselines."""
 
 import json
 import time
@@ -162,7 +162,7 @@ def _answered(
     annotations: pa.Table, videos: Videos, task: Task, config: PredictConfig
 ) -> Iterator[tuple[Row | None, Row, bool]]:
     """Answers, what they are about, and whether the right one is known, as they come from the actors."""
-    connect(with_data=False)
+    connect()
     arguments = {
         "videos": videos,
         "window_seconds": config.window_seconds or task.window_seconds,

@@ -101,7 +101,7 @@ def report(config: ReportConfig) -> ReportSummary:
             f"{config.tables}: has no documents of vocabulary {vocabulary.id}; run build_documents first"
         )
     check_output(config.output, kind="file")
-    connect(with_data=False)
+    connect()
     counts, sampled, speech = survey_documents(
         table, partition=vocabulary.id, num_leaves=vocabulary.num_leaves, num_sampled=config.num_sampled
     )

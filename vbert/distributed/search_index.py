@@ -68,7 +68,7 @@ def shards_of(
     there = set(names_in(folder))
     missing = [run for name, run in names.items() if name not in there]
     if missing:
-        connect(with_data=False)
+        connect()
         with pinned(table.root, f"search-{short_hash(folder)}", job=f"search's index {folder}"):
             progress = Progress("index", total=len(missing), unit="shards")
             made_of = {"table": table, "folder": folder, "embedder": embedder, "arguments": arguments}
@@ -112,7 +112,7 @@ def aligned_windows(
     `best` is what `best_hits` takes.
     """
     runs = shard_runs(table.files(partition=partition), num_rows=ROWS_A_SHARD)
-    connect(with_data=False)
+    connect()
     arguments = {
         "table": table,
         "model": model,

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray.train
-from ray.data._internal.stats import get_or_create_stats_actor
 from ray.train.torch import TorchTrainer
+from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.constants import ENABLE_PREEMPTION_WATCHER_ENV_VAR
 
@@ -111,17 +111,19 @@ class TrainingOptions:
 
 
 class Trainer(TorchTrainer):
-    """Ray Train's, without what supervises a run on machines that somebody lends, where there is no dashboard
-    to ask: on a cluster that a job or a demo has started here. It would ask in vain, a training would end
-    twelve seconds later, and with a traceback (Ray 2.60)."""
+    """Ray Train's, without what we have no use for. What deals out datasets of Ray Data takes a process for
+    each group of workers, and we have none. What supervises a run on machines that somebody lends would ask
+    the dashboard; on a cluster that a job or a demo has started here there is none: it would ask in vain, a
+    training would end twelve seconds later, and with a traceback (Ray 2.60)."""
 
     def _create_default_callbacks(self) -> list[Any]:
         found: list[Any] = super()._create_default_callbacks()  # type: ignore[misc]  # of its second version
         context: Any = ray.init(ignore_reinit_error=True, logging_level=logging.ERROR)  # the one that is up
-        if context.address_info["webui_url"]:
-            return found
-        os.environ.setdefault(ENABLE_PREEMPTION_WATCHER_ENV_VAR, "0")  # Ray Train tells it to its own
-        return [one for one in found if not isinstance(one, PlacementGroupCleanerCallback)]
+        useless: tuple[type[Any], ...] = (DatasetsCallback,)
+        if not context.address_info["webui_url"]:
+            os.environ.setdefault(ENABLE_PREEMPTION_WATCHER_ENV_VAR, "0")  # Ray Train tells it to its own
+            useless = (DatasetsCallback, PlacementGroupCleanerCallback)
+        return [one for one in found if not isinstance(one, useless)]
 
 
 def train(
@@ -138,9 +140,6 @@ def train(
     with waiting_told("training", gpus=options.gpus):
         require_gpu(options.gpus)
         remove_unknown_checkpoints(options.output)
-        # Ray Data's actor of statistics outlives the job. Whoever reads first makes it, on its own node: were
-        # that a worker's, the autoscaler would never take the node away.
-        get_or_create_stats_actor()
         result = trainer.fit()
     if result.error is not None:
         raise result.error

@@ -15,7 +15,6 @@ import torch
 from ray import train
 from torch import Tensor, nn
 
-from vbert.distributed.cluster import connect
 from vbert.documents.data_streams import streams_of_worker
 from vbert.documents.sequences import Batch
 from vbert.model.checkpoint_files import read_progress
@@ -61,7 +60,6 @@ class TrainingLoop(ABC):
 
     def __init__(self, job: TrainingJob) -> None:
         self.job = job
-        connect()
         context = train.get_context()
         self.rank, self.num_workers = context.get_world_rank(), context.get_world_size()
         self.device = ray.train.torch.get_device()

@@ -114,7 +114,7 @@ def transcribe(config: TranscribeConfig) -> TranscribeSummary:
         make_recognizer(config.recognizer)
     table.create()
     if num_pending:
-        connect(with_data=False)
+        connect()
         rewrite = RewriteOnWorkers(config.tables, TRANSCRIPTS, partition=identity)
         committer = Committer(table, partition=identity)
         name = f"transcribe-{short_hash(identity)}"
