@@ -26,7 +26,6 @@ QUIET: Mapping[str, Any] = {
 # A node that is gone is missed after two seconds and a half, not fifteen: five refused calls. One that is
 # merely busy has ten seconds to answer each, as Ray has it.
 SOON_MISSED: Mapping[str, Any] = {"health_check_period_ms": 500}
-WITH_DASHBOARD: Mapping[str, Any] = {**QUIET, "include_dashboard": True}
 
 
 @contextmanager
