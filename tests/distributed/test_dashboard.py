@@ -47,23 +47,6 @@ def cluster() -> Iterator[Cluster]:
             yield up
 
 
-def test_a_job_is_submitted_to_a_cluster(cluster: Cluster, tmp_path: Path):
-    """`ray job submit` with a working directory: the driver runs on the cluster, as do its workers."""
-    corpus = tmp_path / "corpus"
-    corpus.mkdir()
-    write_video(corpus / "a.mp4", Video(num_frames=60, fps=Fraction(10)))
-    (corpus / "broken.mp4").write_bytes(b"not a video at all")
-    command = ["ray", "job", "submit", "--address", f"http://{cluster.webui_url}"]
-    command += ["--working-dir", str(ROOT), "--", "python", "jobs/featurize.py"]
-    command += ["--corpus", str(corpus), "--tables", str(tmp_path / "tables")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
-    # `ray job submit` ends with 1 whatever the job's own status was but 0.
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "not ok: " in done.stdout, done.stdout + done.stderr
-    statuses = {Path(row["uri"]).stem: row["status"] for row in rows_of(tmp_path / "tables")["videos"]}
-    assert statuses == {"a": "ok", "broken": "failed"}
-
-
 @ray.remote(num_cpus=1)
 class Worker:
     """A process that lives until its metrics have been read: it tells them with a delay."""
@@ -82,6 +65,7 @@ class Worker:
 
 
 def test_a_node_exports_what_its_processes_have_done(cluster: Cluster):
+    """Before there is a job, whose figures would be among them."""
     ray.shutdown()
     ray.init(address=cluster.address)
     try:
@@ -96,6 +80,23 @@ def test_a_node_exports_what_its_processes_have_done(cluster: Cluster):
     assert found["ray_vbert_bytes_written_total"] == [("", 700.0)]
     assert found["ray_vbert_failed_videos_total"] == [("clip N of N", 2.0)]
     assert found["ray_vbert_commit_seconds_count"] == [("", 1.0)]
+
+
+def test_a_job_is_submitted_to_a_cluster(cluster: Cluster, tmp_path: Path):
+    """`ray job submit` with a working directory: the driver runs on the cluster, as do its workers."""
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    write_video(corpus / "a.mp4", Video(num_frames=60, fps=Fraction(10)))
+    (corpus / "broken.mp4").write_bytes(b"not a video at all")
+    command = ["ray", "job", "submit", "--address", f"http://{cluster.webui_url}"]
+    command += ["--working-dir", str(ROOT), "--", "python", "jobs/featurize.py"]
+    command += ["--corpus", str(corpus), "--tables", str(tmp_path / "tables")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
+    # `ray job submit` ends with 1 whatever the job's own status was but 0.
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "not ok: " in done.stdout, done.stdout + done.stderr
+    statuses = {Path(row["uri"]).stem: row["status"] for row in rows_of(tmp_path / "tables")["videos"]}
+    assert statuses == {"a": "ok", "broken": "failed"}
 
 
 def exported(ports: list[int]) -> dict[str, list[tuple[str, float]]]:
