@@ -94,7 +94,7 @@ def finetuned_line(output: Path, seeds: Sequence[Path], name: str) -> str:
 def cost_line(tables: Path, runs: Sequence[Path], visual_input: str) -> str:
     """Seconds are of this machine; bytes are those of the tables' Parquet files that training reads."""
     names = ("documents",) if visual_input == "tokens" else ("documents", "features")
-    num_bytes = sum(path.stat().st_size for name in names for path in (tables / name).rglob("*.parquet"))
+    num_bytes = sum(path.stat().st_size for name in names for path in (tables / name).glob("*=*/*.parquet"))
     lines = [read_metrics(str(run)) for run in runs]
     seconds = [seconds_per_step(run, mine) for run, mine in zip(runs, lines, strict=True)]
     held_out = [mine[-1] for mine in lines]

@@ -1,7 +1,7 @@
 """Actors build micro-batches from windows of documents, on the node of the worker that trains on them."""
 
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import ray
@@ -29,8 +29,9 @@ def built_windows(
         label_selector={NODE_ID_LABEL: ray.get_runtime_context().get_node_id()},
         **actor_retries(),
     )
-    there = ray.put(reader)
-    builders = [remote.remote(there) for _ in range(BUILDERS)]
+    # In a mapping: of an argument in the object store Ray warns that a restart may not find it.
+    given = {"reader": ray.put(reader)}
+    builders = [remote.remote(given) for _ in range(BUILDERS)]
     asked: deque[tuple[ShuffleWindow, ray.ObjectRef[Sequence[Batch]]]] = deque()
     for number, window in enumerate(windows):
         asked.append((window, builders[number % BUILDERS].micro_batches.remote(window)))
@@ -42,8 +43,8 @@ def built_windows(
 class WindowBuilder:
     """An actor."""
 
-    def __init__(self, reader: ShuffleWindowReader) -> None:
-        self.reader = reader
+    def __init__(self, given: Mapping[str, "ray.ObjectRef[ShuffleWindowReader]"]) -> None:
+        self.reader: ShuffleWindowReader = ray.get(given["reader"])
 
     def micro_batches(self, window: ShuffleWindow) -> Sequence[Batch]:
         """As the reader makes them."""
