@@ -9,6 +9,9 @@ times the table.
 
 import argparse
 import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,11 +22,10 @@ import torch
 
 from tests.object_store import ObjectStore, make_bucket, object_store
 from vbert.distributed.build_documents import DocumentsConfig, build_documents
-from vbert.distributed.compact_tables import CompactConfig, compact_tables
 from vbert.features.segment_rows import feature_table
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
-from vbert.tables.schemas import FEATURES, VIDEOS, short_hash
+from vbert.tables.schemas import DOCUMENTS, FEATURES, VIDEOS, short_hash
 from vbert.vocabulary.tree import Vocabulary, save
 
 FEATURIZER = "f-1"
@@ -37,9 +39,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--num-videos", type=int, nargs="+", default=[1000, 4000, 16_000])
+    parser.add_argument("--one-in", type=int, help="one video more than so many")
     options = parser.parse_args()
-    print("| videos | table MB | read MB | read / table | seconds | then one video: read MB | requests |")
-    print("|---|---|---|---|---|---|---|")
+    if options.one_in:
+        with object_store() as store, pytest.MonkeyPatch.context() as patch:
+            print("\n".join(one_more(options.one_in, store, make_bucket(store, patch))))
+        return
+    print("| videos | table MB | read MB | read / table | seconds |")
+    print("|---|---|---|---|---|")
     for num_videos in options.num_videos:
         with object_store() as store, pytest.MonkeyPatch.context() as patch:
             print(row_of(num_videos, store, make_bucket(store, patch)), flush=True)
@@ -48,55 +55,83 @@ def main() -> None:
 
 def row_of(num_videos: int, store: ObjectStore, bucket: str) -> str:
     """A line of the table."""
-    torch.manual_seed(0)
-    levels = [torch.randn(8**level, 8, DIM) for level in range(3)]
-    vocabulary = save(Vocabulary(featurizer=FEATURIZER, centroids=levels), bucket)
-    config = DocumentsConfig(tables=bucket, vocabulary=vocabulary)
+    vocabulary = vocabulary_in(bucket, dim=DIM)
     names = [short_hash(str(number)) for number in range(num_videos)]
     for at in range(0, num_videos, VIDEOS_PER_FILE):
         put(bucket, names[at : at + VIDEOS_PER_FILE])
-    table = Table(bucket, FEATURES)
-    size = sum(file.size_bytes for file in table.stored(partition=FEATURIZER))
+    size = sum(file.size_bytes for file in Table(bucket, FEATURES).stored(partition=FEATURIZER))
     before, start = store.counts(), time.monotonic()
-    assert build_documents(config).num_built == num_videos
+    assert build_documents(DocumentsConfig(tables=bucket, vocabulary=vocabulary)).num_built == num_videos
     seconds = time.monotonic() - start
-    built = store.counts()
-    compact_tables(CompactConfig(tables=bucket, target_megabytes=2))
-    put(bucket, [short_hash("one more")])
-    put_done = store.counts()
-    assert build_documents(config).num_built == 1
+    read = store.counts()["bytes features"] - before.get("bytes features", 0)
+    return f"| {num_videos:,} | {size / 1e6:.1f} | {read / 1e6:.1f} | {read / size:.3f} | {seconds:.1f} |"
+
+
+def one_more(num_videos: int, store: ObjectStore, bucket: str) -> Iterator[str]:
+    """A line of requests and bytes for each table."""
+    vocabulary = vocabulary_in(bucket, dim=1)
+    names = sorted(short_hash(str(number)) for number in range(num_videos))
+    for layout, rows_of in (
+        (VIDEOS, ledger_rows),
+        (FEATURES, partial(clip_rows, clips=1, dim=1)),
+        (DOCUMENTS, partial(document_rows, vocabulary=Path(vocabulary).name)),
+    ):
+        step = layout.rows_per_file
+        table = Table(bucket, layout)
+        table.create()
+        parts = (rows_of(names[at : at + step]) for at in range(0, num_videos, step))
+        files = [table.write_file(rows) for rows in parts]
+        Committer(table, partition=files[0].partition).commit(files)
+    put(bucket, [short_hash("one more")], clips=1, dim=1)
+    before, start = store.counts(), time.monotonic()
+    assert build_documents(DocumentsConfig(tables=bucket, vocabulary=vocabulary)).num_built == 1
+    yield f"one more than {num_videos:,} videos, {time.monotonic() - start:.1f} s"
     after = store.counts()
-    read = built["bytes features"] - before.get("bytes features", 0)
-    tables = ("videos", "features", "documents")
-    read_again = sum(after[f"bytes {name}"] - put_done[f"bytes {name}"] for name in tables)
-    requests = sum(after[f"requests {name}"] - put_done[f"requests {name}"] for name in tables)
-    return (
-        f"| {num_videos:,} | {size / 1e6:.1f} | {read / 1e6:.1f} | {read / size:.3f} | {seconds:.1f} "
-        f"| {read_again / 1e6:.2f} | {requests} |"
-    )
+    for name in ("videos", "documents", "features", "_delta_log"):
+        requests, read = (
+            after[f"{of} {name}"] - before.get(f"{of} {name}", 0) for of in ("requests", "bytes")
+        )
+        yield f"{name}: {requests} requests, {read / 1e6:.2f} MB"
 
 
-def put(root: str, names: list[str]) -> None:
+def vocabulary_in(bucket: str, *, dim: int) -> str:
+    """The folder of one with 512 words."""
+    torch.manual_seed(0)
+    levels = [torch.randn(8**level, 8, dim) for level in range(3)]
+    return save(Vocabulary(featurizer=FEATURIZER, centroids=levels), bucket)
+
+
+def put(root: str, names: list[str], *, clips: int = CLIPS, dim: int = DIM) -> None:
     """A file of features and one of the ledger."""
-    noise = np.random.default_rng(len(names)).normal(size=(len(names), CLIPS, DIM))
-    vectors = noise.astype(np.float16).astype(np.float32)
-    facts: dict[str, Any] = {"featurizer": FEATURIZER, "fingerprint": "a"}
-    segment = {"segment_index": 0, "clip_seconds": 1.5, "clip_start_seconds": np.arange(CLIPS) * 1.5}
-    commit(
-        Table(root, FEATURES),
-        feature_table([facts | segment | {"video_id": name} for name in names], list(vectors)),
-    )
-    facts |= {"status": "ok", "num_clips": CLIPS}
+    for layout, rows in ((FEATURES, clip_rows(names, clips=clips, dim=dim)), (VIDEOS, ledger_rows(names))):
+        table = Table(root, layout)
+        table.create()
+        Committer(table, partition=FEATURIZER).commit([table.write_file(rows)])
+
+
+def clip_rows(names: list[str], *, clips: int, dim: int) -> pa.Table:
+    """A segment a video."""
+    noise = np.random.default_rng(len(names)).normal(size=(len(names), clips, dim))
+    facts = {"featurizer": FEATURIZER, "fingerprint": "a"}
+    segment = {"segment_index": 0, "clip_seconds": 1.5, "clip_start_seconds": np.arange(clips) * 1.5}
+    rows = [facts | segment | {"video_id": name} for name in names]
+    return feature_table(rows, list(noise.astype(np.float16).astype(np.float32)))
+
+
+def ledger_rows(names: list[str]) -> pa.Table:
+    """A row a video."""
+    facts: dict[str, Any] = {"featurizer": FEATURIZER, "fingerprint": "a", "status": "ok", "num_clips": CLIPS}
     rows = [
         dict.fromkeys(VIDEOS.schema.names) | facts | {"video_id": name, "uri": f"/{name}"} for name in names
     ]
-    commit(Table(root, VIDEOS), pa.Table.from_pylist(rows, schema=VIDEOS.schema))
+    return pa.Table.from_pylist(rows, schema=VIDEOS.schema)
 
 
-def commit(table: Table, rows: pa.Table) -> None:
-    """Another job's commit."""
-    table.create()
-    Committer(table, partition=FEATURIZER).commit([table.write_file(rows)])
+def document_rows(names: list[str], *, vocabulary: str) -> pa.Table:
+    """As the ledger's rows give."""
+    facts: dict[str, Any] = {"vocabulary": vocabulary, "fingerprint": "a", "visual_tokens": [1]}
+    rows = [dict.fromkeys(DOCUMENTS.schema.names) | facts | {"video_id": name} for name in names]
+    return pa.Table.from_pylist(rows, schema=DOCUMENTS.schema)
 
 
 if __name__ == "__main__":

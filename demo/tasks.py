@@ -3,18 +3,20 @@
     make demo && make tasks
 
 Each head is trained twice: on the encoder's states alone (tokens), and with the clips' features beside them
-(fused). Prints a table, and writes it to demo-output/tasks/tasks.md. About half an hour on 2 cores.
+(fused). Prints a table, and writes it to demo-output/tasks/tasks.md. About half an hour a seed on 2 cores.
 """
 
 import argparse
 import json
 import math
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from demo.one_cluster import one_cluster
 from demo.run import ROOT, precision, pretrain_command, run, say
+from demo.seeds import shown
 from vbert.tasks.margins import Comparison
 
 EPOCHS, RATE = 8, 3e-4
@@ -69,43 +71,60 @@ def main() -> None:
     )
     parser.add_argument("--demo", type=Path, default=ROOT / "demo-output", help="what `make demo` has left")
     parser.add_argument("--trial", choices=list(TRIALS), help="this alone, and no table of all")
+    parser.add_argument("--num-seeds", type=int, default=1, help="train all so often; then figures are means")
     options = parser.parse_args()
     demo: Path = options.demo
+    seeds = [demo_of_seed(demo, seed) for seed in range(options.num_seeds)]
     with one_cluster():
-        if options.trial:
-            for name in (TRIALS[options.trial].baseline, options.trial):
-                if name in TRIALS:
-                    run_trial(demo, name)
-            print(f"\n{HEADING}\n{line(demo, options.trial)}")
-            return
-        run_all(demo)
-    text = "\n".join(table(demo))
+        for seed, here in enumerate(seeds):
+            if options.trial:
+                for name in (TRIALS[options.trial].baseline, options.trial):
+                    if name in TRIALS:
+                        run_trial(here, name, seed=seed)
+            else:
+                run_all(here, seed=seed)
+    if options.trial:
+        print(f"\n{HEADING}\n{line(seeds, options.trial)}")
+        return
+    text = "\n".join(table(seeds))
     (demo / "tasks" / "tasks.md").write_text(f"{text}\n")
     print(f"\n{text}")
 
 
-def run_all(demo: Path) -> None:
+def demo_of_seed(demo: Path, seed: int) -> Path:
+    """The demo itself, or a folder in which other seeds' models lie beside what the demo has made."""
+    if seed == 0:
+        return demo
+    here = demo / f"seed-{seed}"
+    here.mkdir(exist_ok=True)
+    for made in ("corpus", "tables", "run"):
+        if not (here / made).exists():
+            (here / made).symlink_to(Path("..") / made)
+    return here
+
+
+def run_all(demo: Path, *, seed: int) -> None:
     """Every trial; ask the pretrained model, and one that has been taught vectors, too."""
     for name in TRIALS:
-        run_trial(demo, name)
+        run_trial(demo, name, seed=seed)
     say("without fine-tuning")
     videos, captions = ("--videos", "heldout.csv"), ("--annotations", "annotations.jsonl")
     run(*pretrained_command("evaluate_forecast", demo, demo / "run", "forecasting", *videos))
     with_vectors = folder(demo, "with vectors")
-    run(*with_vectors_command(demo, with_vectors))
+    run(*with_vectors_command(demo, with_vectors), "--seed", seed)
     run(*pretrained_command("evaluate_retrieval", demo, with_vectors, VECTORS_NAME, *captions))
 
 
-def run_trial(demo: Path, name: str) -> None:
+def run_trial(demo: Path, name: str, *, seed: int) -> None:
     """Fine-tune and ask about the test split, with and without features; and, where there are labels, do so
-    without VideoBERT."""
+    without VideoBERT, which has no seed."""
     trial = TRIALS[name]
     for kind in kinds_of(trial):
-        say(f"{name}: {kind}")
+        say(f"{name}: {kind}, seed {seed}")
         output = folder(demo, f"{name} {kind}")
-        run(*finetune_command(demo, output, trial, kind=kind))
+        run(*finetune_command(demo, output, trial, kind=kind), "--seed", seed)
         run(*predict_command(demo, output, trial))
-    if trial.task == "classification":
+    if trial.task == "classification" and seed == 0:
         say(f"{name}: mean-pooled features and logistic regression")
         places = ("--annotations", trial.annotations, "--output", folder(demo, f"{name} features") / "test")
         run("-m", "demo.pooled_features", "--demo", demo, *places)
@@ -157,50 +176,67 @@ def pretrained_command(
     ]
 
 
-def table(demo: Path) -> Iterator[str]:
-    """Markdown: a line a task."""
+def table(seeds: Sequence[Path]) -> Iterator[str]:
+    """Markdown: a line a task, of the demo's folders of each seed."""
     yield HEADING
     for name, trial in TRIALS.items():
         if trial.options != HIDDEN:
-            yield line(demo, name)
+            yield line(seeds, name)
     for name, trial, asked in (
         ("forecasting", FORECAST, "forecasting"),
         ("forecasting at scene changes", CHANGES, "forecasting"),
         (VECTORS_NAME, VECTORS, VECTORS_NAME),
     ):
-        mine = read_comparison(demo, asked)
-        figures = (mine.scores["model"][trial.metric], None, None, mine.scores[trial.baseline][trial.metric])
-        yield row(name, trial, figures, mine.margins[trial.baseline].get(trial.metric))
+        # One pretrained model is asked for all seeds, but for the one that is taught vectors.
+        found = [read_comparison(seed, asked) for seed in (seeds if trial is VECTORS else seeds[:1])]
+        model = [mine.scores["model"][trial.metric] for mine in found]
+        ahead = [mine.margins[trial.baseline].get(trial.metric) for mine in found]
+        yield row(name, trial, (model, [], []), found[0].scores[trial.baseline][trial.metric], ahead)
 
 
-def line(demo: Path, name: str) -> str:
+def line(seeds: Sequence[Path], name: str) -> str:
     """What the table says of one task: how far the fused head is ahead of the baseline."""
     trial = TRIALS[name]
-    found = {kind: read_comparison(demo, f"{name} {kind}") for kind in kinds_of(trial)}
-    mine = found[kinds_of(trial)[-1]]
-    pooled = None
+    found = {kind: [read_comparison(seed, f"{name} {kind}") for seed in seeds] for kind in kinds_of(trial)}
+    pooled = []
     if trial.task == "classification":
-        pooled = read_comparison(demo, f"{name} features").scores["model"][trial.metric]
+        pooled = [read_comparison(seeds[0], f"{name} features").scores["model"][trial.metric]]
+    last = found[kinds_of(trial)[-1]]
     if trial.baseline in TRIALS:
-        other = read_comparison(demo, f"{trial.baseline} tokens")
-        against = other.scores["model"][trial.metric]
-        # As if the two were independent: asked the same they are not, so this is rather too small.
-        error = math.hypot(*(one.standard_errors["model"].get(trial.metric, 0.0) for one in (mine, other)))
-        ahead = (mine.scores["model"][trial.metric] - against) / error if error else None
+        others = [read_comparison(seed, f"{trial.baseline} tokens") for seed in seeds]
+        ahead = [ahead_of(trial.metric, mine, other) for mine, other in zip(last, others, strict=True)]
+        against = statistics.mean(other.scores["model"][trial.metric] for other in others)
     else:
-        against = mine.scores[trial.baseline][trial.metric]
-        ahead = mine.margins[trial.baseline].get(trial.metric)
+        ahead = [mine.margins[trial.baseline].get(trial.metric) for mine in last]
+        against = last[0].scores[trial.baseline][trial.metric]
     tokens, fused = (
-        found[kind].scores["model"][trial.metric] if kind in found else None for kind in ("tokens", "fused")
+        [mine.scores["model"][trial.metric] for mine in found.get(kind, [])] for kind in ("tokens", "fused")
     )
-    return row(name, trial, (tokens, pooled, fused, against), ahead)
+    return row(name, trial, (tokens, pooled, fused), against, ahead)
 
 
-def row(name: str, trial: Trial, figures: Sequence[float | None], ahead: float | None) -> str:
-    """Of tokens, features, fused and baseline."""
-    shown = ["" if figure is None else f"{figure:.2f}" for figure in figures]
-    shown[-1] += f" ({trial.baseline})"
-    return f"| {' | '.join([name, trial.metric, *shown, '' if ahead is None else f'{ahead:.1f}'])} |"
+def ahead_of(metric: str, mine: Comparison, other: Comparison) -> float | None:
+    """Of another model, in standard errors. As if the two were independent: asked the same they are not, so
+    this is rather too small."""
+    error = math.hypot(*(one.standard_errors["model"].get(metric, 0.0) for one in (mine, other)))
+    return (mine.scores["model"][metric] - other.scores["model"][metric]) / error if error else None
+
+
+def row(
+    name: str,
+    trial: Trial,
+    figures: Sequence[Sequence[float]],
+    baseline: float,
+    ahead: Sequence[float | None],
+) -> str:
+    """Of tokens, features and fused, a figure a seed each; of how far ahead the mean."""
+    margins = [margin for margin in ahead if margin is not None]
+    cells = [
+        *(shown(values) for values in figures),
+        f"{baseline:.2f} ({trial.baseline})",
+        f"{statistics.mean(margins):.1f}" if margins else "",
+    ]
+    return f"| {' | '.join([name, trial.metric, *cells])} |"
 
 
 def read_comparison(demo: Path, name: str) -> Comparison:

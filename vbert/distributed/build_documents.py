@@ -115,7 +115,8 @@ def build_documents(config: DocumentsConfig) -> DocumentsSummary:
     )
     rewrite = RewriteOnWorkers(config.tables, DOCUMENTS, partition=vocabulary.id)
     committer = Committer(documents, partition=vocabulary.id)
-    committer.commit([], drop=gone, rewrite=rewrite(gone))
+    if gone:
+        committer.commit([], drop=gone, rewrite=rewrite(gone))
     if changes.num_pending:
         name = f"build-documents-{short_hash(vocabulary.id)}"
         progress = Progress("build_documents", total=changes.num_pending, unit="videos")
