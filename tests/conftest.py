@@ -41,7 +41,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # where a worker takes two:
 REAL_VIDEOS = Path(os.environ.get("VBERT_TEST_VIDEOS", ROOT.parent / "shared" / "videos"))
 
 SHARE_OF_FAULTS = 0.05
-PRETRAINS = "tests/jobs/test_pretrain.py"  # a fifth of what the tests that use Ray take
+# A quarter of what the tests that use Ray take.
+TRAININGS = ("tests/jobs/test_pretrain.py", "tests/jobs/test_finetune.py")
 
 Run = Callable[..., int]
 
@@ -163,8 +164,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of two processes the first has most of the tests that use Ray, and the second the other files, and then
-    those that pretrain: so both end at about the same time."""
-    items.sort(key=lambda item: (PRETRAINS in item.nodeid, not uses_ray(item.nodeid)))
+    those that train: so both end at about the same time."""
+    items.sort(key=lambda item: (item.nodeid.startswith(TRAININGS), not uses_ray(item.nodeid)))
 
 
 def pytest_collection_finish() -> None:
@@ -186,10 +187,10 @@ def uses_ray(nodeid: str) -> bool:
 
 class OneProcessForRay(LoadScopeScheduling):
     """Of pytest-xdist's processes one has the tests that use Ray, whose workers take two CPUs, but for those
-    that pretrain. Tests of another file stay together, since they share its fixtures."""
+    that train. Tests of another file stay together, since they share its fixtures."""
 
     def _split_scope(self, nodeid: str) -> str:
-        is_one_file = PRETRAINS in nodeid or not uses_ray(nodeid)
+        is_one_file = nodeid.startswith(TRAININGS) or not uses_ray(nodeid)
         return nodeid.partition("::")[0] if is_one_file else "ray"
 
 
