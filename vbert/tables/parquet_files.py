@@ -82,15 +82,13 @@ def write_parquet(
             if made_with := _sorted(provenance):
                 writer.add_key_value_metadata({PROVENANCE: json.dumps(made_with).encode()})
             for rows in parts:
-                whole = with_columns_of(rows, schema)
-                writer.write_table(
-                    whole.select(schema.names).cast(schema), row_group_size=layout.rows_per_group
-                )
+                whole = with_columns_of(rows, schema).cast(schema)
+                writer.write_table(whole, row_group_size=layout.rows_per_group)
                 narrow.append(whole.select(beside))
-    rows = pa.concat_tables(narrow)
+    kept = pa.concat_tables(narrow)
     if layout.has_narrow_files:
-        _write_narrow(table_uri, relative, rows.select(list(layout.narrow)))
-    stats = _stats(rows.select(key))
+        _write_narrow(table_uri, relative, kept.select(list(layout.narrow)))
+    stats = _stats(kept.select(key))
     return NewFile(
         path=relative,
         partition=partition,
