@@ -1,7 +1,7 @@
 """What more data teaches: zero-shot accuracies against the number of demonstrations, with the same training.
 
     python -m benchmarks.growth --trial      # a minute or two: that all of it runs
-    python -m benchmarks.growth              # three hours on 2 cores; draws docs/growth.svg
+    python -m benchmarks.growth              # an hour and a half on 2 cores; draws docs/growth.svg
 
 VideoBERT's figure (Sun et al. 2019, table 3) on a corpus that can be recorded here: BabyAI's grid world (see
 demo/grounded_corpus.py). One corpus, vocabulary and set of held-out videos; pretraining sees 1/16, 1/4 or all
