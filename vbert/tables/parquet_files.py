@@ -71,7 +71,7 @@ def write_parquet(
     filesystem, path = filesystem_of(f"{table_uri}/{relative}")
     schema = _body(layout)
     key = [name for name in layout.key if name != layout.partition]
-    beside = list(dict.fromkeys([*key, *layout.narrow])) if layout.has_narrow_files else key
+    beside = list(dict.fromkeys([*key, *layout.narrow]))
     narrow = []
     with writing(f"{table_uri}/{relative}"):
         filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
@@ -86,7 +86,7 @@ def write_parquet(
                 writer.write_table(whole, row_group_size=layout.rows_per_group)
                 narrow.append(whole.select(beside))
     kept = pa.concat_tables(narrow)
-    if layout.has_narrow_files:
+    if layout.narrow:
         _write_narrow(table_uri, relative, kept.select(list(layout.narrow)))
     stats = _stats(kept.select(key))
     return NewFile(
@@ -151,11 +151,10 @@ def _open(
 ) -> pa.NativeFile:
     """The narrow file if it has the columns, else the file itself. What is narrow and wanted whole is got
     in one request; the rest takes one for the size, one for the footer and one a row group."""
-    is_narrow = set(columns) <= set(layout.narrow)
-    if is_narrow and layout.has_narrow_files:
+    if set(columns) <= set(layout.narrow):
         with suppress(FileNotFoundError):
             return _input(f"{table_uri}/{NARROW}/{path}", whole=whole)
-    return _input(f"{table_uri}/{path}", whole=whole and is_narrow and not layout.has_narrow_files)
+    return _input(f"{table_uri}/{path}", whole=whole and layout.is_narrow)
 
 
 def _input(uri: str, *, whole: bool) -> pa.NativeFile:
@@ -201,7 +200,7 @@ def delete_files(table_uri: str, layout: TableSchema, paths: Iterable[str]) -> N
     """Delete files that no version which somebody reads has; another job may have been faster."""
 
     def delete(path: str) -> None:
-        if layout.has_narrow_files:
+        if layout.narrow:
             delete_file(f"{table_uri}/{NARROW}/{path}")
         delete_file(f"{table_uri}/{path}")
 

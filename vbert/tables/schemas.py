@@ -39,8 +39,10 @@ class TableSchema:
     rows_per_file: int
     """More are not put together: what is rewritten for one row that changes."""
     narrow: tuple[str, ...] = ()
-    """Columns that are compared in whole, a few bytes a row: all of a file's lie together, in a narrow file
-    beside it or, where they are all columns, in the file itself, and one request gets them."""
+    """Columns that are compared in whole, a few bytes a row: a narrow file beside each file has them, too,
+    and one request gets them all."""
+    is_narrow: bool = False
+    """Whether all columns together are a few bytes a row: one request gets a file."""
     added: Mapping[str, int] = field(default_factory=dict)
     """Columns that a later release added, null in tables of an earlier one, and the schema's version then."""
 
@@ -54,50 +56,43 @@ class TableSchema:
         """Of a table that has it."""
         return {SCHEMA_VERSION: str(self.version), **LOG_PROPERTIES}
 
-    @property
-    def has_narrow_files(self) -> bool:
-        """Whether each file has a narrow one beside it."""
-        return bool(self.narrow) and self.schema.names != list(self.narrow)
-
-
-# The ledger: one row a video and featurizer, whether it worked or not.
-_LEDGER = pa.schema(
-    [
-        ("video_id", pa.string()),
-        ("featurizer", pa.string()),  # id of the featurizer's configuration, e.g. s3d-1f0c22ab
-        ("uri", pa.string()),
-        ("fingerprint", pa.string()),  # changes when the file does
-        ("size_bytes", pa.int64()),
-        ("transcript_uri", pa.string()),  # null: none
-        ("transcript_fingerprint", pa.string()),
-        ("duration_seconds", pa.float64()),  # from the header, like all up to rotation; null: unknown
-        ("fps", pa.float64()),
-        ("width", pa.int32()),  # as shown, after rotation
-        ("height", pa.int32()),
-        ("codec", pa.string()),
-        ("pixel_format", pa.string()),
-        ("rotation", pa.int32()),  # degrees counter-clockwise, 0, 90, 180 or 270
-        ("status", pa.string()),  # ok | partial (some segments failed) | failed (nothing usable)
-        ("stage", pa.string()),  # of the first failure: probe | decode | features
-        ("reason", pa.string()),
-        ("warnings", pa.list_(pa.string())),  # used, but with a grain of salt: no timestamps, ended early
-        ("num_segments", pa.int32()),
-        ("num_clips", pa.int32()),
-        ("num_dropped_clips", pa.int32()),  # too corrupt to use
-        ("failures", pa.list_(FAILURE)),
-        (
-            "gone_since",
-            pa.float64(),
-        ),  # when first missed, seconds since 1970; null: it is there
-    ]
-)
 
 VIDEOS = TableSchema(
     name="videos",
     key=("video_id", "featurizer"),
     partition="featurizer",
-    schema=_LEDGER,
-    narrow=tuple(_LEDGER.names),
+    # The ledger: one row a video and featurizer, whether it worked or not.
+    schema=pa.schema(
+        [
+            ("video_id", pa.string()),
+            ("featurizer", pa.string()),  # id of the featurizer's configuration, e.g. s3d-1f0c22ab
+            ("uri", pa.string()),
+            ("fingerprint", pa.string()),  # changes when the file does
+            ("size_bytes", pa.int64()),
+            ("transcript_uri", pa.string()),  # null: none
+            ("transcript_fingerprint", pa.string()),
+            ("duration_seconds", pa.float64()),  # from the header, like all up to rotation; null: unknown
+            ("fps", pa.float64()),
+            ("width", pa.int32()),  # as shown, after rotation
+            ("height", pa.int32()),
+            ("codec", pa.string()),
+            ("pixel_format", pa.string()),
+            ("rotation", pa.int32()),  # degrees counter-clockwise, 0, 90, 180 or 270
+            ("status", pa.string()),  # ok | partial (some segments failed) | failed (nothing usable)
+            ("stage", pa.string()),  # of the first failure: probe | decode | features
+            ("reason", pa.string()),
+            ("warnings", pa.list_(pa.string())),  # used, but with a grain of salt: no timestamps, ended early
+            ("num_segments", pa.int32()),
+            ("num_clips", pa.int32()),
+            ("num_dropped_clips", pa.int32()),  # too corrupt to use
+            ("failures", pa.list_(FAILURE)),
+            (
+                "gone_since",
+                pa.float64(),
+            ),  # when first missed, seconds since 1970; null: it is there
+        ]
+    ),
+    is_narrow=True,
     # A row takes some 150 bytes: 10 MB a file, rewritten in half a second.
     rows_per_group=4096,
     rows_per_file=65_536,
