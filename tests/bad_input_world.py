@@ -91,6 +91,7 @@ def _write_no_tables(root: Path) -> None:
             schema=pa.schema([("video_id", pa.string()), (layout.partition, pa.string())]),
             key=("video_id",),
             added={},
+            narrow=(),
         )
         rows = pa.table({"video_id": ["a"], layout.partition: [FEATURIZER]})
         _write_table(str(root / "other-columns"), odd, rows)

@@ -17,12 +17,13 @@ pytestmark = pytest.mark.slow
 # Ray Data's actors are those that Ray's core warns of.
 SCRIPT = """
 import ray, time
-from vbert.distributed.cluster import connect
+from vbert.distributed.cluster import connect, quiet_data
 
 class Same:
     def __call__(self, batch): return batch
 
 connect()
+quiet_data()
 ray.data.range(2).map_batches(Same, compute=ray.data.ActorPoolStrategy(size=1)).materialize()
 print("gcs", ray.get_runtime_context().gcs_address, flush=True)
 time.sleep(600)
