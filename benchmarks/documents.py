@@ -1,10 +1,11 @@
 """Building documents: bytes read over the size of the features table, and seconds, by the number of videos.
 
     python -m benchmarks.documents --num-videos 1000 4000 16000
+    python -m benchmarks.documents --one-in 1000000
 
-The tables lie in an S3 stand-in behind a proxy that counts. in files whose videos come from anywhere: nothing
-helps but to read each file once. Then, after compaction, one more video: what a night's run costs. Floor: one
-times the table.
+The tables lie in an S3 stand-in behind a proxy that counts, in files whose videos come from anywhere: nothing
+helps but to read each file once. Floor: one times the table. `--one-in` is a night's run: one video more than
+those of which there are documents, in tables as compaction leaves them, of clips with short vectors.
 """
 
 import argparse
@@ -34,7 +35,7 @@ VIDEOS_PER_FILE = 250
 
 
 def main() -> None:
-    """Tables of each size, built twice."""
+    """Tables of each size, or one more video."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

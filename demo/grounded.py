@@ -20,6 +20,7 @@ from demo.grounded_corpus import MISSIONS_A_VIDEO
 from demo.grounded_table import ASKED, FINETUNED, FORECASTING, LABELED, MODELS, table
 from demo.one_cluster import one_cluster
 from demo.run import ROOT, evaluate_command, pretrain_command, run, say
+from demo.seeds import folder_of_seed
 from demo.tasks import Trial, finetune_command, folder, predict_command, pretrained_command
 
 # What differs from the demo's pretraining, with which colours stay at chance. A mission is said while it is
@@ -121,11 +122,7 @@ def vocabulary_of(tables: Path) -> Path:
 
 def learn(output: Path, sizes: Sizes, *, seed: int) -> None:
     """Pretrain on tokens and on features, ask both, fine-tune the first: into a folder like a demo's."""
-    here = output / f"seed-{seed}"
-    here.mkdir(exist_ok=True)
-    for shared in ("corpus", "tables"):
-        if not (here / shared).exists():
-            (here / shared).symlink_to(Path("..") / shared)
+    here = folder_of_seed(output, seed, shared=("corpus", "tables"))
     for visual_input, name in MODELS.items():
         say(f"seed {seed}: pretraining on {visual_input}")
         with part(f"pretraining on {visual_input}"):

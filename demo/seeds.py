@@ -1,8 +1,19 @@
-"""Figures of several seeds: their mean and its standard error, how far chance alone may carry it."""
+"""Several seeds: their folders, and of their figures the mean and how far chance alone may carry it."""
 
 import math
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
+
+
+def folder_of_seed(output: Path, seed: int, *, shared: Sequence[str]) -> Path:
+    """Where a seed's models lie, beside links to what all seeds share."""
+    here = output / f"seed-{seed}"
+    here.mkdir(exist_ok=True)
+    for made in shared:
+        if not (here / made).exists():
+            (here / made).symlink_to(Path("..") / made)
+    return here
 
 
 def standard_error(values: Sequence[float]) -> float:

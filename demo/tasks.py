@@ -16,7 +16,7 @@ from pathlib import Path
 
 from demo.one_cluster import one_cluster
 from demo.run import ROOT, precision, pretrain_command, run, say
-from demo.seeds import shown
+from demo.seeds import folder_of_seed, shown
 from vbert.tasks.margins import Comparison
 
 EPOCHS, RATE = 8, 3e-4
@@ -93,14 +93,7 @@ def main() -> None:
 
 def demo_of_seed(demo: Path, seed: int) -> Path:
     """The demo itself, or a folder in which other seeds' models lie beside what the demo has made."""
-    if seed == 0:
-        return demo
-    here = demo / f"seed-{seed}"
-    here.mkdir(exist_ok=True)
-    for made in ("corpus", "tables", "run"):
-        if not (here / made).exists():
-            (here / made).symlink_to(Path("..") / made)
-    return here
+    return folder_of_seed(demo, seed, shared=("corpus", "tables", "run")) if seed else demo
 
 
 def run_all(demo: Path, *, seed: int) -> None:

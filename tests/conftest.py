@@ -69,9 +69,9 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[str]:
     """The address of a Ray cluster of one node with two CPUs, up until the last test."""
-    from tests.ray_nodes import QUIET, cluster_of  # takes a second, and few tests want it
+    from tests.ray_nodes import cluster_of  # takes a second, and few tests want it
 
-    with cluster_of(head={**QUIET, "num_cpus": 2}) as cluster:
+    with cluster_of(head={"num_cpus": 2}) as cluster:
         yield cluster.address
         sys.modules["ray"].shutdown()  # a node that this process is connected to cannot be taken away
 

@@ -29,10 +29,11 @@ SOON_MISSED: Mapping[str, Any] = {"health_check_period_ms": 500}
 
 
 @contextmanager
-def cluster_of(*nodes: Mapping[str, Any], head: Mapping[str, Any] = QUIET) -> Iterator[Cluster]:
+def cluster_of(*nodes: Mapping[str, Any], head: Mapping[str, Any] | None = None) -> Iterator[Cluster]:
     """A cluster whose head has no CPU unless told so, and nodes with these resources; all logical."""
     cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, "_system_config": SOON_MISSED, **head}
+        initialize_head=True,
+        head_node_args={**QUIET, "num_cpus": 0, "_system_config": SOON_MISSED, **(head or {})},
     )
     try:
         for resources in nodes:

@@ -20,7 +20,7 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from tests.ray_nodes import QUIET, cluster_of
+from tests.ray_nodes import cluster_of
 from tests.table_rows import rows_of
 from tests.videos import Video, write_video
 from vbert.distributed.prometheus import DriverMetrics, WorkerMetrics
@@ -39,7 +39,7 @@ def cluster() -> Iterator[Cluster]:
     """Of one node: those of one machine share a folder, and each replaces there, when its first worker
     starts, the working directory that the driver of another is importing from."""
     often = {"metrics_report_interval_ms": 500}
-    head = {**QUIET, "include_dashboard": True, "num_cpus": 1, "_system_config": often}
+    head = {"include_dashboard": True, "num_cpus": 1, "_system_config": often}
     with pytest.MonkeyPatch.context() as patch:
         # On a cluster's nodes `python` is the environment's that has vbert.
         patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")

@@ -15,7 +15,7 @@ from ray.cluster_utils import Cluster
 
 from tests.conftest import Run
 from tests.job_process import Job, start_job
-from tests.ray_nodes import QUIET, cluster_of, workers_of
+from tests.ray_nodes import cluster_of, workers_of
 from tests.table_rows import rows_of
 from tests.videos import Video, write_video
 from vbert.distributed import featurize_plan, joining
@@ -64,7 +64,7 @@ def undisturbed(corpus: Path, joined: None, run_job: Run) -> Path:
 def test_with_gpus_the_cpus_of_all_nodes_decode_for_them(corpus: Path, undisturbed: Path, tmp_path: Path):
     """Two actors share a GPU, which is logical here: they run torch, whose sums end in other bits than those
     of a cluster without one."""
-    with cluster_of({"num_cpus": 2, "num_gpus": 1}, head={**QUIET, "num_cpus": 2}) as cluster:
+    with cluster_of({"num_cpus": 2, "num_gpus": 1}, head={"num_cpus": 2}) as cluster:
         options = [*options_of(corpus, tmp_path), "--gpus-per-worker", "0.5"]
         job = start_job("featurize", *options, folder=ROOT, address=cluster.address)
         output = job.ended()
@@ -116,7 +116,7 @@ def test_machines_actors_workers_and_drivers_that_die_at_random(
     chance = random.Random(6)
     expected = rows_of(undisturbed)
     died: list[str] = []
-    with cluster_of({"num_cpus": 1}, head={**QUIET, "num_cpus": 1}) as cluster:
+    with cluster_of({"num_cpus": 1}, head={"num_cpus": 1}) as cluster:
         while len(died) < NUM_FAULTS:
             tables = tmp_path / f"after-{len(died)}"
             job = start_job("featurize", *options_of(corpus, tables), folder=ROOT, address=cluster.address)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from tests.conftest import Run
 from tests.cooking_tables import cooking_tables
 from tests.job_process import Job, finish, start_job
-from tests.ray_nodes import QUIET, cluster_of, workers_of
+from tests.ray_nodes import cluster_of, workers_of
 from tests.table_rows import compact, make_old
 from tests.tiny import FOODS, NUM_VISUAL_TOKENS, NUM_WORD_PIECES, bert_folder, cooking
 from tests.training_here import train_here, work_here
@@ -232,7 +232,7 @@ def test_a_run_that_loses_a_node_and_its_driver_has_the_losses_of_one_that_loses
         )
 
     # Workers ask for half a CPU, and what builds their batches for none: a node has room for two.
-    with cluster_of({"num_cpus": 1}, head={**QUIET, "num_cpus": 1}) as cluster:
+    with cluster_of({"num_cpus": 1}, head={"num_cpus": 1}) as cluster:
         job = start(cluster, "--num-workers", "3", "--min-workers", "1")
         wait_for_step(output, 8, job)
         before = {process.pid for process in training_workers(cluster)}
