@@ -37,7 +37,7 @@ NAMES_PER_LISTING, LISTED_AT_ONCE = 1000, 32  # S3's; listing.NUM_THREADS
 BLOCK_BYTES = 8e6  # of a video, in one request
 LOOK_BYTES = 0.3e6  # at a header (CHANGELOG.md)
 ROWS_PER_SHARD, ROWS_PER_GROUP, RUN = 5_000, 64, 32  # segments, rows of Parquet, documents read together
-COMMIT_SECONDS, COMMIT_REQUESTS = 20, 12  # each twentieth takes 50 more
+COMMIT_SECONDS, COMMIT_REQUESTS = 20, 3  # each tenth takes two more
 LEVEL_WIDTH = 8  # of compaction (clustering.MAX_DEPTH)
 
 # BENCHMARKS.md: "On a GPU", the line s3d and that of pretraining; "Visual vocabulary", assign, ours.

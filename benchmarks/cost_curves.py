@@ -23,7 +23,7 @@ import pyarrow as pa
 from benchmarks.decode import FFMPEG, wheel_clip
 from benchmarks.rerun import make_corpus, write_ledger
 from vbert.features.featurizer_config import FeaturizerConfig, featurizer_id
-from vbert.features.ledger import listed_before
+from vbert.features.ledger import Ledger
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.schemas import VIDEOS
@@ -138,7 +138,7 @@ def versions_cost(folder: Path, num_versions: int) -> Cost:
 def read_and_commit(folder: str) -> None:
     """What each run does with the ledger at its start, and at each commit."""
     featurizer = featurizer_id(FeaturizerConfig())
-    listed_before(folder, featurizer=featurizer, columns=["video_id", "fingerprint", "status"])
+    Ledger(folder, featurizer=featurizer).listed_before(["video_id", "fingerprint", "status"])
     table = Table(folder, VIDEOS)
     committer = Committer(table, partition=featurizer)
     committer.commit([table.write_file(ledger_row("another", featurizer))])

@@ -41,10 +41,12 @@ def main() -> None:
     )
     parser.add_argument("--num-videos", type=int, nargs="+", default=[1000, 4000, 16_000])
     parser.add_argument("--one-in", type=int, help="one video more than so many")
+    parser.add_argument("--with-transcripts", action="store_true", help="each of those has one")
     options = parser.parse_args()
     if options.one_in:
         with object_store() as store, pytest.MonkeyPatch.context() as patch:
-            print("\n".join(one_more(options.one_in, store, make_bucket(store, patch))))
+            bucket = make_bucket(store, patch)
+            print("\n".join(one_more(options.one_in, store, bucket, transcripts=options.with_transcripts)))
         return
     print("| videos | table MB | read MB | read / table | seconds |")
     print("|---|---|---|---|---|")
@@ -68,14 +70,14 @@ def row_of(num_videos: int, store: ObjectStore, bucket: str) -> str:
     return f"| {num_videos:,} | {size / 1e6:.1f} | {read / 1e6:.1f} | {read / size:.3f} | {seconds:.1f} |"
 
 
-def one_more(num_videos: int, store: ObjectStore, bucket: str) -> Iterator[str]:
-    """A line of requests and bytes for each table."""
+def one_more(num_videos: int, store: ObjectStore, bucket: str, *, transcripts: bool) -> Iterator[str]:
+    """A line of requests and bytes in all, and one for each table."""
     vocabulary = vocabulary_in(bucket, dim=1)
     names = sorted(short_hash(str(number)) for number in range(num_videos))
     for layout, rows_of in (
-        (VIDEOS, ledger_rows),
+        (VIDEOS, partial(ledger_rows, transcripts=transcripts)),
         (FEATURES, partial(clip_rows, clips=1, dim=1)),
-        (DOCUMENTS, partial(document_rows, vocabulary=Path(vocabulary).name)),
+        (DOCUMENTS, partial(document_rows, vocabulary=Path(vocabulary).name, transcripts=transcripts)),
     ):
         step = layout.rows_per_file
         table = Table(bucket, layout)
@@ -83,11 +85,14 @@ def one_more(num_videos: int, store: ObjectStore, bucket: str) -> Iterator[str]:
         parts = (rows_of(names[at : at + step]) for at in range(0, num_videos, step))
         files = [table.write_file(rows) for rows in parts]
         Committer(table, partition=files[0].partition).commit(files)
+        table.log.sum_up()
     put(bucket, [short_hash("one more")], clips=1, dim=1)
     before, start = store.counts(), time.monotonic()
     assert build_documents(DocumentsConfig(tables=bucket, vocabulary=vocabulary)).num_built == 1
-    yield f"one more than {num_videos:,} videos, {time.monotonic() - start:.1f} s"
+    seconds = time.monotonic() - start
     after = store.counts()
+    requests, read = (after[name] - before[name] for name in ("well", "bytes"))
+    yield f"one more than {num_videos:,} videos: {requests} requests, {read / 1e6:.2f} MB, {seconds:.1f} s"
     for name in ("videos", "documents", "features", "_delta_log"):
         requests, read = (
             after[f"{of} {name}"] - before.get(f"{of} {name}", 0) for of in ("requests", "bytes")
@@ -113,26 +118,42 @@ def put(root: str, names: list[str], *, clips: int = CLIPS, dim: int = DIM) -> N
 def clip_rows(names: list[str], *, clips: int, dim: int) -> pa.Table:
     """A segment a video."""
     noise = np.random.default_rng(len(names)).normal(size=(len(names), clips, dim))
-    facts = {"featurizer": FEATURIZER, "fingerprint": "a"}
+    facts = {"featurizer": FEATURIZER}
     segment = {"segment_index": 0, "clip_seconds": 1.5, "clip_start_seconds": np.arange(clips) * 1.5}
-    rows = [facts | segment | {"video_id": name} for name in names]
+    rows = [facts | segment | made_of(name, transcripts=False) for name in names]
     return feature_table(rows, list(noise.astype(np.float16).astype(np.float32)))
 
 
-def ledger_rows(names: list[str]) -> pa.Table:
-    """A row a video."""
-    facts: dict[str, Any] = {"featurizer": FEATURIZER, "fingerprint": "a", "status": "ok", "num_clips": CLIPS}
-    rows = [
-        dict.fromkeys(VIDEOS.schema.names) | facts | {"video_id": name, "uri": f"/{name}"} for name in names
-    ]
+def ledger_rows(names: list[str], *, transcripts: bool = False) -> pa.Table:
+    """A row a video, with uris and lengths that compress as those of a corpus do."""
+    facts: dict[str, Any] = {"featurizer": FEATURIZER, "status": "ok", "num_clips": CLIPS, "codec": "h264"}
+    rows = []
+    for name, seconds in zip(names, np.random.default_rng(0).lognormal(5.5, 0.8, len(names)), strict=True):
+        uri = f"s3://corpus/videos/{name[-2:]}/{name[:11]}"
+        measured = {"duration_seconds": seconds, "size_bytes": int(seconds * 60_000)}
+        files = {"uri": f"{uri}.mp4", "transcript_uri": f"{uri}.vtt" if transcripts else None}
+        rows.append(
+            dict.fromkeys(VIDEOS.schema.names)
+            | facts
+            | made_of(name, transcripts=transcripts)
+            | measured
+            | files
+        )
     return pa.Table.from_pylist(rows, schema=VIDEOS.schema)
 
 
-def document_rows(names: list[str], *, vocabulary: str) -> pa.Table:
+def document_rows(names: list[str], *, vocabulary: str, transcripts: bool) -> pa.Table:
     """As the ledger's rows give."""
-    facts: dict[str, Any] = {"vocabulary": vocabulary, "fingerprint": "a", "visual_tokens": [1]}
-    rows = [dict.fromkeys(DOCUMENTS.schema.names) | facts | {"video_id": name} for name in names]
+    facts: dict[str, Any] = {"vocabulary": vocabulary, "visual_tokens": [1]}
+    empty = dict.fromkeys(DOCUMENTS.schema.names)
+    rows = [empty | facts | made_of(name, transcripts=transcripts) for name in names]
     return pa.Table.from_pylist(rows, schema=DOCUMENTS.schema)
+
+
+def made_of(name: str, *, transcripts: bool) -> dict[str, str | None]:
+    """Of a video by its id: what its features and its document were made of."""
+    text = short_hash(name, "transcript") if transcripts else None
+    return {"video_id": name, "fingerprint": short_hash(name, "file"), "transcript_fingerprint": text}
 
 
 if __name__ == "__main__":

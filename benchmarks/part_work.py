@@ -33,7 +33,7 @@ from vbert.documents.changes import LEDGER
 from vbert.documents.data_streams import cut_runs, in_share, windows_of_epoch
 from vbert.features.featurizer import Featurizer
 from vbert.features.featurizer_config import FeaturizerConfig, clip_spec, featurizer_id
-from vbert.features.ledger import DONE, listed_before
+from vbert.features.ledger import DONE, Ledger
 from vbert.features.planning import plan_videos
 from vbert.features.torch_featurizer import open_featurizer
 from vbert.tables.clustering import join_files
@@ -60,7 +60,7 @@ def comparing(folder: Path, num_videos: int) -> Work:
 
     def work() -> float:
         featurizer = featurizer_id(FeaturizerConfig())
-        before = listed_before(str(folder), featurizer=featurizer, columns=LEDGER_COLUMNS)
+        before = Ledger(str(folder), featurizer=featurizer).listed_before(LEDGER_COLUMNS)
         changes = compare(corpus_parts(corpus, SetAside()), before, retry_failed=False)
         assert changes.num_unchanged == num_videos
         return 0

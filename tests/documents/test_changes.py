@@ -31,7 +31,7 @@ def changes() -> DocumentChanges:
     ledger = [
         {
             **dict.fromkeys(LEDGER.names),
-            **{"video_id": video, "uri": f"/{video}.mp4", "fingerprint": fingerprint},
+            **{"video_id": video, "fingerprint": fingerprint},
             **{"transcript_uri": text and f"/{video}.vtt", "transcript_fingerprint": text, "num_clips": 1},
         }
         for video, fingerprint, text in LISTED

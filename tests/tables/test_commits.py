@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
-from deltalake import DeltaTable
 
 from tests.table_rows import compact, feature_rows, keys_of, make_old
 from vbert.errors import UserError
 from vbert.tables.clustering import files_to_join, join_files
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
+from vbert.tables.log import Log
 from vbert.tables.parquet_files import NewFile
 from vbert.tables.schemas import FEATURES
 from vbert.tables.vacuum import vacuum
@@ -97,7 +97,7 @@ def test_writers_of_other_partitions_go_on_beside(table: Table):
 
 
 def losing_answers(times: int) -> Callable[..., None]:
-    commit = DeltaTable.create_write_transaction
+    commit = Log.commit
     lost = iter(range(times))
 
     def lossy(*arguments: object, **options: object) -> None:
@@ -113,7 +113,7 @@ def test_a_commit_whose_answer_is_lost_is_found_though_its_file_was_compacted(
 ):
     """Its own log entry says that it was made; its files may be gone already."""
     committer = Committer(table, partition="f-1")
-    monkeypatch.setattr(DeltaTable, "create_write_transaction", losing_answers(1))
+    monkeypatch.setattr(Log, "commit", losing_answers(1))
     landed = committer._landed
 
     def after_a_compaction(commit_id: str, *, since: int) -> int | None:

@@ -139,7 +139,7 @@ def test_vacuum_takes_orphans_and_old_versions_but_no_row(table: Table):
     orphan = table.write_file(feature_rows("p", segments=1))
     committer.commit([table.write_file(feature_rows("q", segments=1))])
     committer.commit([table.write_file(feature_rows("q", segments=1, fingerprint="b"))], drop=["q"])
-    assert len(list(Path(table.uri).rglob("part-*.parquet"))) == 3
+    assert len(list(Path(table.uri).glob("f*/part-*.parquet"))) == 3
     assert vacuum(table, retention_hours=1) == [], (
         "young files stay: a running job may be about to commit them"
     )

@@ -18,7 +18,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from deltalake import DeltaTable
+from deltalake import CommitProperties
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -27,7 +27,8 @@ from vbert.errors import UserError
 from vbert.tables import clustering, commits, delta
 from vbert.tables.commits import COMMIT_ID, Committer
 from vbert.tables.delta import Table
-from vbert.tables.schemas import FEATURES
+from vbert.tables.log import CopiedLog, Log
+from vbert.tables.schemas import FEATURES, TableSchema
 from vbert.tables.vacuum import vacuum
 
 NUM_INTERLEAVINGS = int(os.environ.get("VBERT_TEST_INTERLEAVINGS", "50"))
@@ -117,12 +118,13 @@ def waiting(function: Callable[..., Any], *, can_lose_answer: bool = False) -> C
 @contextmanager
 def waits(effects: dict[str, Effect]) -> Iterator[None]:
     """Every job waits around what reads or writes the store; `effects` says what each commit was for."""
-    commit = DeltaTable.create_write_transaction
 
-    def noted(self: DeltaTable, actions: list[Any], **options: Any) -> None:
-        name = options["commit_properties"].custom_metadata[COMMIT_ID]
-        effects[name] = Job.current.job.effect
-        commit(self, actions, **options)
+    def noting(commit: Callable[..., None]) -> Callable[..., None]:
+        def noted(self: Log, actions: list[Any], layout: TableSchema, properties: CommitProperties) -> None:
+            effects[properties.custom_metadata[COMMIT_ID]] = Job.current.job.effect
+            commit(self, actions, layout, properties)
+
+        return noted
 
     with ExitStack() as patches:
         for owner, name in (
@@ -133,8 +135,9 @@ def waits(effects: dict[str, Effect]) -> Iterator[None]:
             (Committer, "_actions"),
         ):
             patches.enter_context(patch.object(owner, name, waiting(getattr(owner, name))))
-        lossy = waiting(noted, can_lose_answer=True)
-        patches.enter_context(patch.object(DeltaTable, "create_write_transaction", lossy))
+        for kind in (Log, CopiedLog):
+            lossy = waiting(noting(kind.commit), can_lose_answer=True)
+            patches.enter_context(patch.object(kind, "commit", lossy))
         patches.enter_context(patch.object(commits, "retry_seconds", lambda attempt: 0.0))
         yield
 

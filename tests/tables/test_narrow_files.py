@@ -1,4 +1,4 @@
-"""Beside each file of documents lie the columns that tell whether one still holds."""
+"""Beside each file lie the columns that tell what it has, and whether that still holds."""
 
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ def test_it_goes_with_its_file(table: Table):
 
 @pytest.mark.slow
 def test_one_request_gets_all_of_a_file(bucket: str, store: ObjectStore):
-    """Of documents, and of the ledger, which has no wide columns."""
+    """Of documents what tells whether they hold, of the ledger also the rest, which is not wide."""
     table = made(bucket)
     ledger = Table(bucket, VIDEOS)
     ledger.create()
@@ -105,9 +105,10 @@ def test_one_request_gets_all_of_a_file(bucket: str, store: ObjectStore):
     Committer(ledger, partition="f-1").commit([file])
     before = store.counts()
     assert narrow_rows(table) == EXPECTED
-    (found,) = ledger.parts(columns=["video_id", "status"], partition="f-1")
-    assert found.num_rows == 4
+    for columns in (["video_id", "status"], ["video_id", "uri"]):
+        (found,) = ledger.parts(columns=columns, partition="f-1")
+        assert found.num_rows == 4
     after = store.counts()
-    assert after["requests _narrow"] - before["requests _narrow"] == 2
+    assert after["requests _narrow"] - before["requests _narrow"] == 3
     assert after["requests vocabulary=v-1"] - before["requests vocabulary=v-1"] == 2, "those"
-    assert after["requests featurizer=f-1"] - before["requests featurizer=f-1"] == 1
+    assert after["requests featurizer=f-1"] - before["requests featurizer=f-1"] == 2

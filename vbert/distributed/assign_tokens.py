@@ -21,7 +21,7 @@ from vbert.progress import Progress
 from vbert.tables.delta import Table
 from vbert.tables.schemas import FEATURES, SIGNALS, unpack_vectors
 from vbert.tables.selection import Among
-from vbert.vocabulary.tree import load
+from vbert.vocabulary.tree import Vocabulary
 
 COLUMNS = ["video_id", "fingerprint", "clip_seconds", "clip_start_seconds"]
 # One row a segment.
@@ -54,11 +54,11 @@ class Buckets:
 
 
 def tokens_of(
-    buckets: Buckets, *, tables: str, vocabulary: str, featurizer: str, exclude: Sequence[str]
+    buckets: Buckets, *, tables: str, vocabulary: Vocabulary, exclude: Sequence[str]
 ) -> "list[ray.ObjectRef[pa.Table]]":
     """Where the rows of TOKENS of all these videos lie, those of some files together."""
     features = Table(tables, FEATURES)
-    paths = features.paths_that_may_hold(buckets.selection, partition=featurizer)
+    paths = features.paths_that_may_hold(buckets.selection, partition=vocabulary.featurizer)
     num_workers = max(1, min(count_cpus(), len(paths)))
     per_task = max(1, min(FILES_PER_TASK, len(paths) // (BLOCKS_PER_WORKER * num_workers)))
     progress = Progress("assign tokens", total=len(paths), unit="files")
@@ -69,7 +69,7 @@ def tokens_of(
         num_actors=num_workers,
         arguments={
             "tables": tables,
-            "vocabulary": vocabulary,
+            "vocabulary": ray.put(vocabulary),
             "buckets": ray.put(buckets),
             "exclude": exclude,
         },
@@ -85,11 +85,16 @@ class AssignTokens:
     """An actor: paths of features files in, rows of TOKENS out."""
 
     def __init__(
-        self, *, tables: str, vocabulary: str, buckets: "ray.ObjectRef[Buckets]", exclude: Sequence[str]
+        self,
+        *,
+        tables: str,
+        vocabulary: "ray.ObjectRef[Vocabulary]",
+        buckets: "ray.ObjectRef[Buckets]",
+        exclude: Sequence[str],
     ) -> None:
         torch.set_num_threads(1)
         self.features = Table(tables, FEATURES)
-        self.vocabulary = load(vocabulary)
+        self.vocabulary: Vocabulary = ray.get(vocabulary)
         self.buckets: Buckets = ray.get(buckets)
         self.exclude = exclude
 

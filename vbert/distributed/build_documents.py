@@ -4,7 +4,7 @@ features files -> visual tokens, each file read once -> together by video -> sen
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ from vbert.distributed.cluster import (
 )
 from vbert.distributed.resources import count_cpus
 from vbert.distributed.write_documents import COUNTED, Plan, WriteDocuments
-from vbert.documents.changes import CAPTIONED, COPIES, KNOWN, LEDGER, SPOKEN, Comparison
+from vbert.documents.changes import CAPTIONED, COPIES, KNOWN, LEDGER_COLUMNS, SPOKEN, Comparison
 from vbert.documents.exclusion import Exclusion
 from vbert.duplicates.splits import kept_ids
 from vbert.errors import UserError
@@ -44,6 +44,7 @@ from vbert.vocabulary.tree import Vocabulary, load
 VIDEOS_PER_FILE = 1024
 MIN_VIDEOS_PER_FILE = 32  # of a small run, whose files are two a CPU
 FEW_CLIPS = 1_000_000  # 12 bytes each: the driver exchanges them itself, sooner than Ray Data has started
+FACTS = ["uri", "duration_seconds"]  # of the ledger, which are not compared
 # Built together: 0.4 KB each in the driver, and their tokens in the object store.
 VIDEOS_PER_PART = 2**20
 
@@ -95,10 +96,13 @@ def build_documents(config: DocumentsConfig) -> DocumentsSummary:
     config = with_absolute_paths(config, "tables", "vocabulary")
     exclude = _exclude_as_text(config)
     vocabulary = load(config.vocabulary)
-    comparison = Comparison(_usable_videos(config, vocabulary))
-    captions, num_ambiguous = _captions(config, comparison)
+    usable = _UsableVideos(config.tables, vocabulary.featurizer)
+    comparison = Comparison(usable.parts(LEDGER_COLUMNS))
+    captions, num_ambiguous = _captions(config, usable)
     documents = Table(config.tables, DOCUMENTS)
     documents.create()
+    # Before they are read: another build of the same documents that comes in between is noticed.
+    committer = Committer(documents, partition=vocabulary.id)
     changes = comparison.changes(
         captioned=[_fingerprints(captions)],
         spoken=_spoken(config),
@@ -114,7 +118,6 @@ def build_documents(config: DocumentsConfig) -> DocumentsSummary:
         num_ambiguous=num_ambiguous,
     )
     rewrite = RewriteOnWorkers(config.tables, DOCUMENTS, partition=vocabulary.id)
-    committer = Committer(documents, partition=vocabulary.id)
     if gone:
         committer.commit([], drop=gone, rewrite=rewrite(gone))
     if changes.num_pending:
@@ -123,7 +126,7 @@ def build_documents(config: DocumentsConfig) -> DocumentsSummary:
         with pinned(config.tables, name, job=f"build_documents of {vocabulary.id}"):
             for videos in changes.pending(at_most=VIDEOS_PER_PART):
                 known = set(videos.filter(videos["is_known"])["video_id"].to_pylist())
-                for rows in _built_files(videos, config, vocabulary, captions, progress):
+                for rows in _built_files(usable.with_facts(videos), config, vocabulary, captions, progress):
                     stale = known.intersection(video_id for row in rows for video_id in row["video_ids"])
                     committer.commit([file_of(row) for row in rows], drop=stale, rewrite=rewrite(stale))
                     summary.num_built += sum(row["num_rows"] for row in rows)
@@ -134,25 +137,41 @@ def build_documents(config: DocumentsConfig) -> DocumentsSummary:
     return summary
 
 
-def _usable_videos(config: DocumentsConfig, vocabulary: Vocabulary) -> Iterator[pa.Table]:
-    """The ledger's videos that have features. UserError if there are none."""
-    num_usable = 0
-    for rows in Table(config.tables, VIDEOS).parts(columns=LEDGER.names, partition=vocabulary.featurizer):
-        usable = rows.filter(pc.greater(rows["num_clips"], 0))
-        num_usable += usable.num_rows
-        yield usable
-    if not num_usable:
-        raise UserError(
-            f"{config.tables}: no video with features of {vocabulary.featurizer}, "
-            "which the vocabulary was fitted on; run featurize with the same options first"
-        )
+class _UsableVideos:
+    """The ledger's videos that have features."""
+
+    def __init__(self, tables: str, featurizer: str) -> None:
+        self.tables = tables
+        self.featurizer = featurizer
+        self._table = Table(tables, VIDEOS)
+        self._paths = self._table.paths(partition=featurizer)
+
+    def parts(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """These columns of each file, whose number is in the column `file`. UserError if there are none."""
+        num_usable = 0
+        wanted = list({*columns, "num_clips"})
+        for number, rows in enumerate(self._table.read_each(self._paths, columns=wanted)):
+            usable = rows.filter(pc.greater(rows["num_clips"], 0)).select(columns)
+            num_usable += usable.num_rows
+            yield usable.append_column("file", pa.repeat(number, usable.num_rows).cast(pa.int32()))
+        if not num_usable:
+            raise UserError(
+                f"{self.tables}: no video with features of {self.featurizer}, "
+                "which the vocabulary was fitted on; run featurize with the same options first"
+            )
+
+    def with_facts(self, videos: pa.Table) -> pa.Table:
+        """Rows of PENDING with the columns FACTS, sorted by id."""
+        paths = [self._paths[number] for number in videos["file"].unique().to_pylist()]
+        parts = self._table.read_each(paths, columns=["video_id", *FACTS])
+        return videos.join(pa.concat_tables(parts), "video_id", join_type="inner").sort_by("video_id")
 
 
-def _captions(config: DocumentsConfig, comparison: Comparison) -> tuple[Captions, int]:
+def _captions(config: DocumentsConfig, videos: _UsableVideos) -> tuple[Captions, int]:
     """What `captions_of` finds in the file."""
     if config.captions is None:
         return {}, 0
-    return captions_of(pa.concat_tables(comparison.videos()), config.captions)
+    return captions_of(pa.concat_tables(videos.parts(["video_id", "uri"])), config.captions)
 
 
 def _fingerprints(captions: Captions) -> pa.Table:
@@ -213,8 +232,7 @@ def _built_files(
     tokens = tokens_of(
         buckets,
         tables=config.tables,
-        vocabulary=config.vocabulary,
-        featurizer=vocabulary.featurizer,
+        vocabulary=vocabulary,
         exclude=config.exclude,
     )
     plan = Plan(

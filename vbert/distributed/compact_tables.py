@@ -69,6 +69,7 @@ def compact_tables(config: CompactConfig) -> CompactSummary:
         summary.num_shards[name] = sum(num_shards for _, num_shards in joined)
         summary.num_left[name] = sum(len(group) for _, group in groups) - summary.num_joined[name]
         summary.num_deleted[name] = len(vacuum(table, retention_hours=config.retention_hours))
+        table.log.sum_up()
         forget_old_log(table)
     return summary
 

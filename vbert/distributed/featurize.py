@@ -32,7 +32,7 @@ from vbert.distributed.resources import (
 from vbert.errors import UserError, require_at_least
 from vbert.features.backbone_process import BackboneGraphs
 from vbert.features.featurizer_config import FeaturizerConfig, featurizer_id, save_config
-from vbert.features.ledger import Ledger, MicroBatch, listed_before
+from vbert.features.ledger import Ledger, MicroBatch
 from vbert.features.planning import check_transcripts
 from vbert.features.pruning import PruneOptions, PrunePlan, plan_pruning
 from vbert.features.segment_rows import check_decoder
@@ -129,7 +129,9 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
     videos = corpus_parts(
         config.corpus, set_aside, content_hash=config.content_hash, language=config.language
     )
-    before = listed_before(config.tables, featurizer=featurizer, columns=LEDGER_COLUMNS)
+    rewrite = RewriteOnWorkers(config.tables, FEATURES, partition=featurizer)
+    ledger = Ledger(config.tables, featurizer=featurizer, rewrite=rewrite)
+    before = ledger.listed_before(LEDGER_COLUMNS)
     changes = compare(
         without_forgotten(videos, config.tables, set_aside), before, retry_failed=config.retry_failed
     )
@@ -139,8 +141,7 @@ def featurize(config: FeaturizeConfig) -> FeaturizeSummary:
         backbone = BackboneGraphs(
             config.featurizer, tables=config.tables
         )  # refuses bad weights before a table is made
-    rewrite = RewriteOnWorkers(config.tables, FEATURES, partition=featurizer)
-    ledger = Ledger(config.tables, featurizer=featurizer, rewrite=rewrite)
+    ledger.make()
     save_config(config.featurizer, config.tables)
     summary = FeaturizeSummary(
         featurizer=featurizer,

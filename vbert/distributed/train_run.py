@@ -18,7 +18,8 @@ from ray.train.v2._internal.constants import ENABLE_PREEMPTION_WATCHER_ENV_VAR
 from vbert.distributed.resources import AUTO, check_gpus, count_gpus, require_gpu, waiting_told
 from vbert.errors import UserError, require_at_least
 from vbert.model.checkpoint_files import OPTIMIZER, read_progress
-from vbert.storage.files import absolute_uri, arrow_filesystem, filesystem_of, read_object, write_file
+from vbert.storage.arrow_files import arrow_filesystem
+from vbert.storage.files import absolute_uri, filesystem_of, read_object, write_file
 from vbert.training.job import DIVERGED, MAX_SKIPPED_STEPS, TrainingJob
 from vbert.training.optimization import Precision, Strategy
 from vbert.training.reporters import reporters_of

@@ -17,18 +17,11 @@ from vbert.tables.schemas import DOCUMENTS, VIDEOS
 if TYPE_CHECKING:
     import duckdb
 
+LEDGER_COLUMNS = ["video_id", "fingerprint", "transcript_uri", "transcript_fingerprint", "num_clips"]
 LEDGER = pa.schema(
     [
-        VIDEOS.schema.field(name)
-        for name in (
-            "video_id",
-            "uri",
-            "fingerprint",
-            "transcript_uri",
-            "transcript_fingerprint",
-            "duration_seconds",
-            "num_clips",
-        )
+        *(VIDEOS.schema.field(name) for name in LEDGER_COLUMNS),
+        ("file", pa.int32()),  # of the ledger, where the rest of the row lies
     ]
 )
 # `transcript_fingerprint` is of the text that the document will have.
@@ -95,11 +88,6 @@ class Comparison:
         """`ledger` are parts of the usable videos' rows, schema LEDGER."""
         self._database = spilling_database()
         create_table(self._database, "ledger", LEDGER, ledger)
-
-    def videos(self) -> Iterator[pa.Table]:
-        """`video_id` and `uri` of the ledger."""
-        schema = pa.schema([LEDGER.field(name) for name in ("video_id", "uri")])
-        return read_parts(self._database, "select video_id, uri from ledger", schema)
 
     def changes(
         self,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vbert.errors import UserError
 from vbert.features.backbones import find_backbone
-from vbert.storage.files import filesystem_of, read_object, write_json
+from vbert.storage.files import filesystem_of, read_object, read_small_file, write_json
 from vbert.tables.schemas import short_hash
 from vbert.video.decode import Decoder
 from vbert.video.frame_grid import ClipSpec
@@ -104,8 +104,9 @@ def featurizer_id(config: FeaturizerConfig) -> str:
 def save_config(config: FeaturizerConfig, tables: str) -> None:
     """Write `<tables>/featurizers/<id>.json`, from which `load_config` makes the same featurizer again."""
     uri = _config_uri(tables, featurizer_id(config))
-    filesystem, path = filesystem_of(uri)
-    if not filesystem.exists(path):
+    try:
+        read_small_file(uri)
+    except FileNotFoundError:
         write_json(uri, asdict(config))
 
 

@@ -5,6 +5,7 @@ finds the segments in the features table and only writes the ledger's row.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -29,18 +30,6 @@ DONE = pa.schema(
 RewriteFor = Callable[[Collection[str]], Rewrite]
 
 
-def listed_before(root: str, *, featurizer: str, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """A featurizer's rows of the table `videos`, a file at a time, none where it has not been made yet. Makes
-    nothing.
-
-    UserError if one of the two tables' folders holds something else.
-    """
-    videos = Table(root, VIDEOS)
-    for table in (videos, Table(root, FEATURES)):
-        table.refuse_others()
-    return videos.parts_if_made(columns=columns, partition=featurizer)
-
-
 class Ledger:
     """The tables `videos` and `features` of one featurizer, as one run sees and changes them."""
 
@@ -49,10 +38,31 @@ class Ledger:
         self.features = Table(root, FEATURES)
         self.featurizer = featurizer
         self._rewrite = rewrite
+
+    def listed_before(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Rows of the table `videos`, a file at a time, none where it has not been made yet. Makes nothing.
+
+        UserError if one of the two tables' folders holds something else.
+        """
         for table in (self.videos, self.features):
-            table.create()
-        self.video_commits = Committer(self.videos, partition=featurizer)
-        self.feature_commits = Committer(self.features, partition=featurizer)
+            table.refuse_others()
+        return self.videos.parts_if_made(columns=columns, partition=self.featurizer)
+
+    def make(self) -> None:
+        """Make the tables that are not there, which the first commit does otherwise."""
+        _ = self.video_commits, self.feature_commits
+
+    @cached_property
+    def video_commits(self) -> Committer:
+        """This run's to the table `videos`."""
+        self.videos.create()
+        return Committer(self.videos, partition=self.featurizer)
+
+    @cached_property
+    def feature_commits(self) -> Committer:
+        """This run's to the table `features`."""
+        self.features.create()
+        return Committer(self.features, partition=self.featurizer)
 
     def read(
         self, *, video_ids: Collection[str] | None = None, columns: Sequence[str] | None = None

@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
 import fsspec
-import pyarrow as pa
-import pyarrow.fs
 from fsspec.implementations.local import LocalFileSystem
 
 from vbert.errors import UserError
@@ -242,32 +240,25 @@ def stem_of(uri: str) -> str:
     return uri.rsplit("/", 1)[-1].rsplit(".", 1)[0]
 
 
-def arrow_filesystem(uri: str) -> tuple[pyarrow.fs.FileSystem, str]:
-    """What Arrow reads a folder or bucket URL with, and the path there.
-
-    Arrow's own for a local folder: threads of Arrow that read through Python while Python ends abort the
-    process, after all its work was done (apache/arrow, issues 34314 and 36389).
-    """
+def read_small_file(uri: str) -> bytes:
+    """All of a file in one request. FileNotFoundError if there is none."""
     filesystem, path = filesystem_of(uri)
-    if isinstance(filesystem, LocalFileSystem):
-        return pyarrow.fs.LocalFileSystem(), path
-    return pyarrow.fs.PyFileSystem(ExactRanges(filesystem)), path
+    data: bytes = filesystem.cat_file(path, start=0)  # without, S3's asks for the size first
+    return data
 
 
-class ExactRanges(pyarrow.fs.FSSpecHandler):  # type: ignore[misc]  # has no types
-    """A store whose files are asked for the bytes that Arrow wants: it knows which columns it needs, and what
-    fsspec reads ahead of each is thrown away."""
-
-    def open_input_file(self, path: str) -> pa.PythonFile:
-        """A file to be read here and there."""
-        return pa.PythonFile(self.fs.open(path, mode="rb", cache_type="none"), mode="r")
+def make_folder_of(uri: str) -> None:
+    """The folder in which a file is to be written, if it is not there. Object stores have none."""
+    if uri.partition("://")[0] not in EXTRAS:
+        filesystem, path = filesystem_of(uri)
+        filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
 
 
 def write_file(uri: str, data: bytes) -> None:
     """Write a file and, if need be, its folder. Nobody ever sees a part of it, whenever this is cut off."""
     filesystem, path = filesystem_of(uri)
     with writing(uri):
-        filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        make_folder_of(uri)
         if not isinstance(filesystem, LocalFileSystem):  # stores show a file when they have all of it
             filesystem.pipe_file(path, data)
             return

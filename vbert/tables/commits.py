@@ -22,7 +22,16 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from vbert.errors import UserError
 from vbert.storage.ahead import ahead
-from vbert.storage.files import FIXES, MAX_TRIES, errno_of, filesystem_of, patient, refusal, retry_seconds
+from vbert.storage.files import (
+    FIXES,
+    MAX_TRIES,
+    errno_of,
+    filesystem_of,
+    is_stores,
+    patient,
+    refusal,
+    retry_seconds,
+)
 from vbert.tables.delta import Table
 from vbert.tables.parquet_files import FILES_AT_ONCE, NewFile
 from vbert.tables.pins import is_safe
@@ -140,7 +149,6 @@ class Committer:
             custom_metadata={COMMIT_ID: commit_id},
             max_commit_retries=0,
         )
-        layout = self.table.layout
         num_failures = 0
         for _ in range(MAX_CHOICES):
             delta = self.table.open()
@@ -150,14 +158,10 @@ class Committer:
                 if change is None:
                     return chosen_at, False
                 # The next version after that at which the files were chosen, which `delta` still is.
-                delta.create_write_transaction(
-                    self._actions(change, delta, chosen_at),
-                    mode="append",
-                    schema=layout.schema,
-                    partition_by=[layout.partition],
-                    commit_properties=properties,
-                )
-            except (OSError, DeltaError) as error:
+                self.table.log.commit(self._actions(change, delta, chosen_at), self.table.layout, properties)
+            except Exception as error:
+                if not (isinstance(error, DeltaError) or is_stores(error)):
+                    raise
                 if (landed := self._landed(commit_id, since=chosen_at)) is not None:
                     return landed, True
                 if self._is_outdated(error, chosen_at):
@@ -178,9 +182,7 @@ class Committer:
     def _is_outdated(self, error: Exception, chosen_at: int) -> bool:
         """Whether others' commits are the reason: they came before this one, or took away a file that it was
         to read, which a vacuum deletes while this job sleeps for long."""
-        if isinstance(error, FileNotFoundError):
-            return self.table.version() != chosen_at
-        return isinstance(error, CommitFailedError)
+        return isinstance(error, CommitFailedError) or self.table.version() != chosen_at
 
     def _actions(self, change: Change, delta: DeltaTable, chosen_at: int) -> list[AddAction | RemoveAction]:
         """As Delta wants them. What would break the table is found here, and not by its next reader."""

@@ -18,14 +18,8 @@ from deltalake.schema import Schema
 
 from vbert.errors import UserError
 from vbert.storage.ahead import ahead
-from vbert.storage.files import (
-    MAX_TRIES,
-    filesystem_of,
-    is_passing,
-    names_in,
-    patient,
-    writing,
-)
+from vbert.storage.files import MAX_TRIES, filesystem_of, is_passing, is_stores, names_in, patient, writing
+from vbert.tables.log import FOLDER, log_of
 from vbert.tables.parquet_files import (
     FILES_AT_ONCE,
     VIDEO_ID,
@@ -70,7 +64,7 @@ class Table:
         self.layout = layout
         self.root = root.rstrip("/")
         self.uri = f"{self.root}/{layout.name}"
-        self._newest: DeltaTable | None = None
+        self.log = log_of(self.uri)
         self._files: tuple[tuple[int, str] | None, pa.Table | None] = (None, None)  # at a version
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -82,9 +76,12 @@ class Table:
         """Make the table if it is not there, or give one of an earlier release the columns that it lacks.
         UserError if it cannot be made, or something else is there."""
         with writing(self.uri, cannot="make the table"):
-            if not self.exists():  # else `create` reads the whole log, only to say so
+            delta = self.open_if_made()
+            if delta is None:
                 self._make()
-            self._bring_up_to_date()
+                delta = self.open()
+            if _lacking(delta, self.layout) or not self._has_properties(delta):
+                self._bring_up_to_date()
 
     def _make(self) -> None:
         """Another job may do so at the same time."""
@@ -103,21 +100,24 @@ class Table:
     @once_alone
     def _bring_up_to_date(self) -> None:
         """Add the columns of this release; another job may do so at the same time."""
-        delta = self.open()
+        delta = self._ours(self.open_in_place())
         if lacking := _lacking(delta, self.layout):
             added = pa.schema([self.layout.schema.field(name) for name in lacking])
             delta.alter.add_columns(Schema.from_arrow(added).fields)
-            delta = self.open()
-        if not self.layout.properties.items() <= delta.metadata().configuration.items():
+            delta = self.open_in_place()
+        if not self._has_properties(delta):
             delta.alter.set_table_properties(self.layout.properties, raise_if_not_exists=False)
+
+    def _has_properties(self, delta: DeltaTable) -> bool:
+        return self.layout.properties.items() <= delta.metadata().configuration.items()
 
     @patient
     def refuse_others(self) -> None:
         """UserError if the folder holds files and no table: upkeep would delete them as no version's."""
         with writing(self.uri, cannot="make the table"):
-            if DeltaTable.is_deltatable(self.uri):
+            if self.log.exists():
                 return
-            others = [name for name in names_in(self.uri) if name and name != "_delta_log"]
+            others = [name for name in names_in(self.uri) if name and name != FOLDER]
         if others:
             raise UserError(
                 f"{self.uri}: holds {others[0]} and no table; give --tables a folder of their own"
@@ -126,34 +126,39 @@ class Table:
     @patient
     def exists(self) -> bool:
         """Whether a table has been made here."""
-        return DeltaTable.is_deltatable(self.uri)
+        return self.log.exists()
 
     @patient
     def open(self, version: int | None = None) -> DeltaTable:
-        """The table at its newest version, or at the given one.
-
-        Of the newest there is one object, which each call brings up to date: in a bucket every commit that is
-        read again is a request.
-        """
+        """The table at its newest version, which the next call brings up to date, or at the given one."""
         try:
             if version is not None:
                 return DeltaTable(self.uri, version=version)
-            if self._newest is None:
-                self._newest = DeltaTable(self.uri)
-            else:
-                self._newest.update_incremental()
-            return self._ours(self._newest)
+            return self._ours(self.log.newest())
         except TableNotFoundError as error:
             raise UserError(f"{self.uri}: no such table; give the --tables that featurize wrote") from error
-        except (DeltaError, OSError) as error:
-            if is_passing(error):
+        except Exception as error:
+            if is_passing(error) or not (isinstance(error, DeltaError) or is_stores(error)):
                 raise
             if version is None:
                 raise UserError(
-                    f"{self.uri}: cannot be read as a table ({error}); correct --tables, or restore its "
-                    "_delta_log"
+                    f"{self.uri}: cannot be read as a table ({error}); correct --tables or the "
+                    "credentials, or restore its _delta_log"
                 ) from error
             raise UserError(f"{self.uri}: has no version {version}, or no longer ({error})") from error
+
+    def open_if_made(self) -> DeltaTable | None:
+        """Its newest version; None where the table has not been made yet."""
+        try:
+            return self.open()
+        except UserError as error:
+            if isinstance(error.__cause__, TableNotFoundError):
+                return None
+            raise
+
+    def open_in_place(self) -> DeltaTable:
+        """The newest version, for what Delta does to a table by itself: to its properties and its files."""
+        return DeltaTable(self.uri)
 
     def _ours(self, delta: DeltaTable) -> DeltaTable:
         """UserError for another's table, and for one that a later release has changed."""
@@ -197,7 +202,7 @@ class Table:
         """The rows of a partition, or those of some of its videos, in no particular order."""
         selection = EVERY_VIDEO if video_ids is None else Among(video_ids)
         paths = self.paths_that_may_hold(selection, partition=partition, at=self.open(version))
-        parts = self._read_each(paths, columns=columns, selection=selection)
+        parts = list(self.read_each(paths, columns=columns, selection=selection))
         schema = pa.schema([self.layout.schema.field(name) for name in columns])
         found = (
             pa.concat_tables(parts)
@@ -212,7 +217,7 @@ class Table:
 
     def read_if_made(self, *, columns: Sequence[str], partition: str) -> pa.Table:
         """The rows of a partition; none where the table has not been made yet."""
-        if not self.exists():
+        if self.open_if_made() is None:
             return self.layout.schema.empty_table().select(list(columns))
         return self.read(columns=columns, partition=partition)
 
@@ -220,14 +225,12 @@ class Table:
         self, *, columns: Sequence[str], partition: str, version: int | None = None
     ) -> Iterator[pa.Table]:
         """The rows of a partition, a file at a time: of a table that does not fit the memory."""
-        read = partial(read_file, self.uri, self.layout, columns=columns)
-        paths = self.paths(partition=partition, at=self.open(version))
-        yield from ahead(patient(read), paths, num_threads=FILES_AT_ONCE)
+        yield from self.read_each(self.paths(partition=partition, at=self.open(version)), columns=columns)
 
     def parts_if_made(self, *, columns: Sequence[str], partition: str) -> Iterator[pa.Table]:
         """The same of the newest version; none where the table has not been made yet."""
-        if self.exists():
-            yield from self.parts(columns=columns, partition=partition)
+        if delta := self.open_if_made():
+            yield from self.read_each(self.paths(partition=partition, at=delta), columns=columns)
 
     def stored(self, *, partition: str, at: DeltaTable | None = None) -> list[StoredFile]:
         """The files of a partition, sorted by path; `at` is what `open` gave."""
@@ -269,6 +272,13 @@ class Table:
         found = self.stored(partition=partition, at=self.open(version))
         return {file.path: file.num_rows for file in found}
 
+    def read_each(
+        self, paths: Sequence[str], *, columns: Sequence[str], selection: Selection = EVERY_VIDEO
+    ) -> Iterator[pa.Table]:
+        """The selected rows of each of these files, in their order: opening a file in a bucket is waiting."""
+        read = partial(read_file, self.uri, self.layout, columns=columns, selection=selection)
+        return ahead(patient(read), paths, num_threads=FILES_AT_ONCE)
+
     def read_rows(self, path: str, rows: Sequence[int]) -> pa.Table:
         """Some rows of one file by their numbers, which rise; only the row groups that hold them are read."""
         return read_rows(self.uri, self.layout, path, rows)
@@ -296,7 +306,7 @@ class Table:
             return []
         selection = Among(video_ids)
         paths = self.paths_that_may_hold(selection, partition=partition, at=at)
-        found = self._read_each(paths, columns=[VIDEO_ID], selection=selection)
+        found = self.read_each(paths, columns=[VIDEO_ID], selection=selection)
         return [path for path, rows in zip(paths, found, strict=True) if rows.num_rows]
 
     def write_file(self, rows: pa.Table, *, provenance: Iterable[Provenance] = ()) -> NewFile:
@@ -327,13 +337,6 @@ class Table:
             for path, least, greatest in zip(*columns, strict=True)
             if selection.may_be_from(least, greatest)
         ]
-
-    def _read_each(
-        self, paths: Sequence[str], *, columns: Sequence[str], selection: Selection
-    ) -> list[pa.Table]:
-        """The selected rows of each file: opening a file in a bucket is waiting."""
-        read = partial(read_file, self.uri, self.layout, columns=columns, selection=selection)
-        return list(ahead(patient(read), paths, num_threads=FILES_AT_ONCE))
 
 
 def _schema_version(delta: DeltaTable) -> int:

@@ -21,16 +21,23 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vbert.storage.ahead import ahead
-from vbert.storage.files import arrow_filesystem, delete_file, filesystem_of, write_file, writing
+from vbert.storage.arrow_files import arrow_filesystem
+from vbert.storage.files import (
+    delete_file,
+    filesystem_of,
+    make_folder_of,
+    read_small_file,
+    write_file,
+    writing,
+)
 from vbert.tables.schemas import TableSchema
-from vbert.tables.selection import EVERY_VIDEO, Selection
+from vbert.tables.selection import EVERY_VIDEO, Among, Selection
 
 VIDEO_ID = "video_id"  # of every table, and what its rows are sorted by
 VECTORS = "features.list.element.list.element"  # the vectors' column as Parquet names it
 PROVENANCE = b"vbert.provenance"
 FILES_AT_ONCE = 16  # a store answers after tens of milliseconds, however many ask
 NARROW = "_narrow"  # the folder of narrow files: who reads Delta passes over names that begin so
-NARROW_ROWS_PER_GROUP = 4096
 OUR_FILE = re.compile(r"[a-z]+=[^/]+/part-[0-9a-f]{32}\.parquet")
 
 Provenance = Mapping[str, str]
@@ -74,17 +81,16 @@ def write_parquet(
     beside = list(dict.fromkeys([*key, *layout.narrow]))
     narrow = []
     with writing(f"{table_uri}/{relative}"):
-        filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-        with (
-            filesystem.open(path, "wb") as file,
-            pq.ParquetWriter(file, schema, compression="zstd", **_vector_encoding(schema)) as writer,
-        ):
-            if made_with := _sorted(provenance):
-                writer.add_key_value_metadata({PROVENANCE: json.dumps(made_with).encode()})
-            for rows in parts:
-                whole = with_columns_of(rows, schema).cast(schema)
-                writer.write_table(whole, row_group_size=layout.rows_per_group)
-                narrow.append(whole.select(beside))
+        make_folder_of(f"{table_uri}/{relative}")
+        with filesystem.open(path, "wb") as file:
+            with pq.ParquetWriter(file, schema, compression="zstd", **_vector_encoding(schema)) as writer:
+                if made_with := _sorted(provenance):
+                    writer.add_key_value_metadata({PROVENANCE: json.dumps(made_with).encode()})
+                for rows in parts:
+                    whole = with_columns_of(rows, schema).cast(schema)
+                    writer.write_table(whole, row_group_size=layout.rows_per_group)
+                    narrow.append(whole.select(beside))
+            size_bytes = file.tell()
     kept = pa.concat_tables(narrow)
     if layout.narrow:
         _write_narrow(table_uri, relative, kept.select(list(layout.narrow)))
@@ -92,7 +98,7 @@ def write_parquet(
     return NewFile(
         path=relative,
         partition=partition,
-        size_bytes=filesystem.size(path),
+        size_bytes=size_bytes,
         num_rows=stats["numRecords"],
         stats=json.dumps(stats),
     )
@@ -100,7 +106,7 @@ def write_parquet(
 
 def _write_narrow(table_uri: str, path: str, rows: pa.Table) -> None:
     data = io.BytesIO()
-    pq.write_table(rows, data, compression="zstd", row_group_size=NARROW_ROWS_PER_GROUP)
+    pq.write_table(rows, data, compression="zstd", **_narrow_encoding(rows.schema))
     write_file(f"{table_uri}/{NARROW}/{path}", data.getvalue())
 
 
@@ -125,11 +131,14 @@ def row_groups(
     columns: Sequence[str] | None = None,
     selection: Selection = EVERY_VIDEO,
 ) -> Iterator[pa.Table]:
-    """The same, a row group at a time; what the file was written without is null. Of a group that will often
-    hold none the ids are read first, and the rest if they say so."""
+    """The same, a row group at a time; what the file was written without is null. Of a file or a group that
+    will often hold none the ids are read first, and the rest if they say so."""
     schema = _body(layout, columns)
-    whole = selection is EVERY_VIDEO
-    with _open(table_uri, layout, path, columns=schema.names, whole=whole) as file:
+    is_by_id = isinstance(selection, Among) and VIDEO_ID in layout.narrow
+    is_wide = not set(schema.names) <= set(layout.narrow)
+    if is_by_id and is_wide and not _may_hold(table_uri, path, selection):
+        return
+    with _open(table_uri, layout, path, columns=schema.names) as file:
         parquet = pq.ParquetFile(file, pre_buffer=True)
         there = [name for name in {*schema.names, VIDEO_ID} if name in parquet.schema_arrow.names]
         for index in range(parquet.num_row_groups):
@@ -146,23 +155,29 @@ def row_groups(
             yield with_columns_of(rows, schema).cast(schema)
 
 
-def _open(
-    table_uri: str, layout: TableSchema, path: str, *, columns: Sequence[str], whole: bool
-) -> pa.NativeFile:
-    """The narrow file if it has the columns, else the file itself. What is narrow and wanted whole is got
-    in one request; the rest takes one for the size, one for the footer and one a row group."""
+def _may_hold(table_uri: str, path: str, selection: Selection) -> bool:
+    """Whether a file has some of the videos, by its narrow file, if there is one."""
+    try:
+        ids = pq.read_table(_narrow_input(table_uri, path), columns=[VIDEO_ID])[VIDEO_ID]
+    except FileNotFoundError:
+        return True
+    return bool(pc.any(selection.is_in(ids)).as_py())
+
+
+def _open(table_uri: str, layout: TableSchema, path: str, *, columns: Sequence[str]) -> pa.NativeFile:
+    """The narrow file if it has the columns, else the file itself. What is narrow is got in one request; the
+    rest takes one for the size, one for the footer and one a row group."""
     if set(columns) <= set(layout.narrow):
         with suppress(FileNotFoundError):
-            return _input(f"{table_uri}/{NARROW}/{path}", whole=whole)
-    return _input(f"{table_uri}/{path}", whole=whole and layout.is_narrow)
+            return _narrow_input(table_uri, path)
+    if layout.is_narrow:
+        return pa.BufferReader(read_small_file(f"{table_uri}/{path}"))
+    arrow, inside = arrow_filesystem(f"{table_uri}/{path}")
+    return arrow.open_input_file(inside)
 
 
-def _input(uri: str, *, whole: bool) -> pa.NativeFile:
-    if whole:
-        filesystem, path = filesystem_of(uri)
-        return pa.BufferReader(filesystem.cat_file(path, start=0))  # without, s3fs asks for the size first
-    arrow, path = arrow_filesystem(uri)
-    return arrow.open_input_file(path)
+def _narrow_input(table_uri: str, path: str) -> pa.NativeFile:
+    return pa.BufferReader(read_small_file(f"{table_uri}/{NARROW}/{path}"))
 
 
 def _range(group: pq.RowGroupMetaData) -> tuple[str, str] | None:
@@ -243,6 +258,16 @@ def _vector_encoding(schema: pa.Schema) -> dict[str, Any]:
         return {}
     others = [name for name in schema.names if name != "features"]
     return {"use_byte_stream_split": [VECTORS], "use_dictionary": others}
+
+
+def _narrow_encoding(schema: pa.Schema) -> dict[str, Any]:
+    """Hashes and uris do not repeat, so that no dictionary helps; ids, which are in order, begin alike."""
+    others = [field.name for field in schema if field.name.endswith(("fingerprint", "uri"))]
+    encodings = {VIDEO_ID: "DELTA_BYTE_ARRAY"} | dict.fromkeys(others, "DELTA_LENGTH_BYTE_ARRAY")
+    return {
+        "column_encoding": encodings,
+        "use_dictionary": [name for name in schema.names if name not in encodings],
+    }
 
 
 def _stats(keys: pa.Table) -> dict[str, Any]:

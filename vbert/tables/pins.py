@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from vbert.storage.files import filesystem_of, names_in, write_json
+from vbert.storage.files import filesystem_of, names_in, read_small_file, write_json
 
 FOLDER = "pins"
 RENEWED_SECONDS = 300.0
@@ -47,10 +47,10 @@ def pinned(root: str, name: str, *, job: str, versions: Mapping[str, int] | None
     run that ends in an error stays: it may go on.
     """
     uri = f"{root.rstrip('/')}/{FOLDER}/{name}.json"
-    before = _read(uri)
+    before = _read(uri) if versions else None
     hours = READER_HOURS if versions else WRITER_HOURS
     renewed = time.time()
-    since = before.since if before and versions else renewed
+    since = before.since if before else renewed
     ended = threading.Event()
 
     def renew() -> None:
@@ -119,9 +119,8 @@ def _hours_since(found: Iterable[Pin]) -> int:
 
 
 def _read(uri: str) -> Pin | None:
-    filesystem, path = filesystem_of(uri)
     try:
-        facts: dict[str, Any] = json.loads(filesystem.cat_file(path))
+        facts: dict[str, Any] = json.loads(read_small_file(uri))
         return Pin(**facts)
     except (FileNotFoundError, ValueError, TypeError):
         return None

@@ -27,7 +27,7 @@ def vacuum(table: Table, *, retention_hours: int) -> list[str]:
     A running job's uncommitted files stay, and so does what is pinned (`pins`). UserError, and nothing
     deleted, if one of the files is none that we write: somebody may want it.
     """
-    delta = table.open()
+    delta = patient(table.open_in_place)()
     found = set(
         patient(delta.vacuum)(
             retention_hours=max(retention_hours, LEAST_RETENTION_HOURS, protected_hours(table.root)),
@@ -65,7 +65,7 @@ def _leave_what_was_committed(table: Table, found: set[str], *, since: int) -> N
 def forget_old_log(table: Table) -> None:
     """Delete the log's entries of more than a month ago, unless a pin is older: it needs its own."""
     if pinned_hours(table.root) < LOG_HOURS:
-        patient(table.open().cleanup_metadata)()
+        patient(table.open_in_place().cleanup_metadata)()
 
 
 def _readable(table: Table, versions: Iterable[int]) -> list[int]:

@@ -23,7 +23,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from vbert.errors import UserError
-from vbert.storage.files import filesystem_of, write_file
+from vbert.storage.files import read_small_file, write_file
 from vbert.tables.schemas import is_id
 from vbert.vocabulary.kmeans import blocks, kmeans, nearest, squared_errors
 from vbert.vocabulary.sampling import priorities
@@ -323,10 +323,10 @@ def save(vocabulary: Vocabulary, root: str) -> str:
 
 def load(uri: str) -> Vocabulary:
     """Read a folder that `save` wrote. UserError if it is not there, or is not what its id says."""
-    filesystem, path = filesystem_of(uri.rstrip("/"))
+    folder = uri.rstrip("/")
     try:
-        facts = json.loads(filesystem.cat_file(f"{path}/{FACTS}"))
-        tensors = load_tensors(filesystem.cat_file(f"{path}/{TENSORS}"))
+        facts = json.loads(read_small_file(f"{folder}/{FACTS}"))
+        tensors = load_tensors(read_small_file(f"{folder}/{TENSORS}"))
         vocabulary = Vocabulary(
             featurizer=facts["featurizer"],
             centroids=[tensors[f"level{index}"] for index in range(facts["depth"])],
