@@ -51,8 +51,8 @@ def test_commits_cost_by_the_files_that_a_table_names() -> None:
     commits = {part.name: part for part in parts_of(1_000_000, COSTS, CPUS)}["commits"]
 
     mean_files = 500 + 2_048
-    seconds = (2.5 + 5e-5 * mean_files) / 5 + (1 + 1e-3 * mean_files) / 20 + 0.5 + 24 * 0.030
-    assert seconds == pytest.approx(1.923, rel=1e-3)
+    seconds = (2.5 + 5e-5 * mean_files) / 5 + (1 + 1e-3 * mean_files) / 10 + 0.5 + 6 * 0.030
+    assert seconds == pytest.approx(1.560, rel=1e-3)
     assert commits.hours == pytest.approx(3672 * seconds / 3600, rel=1e-3)  # 20.4 h of 20 s
     assert commits.driver_gigabytes == pytest.approx(0.003048)
 

@@ -57,7 +57,9 @@ def file_of(ledger: Ledger, *segments: dict[str, Any]) -> NewFile:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(str(tmp_path), featurizer="f-1")
+    made = Ledger(str(tmp_path), featurizer="f-1")
+    made.make()
+    return made
 
 
 def features_of(ledger: Ledger) -> list[tuple[str, int, str]]:

@@ -166,4 +166,4 @@ def test_a_commit_takes_as_few_requests_after_many_and_so_does_a_look(bucket: st
     usual = {3}  # whether the file is there, whether there is another commit, ours
     summing_up = {5}  # and a checkpoint, with a file that names it
     assert [set(num_requests[at::10]) for at in range(10)] == [usual] * 9 + [summing_up]
-    assert max(to_open) <= 12, "the file that names the checkpoint, it, nine commits, one that is not there"
+    assert max(to_open) == 13, "what names the checkpoint, it, its commit, nine more, one that is not there"
