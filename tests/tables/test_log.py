@@ -2,7 +2,6 @@
 
 import gc
 import json
-from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable
@@ -110,7 +109,7 @@ def test_the_copy_goes_with_its_table(bucket: str):
     table = Table(bucket, FEATURES)
     assert not table.exists()
     assert isinstance(table.log, log.CopiedLog)
-    copy = Path(table.log._root)
+    copy = table.log._copy
     assert copy.is_dir()
     del table
     gc.collect()

@@ -88,9 +88,7 @@ class CopiedLog(Log):
 
     def __init__(self, uri: str) -> None:
         super().__init__(uri)
-        self._root = Path(tempfile.mkdtemp(prefix="vbert-log-"))
-        weakref.finalize(self, shutil.rmtree, self._root, ignore_errors=True)
-        self._copy = self._root / FOLDER
+        self._copy = Path()  # made when it is looked at
         self._next = 0  # the first commit that the copy lacks
         self._summed_up = 0  # the commits in its checkpoint
         self._looked_at = 0.0  # seconds since 1970
@@ -105,7 +103,7 @@ class CopiedLog(Log):
             raise TableNotFoundError(f"no log in {self.uri}")
         self._looked_at = time.time()
         if self._delta is None:
-            self._delta = DeltaTable(str(self._root))
+            self._delta = DeltaTable(str(self._copy.parent))
         else:
             self._delta.update_incremental()
         return self._delta
@@ -160,7 +158,9 @@ class CopiedLog(Log):
     def _begin(self) -> None:
         """Copy the newest checkpoint, else the first commit. Where neither is found, as of a log that others
         sum up or have cut off, its folder is listed."""
-        shutil.rmtree(self._copy, ignore_errors=True)
+        root = Path(tempfile.mkdtemp(prefix="vbert-log-"))
+        weakref.finalize(self, shutil.rmtree, root, ignore_errors=True)
+        self._copy = root / FOLDER
         self._copy.mkdir()
         self._delta = None
         self._next = self._after_newest_sum() or int(self._fetch(_commit(0))) or self._after_listed_sum()
