@@ -29,8 +29,8 @@ from vbert.corpus.set_aside import SetAside
 from vbert.corpus.sources import corpus_parts, list_corpus
 from vbert.distributed.assign_tokens import Buckets
 from vbert.distributed.build_documents import FACTS
+from vbert.documents import changes as document_changes
 from vbert.documents.assembly import build_document
-from vbert.documents.changes import LEDGER_COLUMNS
 from vbert.documents.data_streams import cut_runs, in_share, windows_of_epoch
 from vbert.features.featurizer import Featurizer
 from vbert.features.featurizer_config import FeaturizerConfig, clip_spec, featurizer_id
@@ -231,7 +231,9 @@ def holding_videos(folder: Path, num_videos: int) -> Work:
     write_ledger(str(folder), num_videos)
 
     def work() -> float:
-        videos = Table(str(folder), VIDEOS).read(columns=[*LEDGER_COLUMNS, *FACTS], partition=FEATURIZER)
+        videos = Table(str(folder), VIDEOS).read(
+            columns=[*document_changes.LEDGER_COLUMNS, *FACTS], partition=FEATURIZER
+        )
         videos = videos.sort_by("video_id").combine_chunks()
         return float(len(Buckets(videos["video_id"].to_pylist(), size=1024)))
 

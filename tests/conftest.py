@@ -43,6 +43,7 @@ REAL_VIDEOS = Path(os.environ.get("VBERT_TEST_VIDEOS", ROOT.parent / "shared" / 
 SHARE_OF_FAULTS = 0.05
 # A quarter of what the tests that use Ray take.
 TRAININGS = ("tests/jobs/test_pretrain.py", "tests/jobs/test_finetune.py")
+LAST = ("tests/video/",)  # a tenth of what the tests without Ray take
 
 Run = Callable[..., int]
 
@@ -163,9 +164,18 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of two processes the first has most of the tests that use Ray, and the second the other files, and then
-    those that train: so both end at about the same time."""
-    items.sort(key=lambda item: (item.nodeid.startswith(TRAININGS), not uses_ray(item.nodeid)))
+    """Of two processes the first has most of the tests that use Ray, and the second the other files, with
+    those that train near the end. Of the last whoever is free takes the next: so both end together."""
+    items.sort(key=lambda item: order_of(item.nodeid))
+
+
+def order_of(nodeid: str) -> int:
+    """When it is to begin."""
+    if nodeid.startswith(TRAININGS):
+        return 2
+    if uses_ray(nodeid):
+        return 0
+    return 3 if nodeid.startswith(LAST) else 1
 
 
 def pytest_collection_finish() -> None:

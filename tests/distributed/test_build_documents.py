@@ -71,12 +71,13 @@ def documents_of(tables: str, vocabulary: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.seconds(60)
-def test_tokens_are_exchanged_by_this_process_in_two_parts_or_by_ray_data(
+def test_documents_are_the_same_whether_made_here_or_by_others_in_two_parts_or_through_ray_data(
     config: DocumentsConfig, joined: None, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(module, "MIN_VIDEOS_PER_FILE", 8)
     monkeypatch.setattr(module, "VIDEOS_PER_FILE", 8)
     monkeypatch.setattr(module, "VIDEOS_PER_PART", 56)
+    monkeypatch.setattr(module, "VIDEOS_HERE", 0)
     tables, vocabulary = config.tables, load(config.vocabulary)
     with pytest.MonkeyPatch.context() as patch:
         work_here(patch)
@@ -98,6 +99,12 @@ def test_tokens_are_exchanged_by_this_process_in_two_parts_or_by_ray_data(
     assert build_documents(config).num_unchanged == 99
 
     Committer(Table(tables, DOCUMENTS), partition=vocabulary.id).clear()
+    monkeypatch.setattr(module, "VIDEOS_HERE", 64)
+    assert build_documents(config).num_built == 99
+    assert documents_of(tables, vocabulary.id) == few
+
+    Committer(Table(tables, DOCUMENTS), partition=vocabulary.id).clear()
+    monkeypatch.setattr(module, "VIDEOS_HERE", 0)
     monkeypatch.setattr(module, "FEW_CLIPS", 0)
     monkeypatch.setattr(module, "VIDEOS_PER_PART", 100)
     for name in ("MIN_VIDEOS_PER_FILE", "VIDEOS_PER_FILE"):  # Ray Data starts a process for each file

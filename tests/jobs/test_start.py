@@ -14,6 +14,13 @@ from vbert.distributed.cluster import ENDED_FROM_OUTSIDE
 
 pytestmark = pytest.mark.slow
 
+# When a node has not answered for a second it is dead, and not after half a minute.
+SOON_GIVEN_UP = {
+    "RAY_health_check_initial_delay_ms": "1000",
+    "RAY_health_check_period_ms": "300",
+    "RAY_health_check_timeout_ms": "1000",
+    "RAY_health_check_failure_threshold": "3",
+}
 # Ray Data's actors are those that Ray's core warns of.
 SCRIPT = """
 import ray, time
@@ -36,6 +43,8 @@ def test_a_job_starts_a_cluster_of_its_own_whose_end_it_tells(
     """Without RAY_ADDRESS, though another cluster runs on the same machine; and it prints nothing else."""
     theirs = ray.get_runtime_context().gcs_address
     monkeypatch.delenv("RAY_ADDRESS")
+    for name, value in SOON_GIVEN_UP.items():
+        monkeypatch.setenv(name, value)
     job = Job([sys.executable, "-c", SCRIPT], folder=tmp_path, environment=os.environ)
     try:
         ours = said_line(job, "gcs ").removeprefix("gcs ")

@@ -21,6 +21,11 @@ STARTED_WITH_EACH = 2  # so 1, 3, 7 and 15 actors, a generation after the other
 Block: TypeAlias = pa.Table | Sequence["ray.ObjectRef[pa.Table]"]
 
 
+def fetched(value: Any) -> Any:
+    """What a reference stands for, or the value itself where no cluster is in between."""
+    return ray.get(value) if isinstance(value, ray.ObjectRef) else value
+
+
 def blocks_of(rows: Sequence[Mapping[str, Any]], *, size: int) -> list[pa.Table]:
     """Rows as tables of so many."""
     return [pa.Table.from_pylist(list(rows[at : at + size])) for at in range(0, len(rows), size)]

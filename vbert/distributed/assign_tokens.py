@@ -11,9 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
-import torch
 
-from vbert.distributed.actors import outcome_refs
+from vbert.distributed.actors import fetched, outcome_refs
 from vbert.distributed.attempts import actor_retries
 from vbert.distributed.resources import count_cpus
 from vbert.documents.exclusion import clip_exclusions
@@ -88,14 +87,13 @@ class AssignTokens:
         self,
         *,
         tables: str,
-        vocabulary: "ray.ObjectRef[Vocabulary]",
-        buckets: "ray.ObjectRef[Buckets]",
+        vocabulary: "Vocabulary | ray.ObjectRef[Vocabulary]",
+        buckets: "Buckets | ray.ObjectRef[Buckets]",
         exclude: Sequence[str],
     ) -> None:
-        torch.set_num_threads(1)
         self.features = Table(tables, FEATURES)
-        self.vocabulary: Vocabulary = ray.get(vocabulary)
-        self.buckets: Buckets = ray.get(buckets)
+        self.vocabulary: Vocabulary = fetched(vocabulary)
+        self.buckets: Buckets = fetched(buckets)
         self.exclude = exclude
 
     def __call__(self, files: pa.Table) -> Iterator[pa.Table]:

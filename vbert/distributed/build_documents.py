@@ -14,7 +14,7 @@ import ray
 
 from vbert.corpus.sidecars import language_of
 from vbert.distributed.actors import outcomes_on_cpus
-from vbert.distributed.assign_tokens import TOKENS, Buckets, tokens_of
+from vbert.distributed.assign_tokens import TOKENS, AssignTokens, Buckets, tokens_of
 from vbert.distributed.attempts import actor_retries
 from vbert.distributed.cluster import (
     RewriteOnWorkers,
@@ -35,7 +35,7 @@ from vbert.storage.files import with_absolute_paths
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.pins import pinned
-from vbert.tables.schemas import DOCUMENTS, DUPLICATES, TRANSCRIPTS, VIDEOS, short_hash
+from vbert.tables.schemas import DOCUMENTS, DUPLICATES, FEATURES, TRANSCRIPTS, VIDEOS, short_hash
 from vbert.text.caption_files import Captions, captions_of
 from vbert.text.speech import recognizer_id
 from vbert.vocabulary.tree import Vocabulary, load
@@ -43,6 +43,7 @@ from vbert.vocabulary.tree import Vocabulary, load
 # 1,024 videos of 5 minutes are a shard of 3 MB.
 VIDEOS_PER_FILE = 1024
 MIN_VIDEOS_PER_FILE = 32  # of a small run, whose files are two a CPU
+VIDEOS_HERE, CLIPS_HERE = 64, 65_536  # at most: a night's, built before Ray had started
 FEW_CLIPS = 1_000_000  # 12 bytes each: the driver exchanges them itself, sooner than Ray Data has started
 FACTS = ["uri", "duration_seconds"]  # of the ledger, which are not compared
 # Built together: 0.4 KB each in the driver, and their tokens in the object store.
@@ -223,18 +224,15 @@ def _built_files(
     captions: Captions,
     progress: Progress,
 ) -> Iterator[list[dict[str, Any]]]:
-    """Build documents of videos, sorted by id, on all CPUs; rows of FILES, a list a commit."""
-    is_few = pc.sum(videos["num_clips"]).as_py() <= FEW_CLIPS
-    connect()
-    per_file = max(MIN_VIDEOS_PER_FILE, min(VIDEOS_PER_FILE, -(-videos.num_rows // (2 * count_cpus()))))
+    """Build documents of videos, sorted by id; rows of FILES, a list a commit."""
+    num_clips = pc.sum(videos["num_clips"]).as_py()
+    is_handful = videos.num_rows <= VIDEOS_HERE and num_clips <= CLIPS_HERE
+    per_file = VIDEOS_HERE
+    if not is_handful:
+        connect()
+        per_file = max(MIN_VIDEOS_PER_FILE, min(VIDEOS_PER_FILE, -(-videos.num_rows // (2 * count_cpus()))))
     video_ids = videos["video_id"].to_pylist()
     buckets = Buckets(video_ids, size=per_file)
-    tokens = tokens_of(
-        buckets,
-        tables=config.tables,
-        vocabulary=vocabulary,
-        exclude=config.exclude,
-    )
     plan = Plan(
         tables=config.tables,
         vocabulary=vocabulary.id,
@@ -246,9 +244,20 @@ def _built_files(
         exclude_as_text=_exclude_as_text(config),
         language=str(language_of(config.language)),
     )
-    arguments = {"plan": ray.put(plan)}
-    written = (_of_few if is_few else _of_many)(tokens, len(buckets), arguments)
+    if is_handful:
+        return in_commits(_of_a_handful(plan, buckets, vocabulary), progress)
+    tokens = tokens_of(buckets, tables=config.tables, vocabulary=vocabulary, exclude=config.exclude)
+    written = (_of_few if num_clips <= FEW_CLIPS else _of_many)(tokens, len(buckets), {"plan": ray.put(plan)})
     return in_commits(written, progress)
+
+
+def _of_a_handful(plan: Plan, buckets: Buckets, vocabulary: Vocabulary) -> Iterator[pa.Table]:
+    """Rows of FILES; this process does it all."""
+    features = Table(plan.tables, FEATURES)
+    paths = features.paths_with(plan.videos["video_id"].to_pylist(), partition=vocabulary.featurizer)
+    assign = AssignTokens(tables=plan.tables, vocabulary=vocabulary, buckets=buckets, exclude=plan.exclude)
+    tokens = pa.concat_tables(assign(pa.table({"path": pa.array(paths, pa.string())})))
+    yield from WriteDocuments(plan=plan)(tokens)
 
 
 def _of_few(

@@ -157,8 +157,11 @@ def write_examples(annotations: pa.Table, videos: Videos, folder: str) -> Moment
 
 
 def _on_cpus(kind: type[Any], annotations: pa.Table, arguments: Mapping[str, Any]) -> Iterator[pa.Table]:
+    blocks = numbered_blocks(annotations)
+    if len(blocks) == 1:  # done before another process has started
+        return iter([kind(**arguments)(*blocks)])
     connect()
-    return outcomes_on_cpus(kind, numbered_blocks(annotations), arguments=arguments)
+    return outcomes_on_cpus(kind, blocks, arguments=arguments)
 
 
 def numbered_blocks(annotations: pa.Table) -> list[pa.Table]:

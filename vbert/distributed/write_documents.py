@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import ray
 
 from vbert.corpus.sidecars import stated_language
+from vbert.distributed.actors import fetched
 from vbert.documents.assembly import build_document
 from vbert.documents.exclusion import COUNTS, with_exclusion, without_excluded
 from vbert.errors import VideoError
@@ -58,8 +59,8 @@ class WriteDocuments:
     """An actor: rows of TOKENS in, all of some buckets; a file of documents written for each bucket, its row
     of FILES out."""
 
-    def __init__(self, *, plan: "ray.ObjectRef[Plan]") -> None:
-        self.plan: Plan = ray.get(plan)
+    def __init__(self, *, plan: "Plan | ray.ObjectRef[Plan]") -> None:
+        self.plan: Plan = fetched(plan)
         self.transcripts = Table(self.plan.tables, TRANSCRIPTS)
         self.documents = Table(self.plan.tables, DOCUMENTS)
 
