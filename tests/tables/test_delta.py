@@ -130,7 +130,9 @@ def test_float16_values_take_about_half_the_bytes_of_random_float32(table: Table
     sizes = []
     for precision in (np.float16, np.float32):
         vectors = list(values.astype(precision).astype(np.float32).reshape(16, 40, 1280))
-        sizes.append(table.write_file(rows.append_column("features", pack_vectors(vectors))).size_bytes)
+        file = table.write_file(rows.append_column("features", pack_vectors(vectors)))
+        assert file.size_bytes == Path(table.uri, file.path).stat().st_size
+        sizes.append(file.size_bytes)
     assert sizes[0] < 0.6 * sizes[1]
 
 
