@@ -14,6 +14,7 @@ import torch
 from tests.training_here import work_here
 from vbert.distributed import build_documents as module
 from vbert.distributed.build_documents import DocumentsConfig, build_documents
+from vbert.documents.changes import Comparison, DocumentChanges
 from vbert.documents.exclusion import COUNTS
 from vbert.errors import UserError
 from vbert.tables.commits import Committer
@@ -111,6 +112,25 @@ def test_documents_are_the_same_whether_made_here_or_by_others_in_two_parts_or_t
         monkeypatch.setattr(module, name, 40)
     assert build_documents(config).num_built == 99
     assert documents_of(tables, vocabulary.id) == few
+
+
+def test_of_two_builds_at_once_the_second_to_commit_is_refused(
+    config: DocumentsConfig, monkeypatch: pytest.MonkeyPatch
+):
+    """Both have found no document: each would make them all."""
+    monkeypatch.setattr(module, "VIDEOS_HERE", 100)
+    compare = Comparison.changes
+
+    def another_builds_meanwhile(self: Comparison, **parts: Any) -> DocumentChanges:
+        monkeypatch.setattr(Comparison, "changes", compare)
+        read = {name: value if name == "exclude" else list(value) for name, value in parts.items()}
+        assert build_documents(config).num_built == 99
+        return compare(self, **read)
+
+    monkeypatch.setattr(Comparison, "changes", another_builds_meanwhile)
+    with pytest.raises(UserError, match="another job is committing"):
+        build_documents(config)
+    assert [row["video_id"] for row in documents_of(config.tables, load(config.vocabulary).id)] == IDS[:-1]
 
 
 def signals(**lists: list[float]) -> dict[str, list[float]]:
