@@ -14,10 +14,11 @@ from tests.table_rows import feature_rows, keys_of
 from tests.videos import Video, write_video
 from vbert.errors import UserError, VideoError
 from vbert.storage.blocks import BLOCK_BYTES
-from vbert.storage.files import filesystem_of, open_file
+from vbert.storage.files import filesystem_of, open_file, read_object, read_small_file
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
 from vbert.tables.parquet_files import NewFile
+from vbert.tables.pins import pins
 from vbert.tables.schemas import FEATURES
 from vbert.video.decode import decode_clips
 from vbert.video.frame_grid import ClipSpec
@@ -124,6 +125,16 @@ def test_a_video_is_read_once_and_asked_for_seldom(bucket: str, store: ObjectSto
     size = video.stat().st_size
     assert after["bytes whole"] - before.get("bytes whole", 0) < 1.1 * size
     assert after["requests whole"] - before.get("requests whole", 0) <= size / (4 * 2**20)
+
+
+def test_an_empty_file_is_read_as_one(bucket: str):
+    """A store refuses a range of it; and what is empty is no pin."""
+    filesystem, path = filesystem_of(f"{bucket}/tables/pins/empty.json")
+    filesystem.pipe_file(path, b"")
+    assert read_small_file(f"{bucket}/tables/pins/empty.json") == b""
+    assert pins(f"{bucket}/tables") == []
+    with pytest.raises(UserError, match=r"empty\.json: broken JSON .*; write it again"):
+        read_object(f"{bucket}/tables/pins/empty.json", fix="write it again")
 
 
 def test_what_a_bucket_lacks_is_said(bucket: str):

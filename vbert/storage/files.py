@@ -243,7 +243,12 @@ def stem_of(uri: str) -> str:
 def read_small_file(uri: str) -> bytes:
     """All of a file in one request. FileNotFoundError if there is none."""
     filesystem, path = filesystem_of(uri)
-    data: bytes = filesystem.cat_file(path, start=0)  # without, S3's asks for the size first
+    try:
+        data: bytes = filesystem.cat_file(path, start=0)  # without, S3's asks for the size first
+    except Exception as error:
+        if isinstance(error, FileNotFoundError) or not is_stores(error):
+            raise
+        data = filesystem.cat_file(path)  # an empty file has no such range
     return data
 
 
@@ -286,9 +291,8 @@ def write_json(uri: str, value: Any) -> None:
 
 def read_object(uri: str, *, fix: str) -> dict[str, Any]:
     """The JSON object in a file that is there. UserError, with the fix, for one that is broken."""
-    filesystem, path = filesystem_of(uri)
     try:
-        found = json.loads(filesystem.cat_file(path))
+        found = json.loads(read_small_file(uri))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{uri}: broken JSON ({error}); {fix}") from error
     if not isinstance(found, dict):
