@@ -27,7 +27,7 @@ from vbert.errors import UserError
 from vbert.tables import clustering, commits, delta
 from vbert.tables.commits import COMMIT_ID, Committer
 from vbert.tables.delta import Table
-from vbert.tables.log import CopiedLog, Log
+from vbert.tables.log import Log
 from vbert.tables.schemas import FEATURES, TableSchema
 from vbert.tables.vacuum import vacuum
 
@@ -119,12 +119,11 @@ def waiting(function: Callable[..., Any], *, can_lose_answer: bool = False) -> C
 def waits(effects: dict[str, Effect]) -> Iterator[None]:
     """Every job waits around what reads or writes the store; `effects` says what each commit was for."""
 
-    def noting(commit: Callable[..., None]) -> Callable[..., None]:
-        def noted(self: Log, actions: list[Any], layout: TableSchema, properties: CommitProperties) -> None:
-            effects[properties.custom_metadata[COMMIT_ID]] = Job.current.job.effect
-            commit(self, actions, layout, properties)
+    commit = Log.commit
 
-        return noted
+    def noted(self: Log, actions: list[Any], layout: TableSchema, properties: CommitProperties) -> None:
+        effects[properties.custom_metadata[COMMIT_ID]] = Job.current.job.effect
+        commit(self, actions, layout, properties)
 
     with ExitStack() as patches:
         for owner, name in (
@@ -135,9 +134,7 @@ def waits(effects: dict[str, Effect]) -> Iterator[None]:
             (Committer, "_actions"),
         ):
             patches.enter_context(patch.object(owner, name, waiting(getattr(owner, name))))
-        for kind in (Log, CopiedLog):
-            lossy = waiting(noting(kind.commit), can_lose_answer=True)
-            patches.enter_context(patch.object(kind, "commit", lossy))
+        patches.enter_context(patch.object(Log, "commit", waiting(noted, can_lose_answer=True)))
         patches.enter_context(patch.object(commits, "retry_seconds", lambda attempt: 0.0))
         yield
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from deltalake import CommitProperties, DeltaTable, Transaction
-from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
 
 from vbert.errors import UserError
@@ -27,12 +27,12 @@ from vbert.storage.files import (
     MAX_TRIES,
     errno_of,
     filesystem_of,
-    is_stores,
     patient,
     refusal,
     retry_seconds,
 )
 from vbert.tables.delta import Table
+from vbert.tables.log import refused
 from vbert.tables.parquet_files import FILES_AT_ONCE, NewFile
 from vbert.tables.pins import is_safe
 from vbert.tables.schemas import TableSchema
@@ -160,7 +160,7 @@ class Committer:
                 # The next version after that at which the files were chosen, which `delta` still is.
                 self.table.log.commit(self._actions(change, delta, chosen_at), self.table.layout, properties)
             except Exception as error:
-                if not (isinstance(error, DeltaError) or is_stores(error)):
+                if not refused(error):
                     raise
                 if (landed := self._landed(commit_id, since=chosen_at)) is not None:
                     return landed, True

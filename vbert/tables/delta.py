@@ -13,13 +13,13 @@ from typing import Any, ParamSpec, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.schema import Schema
 
 from vbert.errors import UserError
 from vbert.storage.ahead import ahead
-from vbert.storage.files import MAX_TRIES, filesystem_of, is_passing, is_stores, names_in, patient, writing
-from vbert.tables.log import FOLDER, log_of
+from vbert.storage.files import MAX_TRIES, filesystem_of, is_passing, names_in, patient, writing
+from vbert.tables.log import FOLDER, log_of, refused
 from vbert.tables.parquet_files import (
     FILES_AT_ONCE,
     VIDEO_ID,
@@ -138,7 +138,7 @@ class Table:
         except TableNotFoundError as error:
             raise UserError(f"{self.uri}: no such table; give the --tables that featurize wrote") from error
         except Exception as error:
-            if is_passing(error) or not (isinstance(error, DeltaError) or is_stores(error)):
+            if is_passing(error) or not refused(error):
                 raise
             if version is None:
                 raise UserError(

@@ -12,12 +12,12 @@ import shutil
 import tempfile
 import time
 import weakref
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
-from deltalake.exceptions import TableNotFoundError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
 from vbert.storage.files import filesystem_of, is_stores, local_path, names_in, read_small_file, write_file
@@ -31,6 +31,8 @@ COPY_SECONDS = 86_400.0
 
 class Log:
     """That of a table in a folder."""
+
+    _sums_up_itself = True  # Delta, after each COMMITS_A_CHECKPOINT
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
@@ -57,34 +59,32 @@ class Log:
         layout: TableSchema,
         properties: CommitProperties,
     ) -> None:
-        """Make the version after that which `newest` gave; DeltaError or OSError where another has been
-        made."""
-        self._write(actions, layout, properties, PostCommitHookProperties())
+        """Make the version after that which `newest` gave. Raises what `refused` is true of: where another
+        has been made, and where a store fails, after which it may have been made."""
+        assert self._delta is not None, "nothing has been chosen from it"
+        with self._publishing():
+            self._delta.create_write_transaction(
+                list(actions),
+                mode="append",
+                schema=layout.schema,
+                partition_by=[layout.partition],
+                commit_properties=properties,
+                post_commithook_properties=PostCommitHookProperties(create_checkpoint=self._sums_up_itself),
+            )
+
+    def _publishing(self) -> AbstractContextManager[None]:
+        """Around what Delta writes of a commit, which is then to be seen by all."""
+        return nullcontext()
 
     def sum_up(self) -> None:
         """Make a checkpoint of the newest version: who opens the table next reads no commit before it."""
         self.newest().create_checkpoint()
 
-    def _write(
-        self,
-        actions: Sequence[AddAction | RemoveAction],
-        layout: TableSchema,
-        properties: CommitProperties,
-        after: PostCommitHookProperties,
-    ) -> None:
-        assert self._delta is not None, "nothing has been chosen from it"
-        self._delta.create_write_transaction(
-            list(actions),
-            mode="append",
-            schema=layout.schema,
-            partition_by=[layout.partition],
-            commit_properties=properties,
-            post_commithook_properties=after,
-        )
-
 
 class CopiedLog(Log):
     """That of a table in a store."""
+
+    _sums_up_itself = False
 
     def __init__(self, uri: str) -> None:
         super().__init__(uri)
@@ -116,16 +116,12 @@ class CopiedLog(Log):
             return False
         return True
 
-    def commit(
-        self,
-        actions: Sequence[AddAction | RemoveAction],
-        layout: TableSchema,
-        properties: CommitProperties,
-    ) -> None:
-        """As in a folder; also the errors of a store, after which it may have been made."""
+    @contextmanager
+    def _publishing(self) -> Iterator[None]:
+        """Put what Delta has written into the store."""
         name = _commit(self._next)
         try:
-            self._write(actions, layout, properties, PostCommitHookProperties(create_checkpoint=False))
+            yield
             filesystem, path = filesystem_of(f"{self.uri}/{FOLDER}/{name}")
             filesystem.pipe_file(path, (self._copy / name).read_bytes(), mode="create")
         except BaseException:
@@ -191,6 +187,11 @@ class CopiedLog(Log):
             return False
         (self._copy / name).write_bytes(data)
         return True
+
+
+def refused(error: Exception) -> bool:
+    """Whether it came from Delta or a store, and not from a mistake of ours."""
+    return isinstance(error, DeltaError) or is_stores(error)
 
 
 def log_of(uri: str) -> Log:
