@@ -10,7 +10,7 @@ those of which there are documents, in tables as compaction leaves them, of clip
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,9 +50,14 @@ def main() -> None:
         return
     print("| videos | table MB | read MB | read / table | seconds |")
     print("|---|---|---|---|---|")
-    for num_videos in options.num_videos:
+    print_rows(row_of, options.num_videos)
+
+
+def print_rows(row_of: Callable[[int, ObjectStore, str], str], sizes: Sequence[int]) -> None:
+    """A line for each size, of a bucket in a store of its own."""
+    for size in sizes:
         with object_store() as store, pytest.MonkeyPatch.context() as patch:
-            print(row_of(num_videos, store, make_bucket(store, patch)), flush=True)
+            print(row_of(size, store, make_bucket(store, patch)), flush=True)
             ray.shutdown()  # its workers know this store only
 
 
@@ -91,13 +96,20 @@ def one_more(num_videos: int, store: ObjectStore, bucket: str, *, transcripts: b
     assert build_documents(DocumentsConfig(tables=bucket, vocabulary=vocabulary)).num_built == 1
     seconds = time.monotonic() - start
     after = store.counts()
-    requests, read = (after[name] - before[name] for name in ("well", "bytes"))
-    yield f"one more than {num_videos:,} videos: {requests} requests, {read / 1e6:.2f} MB, {seconds:.1f} s"
+    requests, megabytes = spent(before, after)
+    yield f"one more than {num_videos:,} videos: {requests} requests, {megabytes:.2f} MB, {seconds:.1f} s"
     for name in ("videos", "documents", "features", "_delta_log"):
-        requests, read = (
-            after[f"{of} {name}"] - before.get(f"{of} {name}", 0) for of in ("requests", "bytes")
-        )
-        yield f"{name}: {requests} requests, {read / 1e6:.2f} MB"
+        requests, megabytes = spent(before, after, folder=name)
+        yield f"{name}: {requests} requests, {megabytes:.2f} MB"
+
+
+def spent(
+    before: Mapping[str, int], after: Mapping[str, int], *, folder: str | None = None
+) -> tuple[int, float]:
+    """Requests and megabytes between two counts of a store, in all or of what lies in folders of a name."""
+    names = ("well", "bytes") if folder is None else (f"requests {folder}", f"bytes {folder}")
+    requests, read = (after[name] - before.get(name, 0) for name in names)
+    return requests, read / 1e6
 
 
 def vocabulary_in(bucket: str, *, dim: int) -> str:
@@ -115,10 +127,10 @@ def put(root: str, names: list[str], *, clips: int = CLIPS, dim: int = DIM) -> N
         Committer(table, partition=FEATURIZER).commit([table.write_file(rows)])
 
 
-def clip_rows(names: list[str], *, clips: int, dim: int) -> pa.Table:
+def clip_rows(names: list[str], *, clips: int, dim: int, featurizer: str = FEATURIZER) -> pa.Table:
     """A segment a video."""
     noise = np.random.default_rng(len(names)).normal(size=(len(names), clips, dim))
-    facts = {"featurizer": FEATURIZER}
+    facts = {"featurizer": featurizer}
     segment = {"segment_index": 0, "clip_seconds": 1.5, "clip_start_seconds": np.arange(clips) * 1.5}
     rows = [facts | segment | made_of(name, transcripts=False) for name in names]
     return feature_table(rows, list(noise.astype(np.float16).astype(np.float32)))

@@ -11,13 +11,12 @@ import argparse
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pytest
-import ray
 
-from benchmarks.documents import clip_rows
+from benchmarks.documents import clip_rows, print_rows, spent
 from benchmarks.first_run import Done, one_segment_each
+from benchmarks.rerun import as_done
 from benchmarks.simulated_store import register
-from tests.object_store import ObjectStore, make_bucket, object_store
+from tests.object_store import ObjectStore
 from vbert.corpus.set_aside import SetAside
 from vbert.corpus.sources import corpus_parts
 from vbert.distributed import featurize_flow, featurize_plan
@@ -27,7 +26,6 @@ from vbert.features.segment_rows import Begin, Effort
 from vbert.tables.clustering import MAX_DEPTH
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
-from vbert.tables.parquet_files import with_columns_of
 from vbert.tables.schemas import FEATURES, VIDEOS
 
 FEATURIZER = featurizer_id(FeaturizerConfig())
@@ -40,7 +38,7 @@ class Made(Done):
     def work(self, batch: pa.Table, effort: Effort, begin: Begin) -> tuple[pa.Table, pa.Table]:
         """A row of features for each segment."""
         done, _ = super().work(batch, effort, begin)
-        return done, features_of(batch["video_id"].to_pylist(), clips=CLIPS, dim=DIM)
+        return done, clip_rows(batch["video_id"].to_pylist(), clips=CLIPS, dim=DIM, featurizer=FEATURIZER)
 
 
 def main() -> None:
@@ -55,10 +53,7 @@ def main() -> None:
     vars(featurize_flow)["FeaturizeSegments"] = Made
     print("| among | ledger | features | in all | seconds |")
     print("|---|---|---|---|---|")
-    for num_videos in options.among:
-        with object_store() as store, pytest.MonkeyPatch.context() as patch:
-            print(row_of(num_videos, store, make_bucket(store, patch)), flush=True)
-            ray.shutdown()  # its workers know this store only
+    print_rows(row_of, options.among)
 
 
 def row_of(num_videos: int, store: ObjectStore, bucket: str) -> str:
@@ -71,10 +66,9 @@ def row_of(num_videos: int, store: ObjectStore, bucket: str) -> str:
     assert (summary.num_ok, summary.num_unchanged) == (1, num_videos), summary
     after = store.counts()
     cells = [f"{num_videos:,}"]
-    for of in (" videos", " features", ""):
-        names = (f"requests{of}", f"bytes{of}") if of else ("well", "bytes")
-        requests, read = (after[name] - before.get(name, 0) for name in names)
-        cells.append(f"{requests}, {read / 1e6:.1f} MB")
+    for folder in ("videos", "features", None):
+        requests, megabytes = spent(before, after, folder=folder)
+        cells.append(f"{requests}, {megabytes:.1f} MB")
     return f"| {' | '.join(cells)} | {summary.seconds:.1f} |"
 
 
@@ -83,15 +77,12 @@ def write_tables(bucket: str, known: pa.Table) -> None:
     videos, features = Table(bucket, VIDEOS), Table(bucket, FEATURES)
     for table in (videos, features):
         table.create()
-    count = known.num_rows
-    for name, value in (("featurizer", FEATURIZER), ("status", "ok")):
-        known = known.append_column(name, pa.repeat(value, count))
-    rows = with_columns_of(known, VIDEOS.schema)
+    count, rows = known.num_rows, as_done(known, FEATURIZER)
     step = VIDEOS.rows_per_file
     ledger = [videos.write_file(rows.slice(at, step)) for at in range(0, count, step)]
     step = MAX_DEPTH * FEATURES.rows_per_file
     shards = [
-        features.write_file(features_of(mine.to_pylist(), clips=1, dim=1))
+        features.write_file(clip_rows(mine.to_pylist(), clips=1, dim=1, featurizer=FEATURIZER))
         for at in range(0, count, step)
         for first in range(MAX_DEPTH)
         if len(
@@ -101,13 +92,6 @@ def write_tables(bucket: str, known: pa.Table) -> None:
     for table, files in ((videos, ledger), (features, shards)):
         Committer(table, partition=FEATURIZER).commit(files)
         table.log.sum_up()
-
-
-def features_of(names: list[str], *, clips: int, dim: int) -> pa.Table:
-    """A segment a video, of the job's featurizer."""
-    rows = clip_rows(names, clips=clips, dim=dim)
-    at = rows.schema.get_field_index("featurizer")
-    return rows.set_column(at, FEATURES.schema.field("featurizer"), pa.repeat(FEATURIZER, len(names)))
 
 
 if __name__ == "__main__":

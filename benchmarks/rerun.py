@@ -28,6 +28,7 @@ from vbert.features.featurizer_config import FeaturizerConfig, featurizer_id
 from vbert.storage.ahead import ahead
 from vbert.tables.commits import Committer
 from vbert.tables.delta import Table
+from vbert.tables.parquet_files import with_columns_of
 from vbert.tables.schemas import VIDEOS
 
 ROOT = Path(__file__).parents[1]
@@ -82,12 +83,14 @@ def write_ledger(corpus: str, tables: Path) -> None:
     table.create()
     committer = Committer(table, partition=featurizer)
     for part in corpus_parts(corpus, SetAside()):
-        columns = {name: part[name] for name in part.column_names if name in VIDEOS.schema.names}
-        for field in VIDEOS.schema:
-            columns.setdefault(field.name, pa.nulls(part.num_rows, field.type))
-        columns["featurizer"] = pa.repeat(featurizer, part.num_rows)
-        columns["status"] = pa.repeat("ok", part.num_rows)
-        committer.commit([table.write_file(pa.table(columns).select(VIDEOS.schema.names))])
+        committer.commit([table.write_file(as_done(part, featurizer))])
+
+
+def as_done(known: pa.Table, featurizer: str) -> pa.Table:
+    """The ledger's rows of rows of CORPUS, had all gone well."""
+    for name, value in (("featurizer", featurizer), ("status", "ok")):
+        known = known.append_column(name, pa.repeat(value, known.num_rows))
+    return with_columns_of(known, VIDEOS.schema)
 
 
 def list_seconds(corpus: str) -> float:
