@@ -4,6 +4,7 @@ Messages are pickles on a socket that the two alone hold, with large arrays besi
 child is not multiprocessing's, which would run the user's own script again in it.
 """
 
+import gc
 import importlib
 import os
 import pickle
@@ -122,7 +123,9 @@ def run(module: str) -> None:
     with socket.socket(fileno=int(sys.argv[1])) as connection:
         try:
             threading.Thread(target=_end_with_the_parent, daemon=True).start()
+            gc.disable()  # what is imported stays, and is not looked through while it comes
             serve = importlib.import_module(module).serve
+            gc.enable()
         except Exception:
             send(connection, traceback.format_exc())
             raise
