@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Tests run in as many processes as there are CPUs, four at most: all that use Ray in one of them.
 PROCESSES := -n logical --maxprocesses 4
+# A run is hundreds of processes: what they import is compiled by the first, even where the shell says otherwise,
+# as it does in many containers. Of what a worker takes to start half would be compiling.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help install demo tasks ablations grounded test soak lint check audit docs wheel format lock
 

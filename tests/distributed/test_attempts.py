@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-import ray
 
+from vbert.distributed.actors import outcomes
 from vbert.distributed.attempts import Attempts, actor_retries, retries_of, task_retries
 from vbert.errors import VideoError
 
@@ -97,14 +97,13 @@ class Reader:
 @pytest.mark.slow
 def test_the_job_goes_on_when_three_workers_have_died_of_a_row(joined: None, tmp_path: Path):
     rows = pa.table({"row": range(6)})
-    outcome = ray.data.from_arrow([rows.slice(0, 4), rows.slice(4)]).map_batches(
+    blocks = outcomes(
         Reader,
-        fn_constructor_kwargs={"folder": str(tmp_path)},
-        batch_format="pyarrow",
-        batch_size=None,
-        compute=ray.data.ActorPoolStrategy(size=1),
-        **actor_retries(retries_of(4)),
+        [rows.slice(0, 4), rows.slice(4)],
+        num_actors=1,
+        arguments={"folder": str(tmp_path)},
+        options={"num_cpus": 1, **actor_retries(retries_of(4))},
     )
-    found = {row["row"]: row["reason"] for row in outcome.iter_rows()}
+    found = {row["row"]: row["reason"] for block in blocks for row in block.to_pylist()}
     assert found == dict.fromkeys((0, 1, 3, 4, 5)) | {2: "3 workers died of it"}
     assert len(list(tmp_path.glob("2-*"))) == 3

@@ -147,7 +147,7 @@ def loss_of(tally: Tally) -> float:
 
 
 def worker(rank: int, root: Path) -> None:
-    """Both strategies, each from the start and from what one process began: a process imports for 20 s."""
+    """Both strategies, each from the start and from what one process began."""
     os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": "29517", "GLOO_SOCKET_IFNAME": "lo"}
     torch.set_num_threads(1)
     # Graphs, without Inductor's minute of C++; so few labels as these fill up to the same number seldom.
@@ -199,7 +199,9 @@ def test_two_processes_compute_what_one_does_and_take_over_from_it(tmp_path: Pat
     train(0, 1, "ddp", tmp_path / "one-first")
     train(0, 1, "ddp", tmp_path / "one-second", first=NUM_STEPS // 2, start=tmp_path / "one-first")
     contrast(0, 1, tmp_path)
-    torch.multiprocessing.spawn(worker, (tmp_path,), nprocs=2)
+    # Both are copies of a process that has imported what they take.
+    torch.multiprocessing.get_context("forkserver").set_forkserver_preload([__name__])
+    torch.multiprocessing.start_processes(worker, (tmp_path,), nprocs=2, start_method="forkserver")
     for name in ("pretrained", "sharded", "tuned"):
         expected, found = (torch.load(tmp_path / f"{name}-{count}.pt") for count in (1, 2))
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
