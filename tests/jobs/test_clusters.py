@@ -116,13 +116,15 @@ def test_machines_actors_workers_and_drivers_that_die_at_random(
     chance = random.Random(6)
     expected = rows_of(undisturbed)
     died: list[str] = []
+    num_runs = 0
     with cluster_of({"num_cpus": 1}, head={"num_cpus": 1}) as cluster:
         while len(died) < NUM_FAULTS:
-            tables = tmp_path / f"after-{len(died)}"
+            tables = tmp_path / str(num_runs)  # of a run that nothing met there is no work left
+            num_runs += 1
             job = start_job("featurize", *options_of(corpus, tables), folder=ROOT, address=cluster.address)
             while True:
                 try:
-                    job.wait(timeout=chance.uniform(1, 8))
+                    job.wait(timeout=chance.uniform(0.5, 5))  # a run takes six seconds
                 except subprocess.TimeoutExpired:
                     if len(died) < NUM_FAULTS:
                         died += kill_something(KINDS[len(died) % len(KINDS)], cluster, job, chance)
