@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -38,6 +39,9 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # the graphs of backbones are made 
 # models as small as tests' are no faster with two.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # where a worker takes two: who waits takes no CPU
+# Its own limit is a fifth of a second, on any machine; ours grow with the machine (time_budget.py).
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 REAL_VIDEOS = Path(os.environ.get("VBERT_TEST_VIDEOS", ROOT.parent / "shared" / "videos"))
 
 SHARE_OF_FAULTS = 0.05

@@ -16,8 +16,10 @@ from ray.cluster_utils import Cluster
 
 from tests.object_store import free_port, wait_for
 
-# Each head takes ports of its own: several clusters are up at once. Nothing scales them.
+# Each head takes ports of its own: several clusters are up at once. Nothing scales them, and no driver prints
+# what their workers print: what reads their logs for it, again and again, takes as much CPU as a worker.
 QUIET: Mapping[str, Any] = {
+    "include_log_monitor": False,
     "no_monitor": True,
     "include_dashboard": False,
     "dashboard_port": 0,

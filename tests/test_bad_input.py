@@ -280,6 +280,7 @@ def run(places: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         monkeypatch.setattr("sys.argv", [f"{job}.py", *arguments])
         monkeypatch.setattr("ray.init", no_ray)
         monkeypatch.setattr("vbert.distributed.build_documents.VIDEOS_HERE", 0)  # which need no Ray
+        monkeypatch.setattr("vbert.distributed.fit_vocabulary.BYTES_HERE", 0)
         with pytest.raises(SystemExit) as stop:
             runpy.run_path(str(JOBS / f"{job}.py"), run_name="__main__")
         assert isinstance(stop.value.code, int)

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vbert.distributed.fit_vocabulary import FitConfig, clips_up_to, fit, lowest_priorities
+from vbert.distributed import fit_vocabulary
+from vbert.distributed.fit_vocabulary import FitConfig, clips_up_to, draw_sample, fit, lowest_priorities
 from vbert.errors import UserError
 from vbert.features.segment_rows import feature_table
 from vbert.tables.commits import Committer
@@ -61,6 +62,18 @@ def test_two_passes_find_the_clips_of_the_lowest_priorities(tmp_path: Path, size
     assert sample.features[:, 0].tolist() == expected.tolist()
     assert list(sample.video_ids) == [names[number] for number in expected]
     np.testing.assert_array_equal(sample.start_seconds, starts[expected])
+
+
+@pytest.mark.slow
+def test_workers_draw_what_one_process_does(joined: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    table = write_features(tmp_path)
+    samples = [draw_sample(table, featurizer="f-1", size=17, seed=7)]
+    monkeypatch.setattr(fit_vocabulary, "BYTES_HERE", 0)
+    samples.append(draw_sample(table, featurizer="f-1", size=17, seed=7))
+    here, there = ([*zip(sample.video_ids, sample.start_seconds, strict=True)] for sample in samples)
+    assert here == there
+    assert len(here) == 17
+    assert np.array_equal(samples[0].features, samples[1].features)
 
 
 def test_which_featurizer_must_be_said_where_there_are_several(tmp_path: Path):

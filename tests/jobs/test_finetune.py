@@ -115,7 +115,13 @@ def losses(output: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.seconds(60)
 def test_a_run_learns_and_its_model_answers(
-    corpus: Path, undisturbed: tuple[Path, str], run_job: Run, tmp_path: Path
+    corpus: Path,
+    undisturbed: tuple[Path, str],
+    run_job: Run,
+    tune_here: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ):
     run, said = undisturbed
     # 36 training videos of 3 intervals are 6 batches of 16.
@@ -133,6 +139,12 @@ def test_a_run_learns_and_its_model_answers(
     assert len(lines) == 36  # 12 test videos
     assert sorted(lines[0]) == ["end_seconds", "labels", "probabilities", "start_seconds", "video_id"]
     assert lines[0]["labels"][0] in FOODS
+
+    monkeypatch.setattr("vbert.distributed.finetune.connect", None)  # of what is finished nothing is asked
+    assert tune_here(run) == 0
+    again = capsys.readouterr().out
+    assert "finetune: classification, 24 steps, finished before" in again
+    assert re.findall("  validation .*", again) == re.findall("  validation .*", said)
 
     def ask(**options: Any) -> Any:
         tables = str(corpus / "tables")

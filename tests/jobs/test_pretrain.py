@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import time
@@ -137,6 +138,41 @@ def test_what_a_run_says_and_leaves(undisturbed: Undisturbed):
     for name in ("useful_tokens_per_second", "useful_token_share", "mfu", "data_wait_share", "learning_rate"):
         assert metrics[f"train/{name}"] > 0
     assert metrics["train/useful_token_share"] <= 1
+
+
+class Started(Exception):
+    """A job asked for its cluster."""
+
+
+@pytest.mark.slow
+def test_a_run_that_is_finished_says_so_again_without_a_cluster(
+    corpus: dict[str, str],
+    undisturbed: Undisturbed,
+    run_job: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    def connect(**_: object) -> None:
+        raise Started
+
+    def told(said: str) -> list[str]:
+        return [line for line in said.splitlines() if re.match("  (training|validation|model)", line)]
+
+    monkeypatch.setattr("vbert.distributed.pretrain.connect", connect)
+    monkeypatch.chdir(Path(corpus["tables"]).parent)
+    command = ("pretrain", *options_of(corpus, undisturbed.output))
+    assert run_job(*command) == 0
+    said = capsys.readouterr().out
+    assert f"pretrain: {NUM_STEPS} steps, finished before" in said.splitlines()
+    assert told(said) == told(undisturbed.said)
+    assert len(told(said)) > 5
+    progress = undisturbed.output / "model" / "progress.json"
+    progress.rename(progress.with_name("elsewhere"))
+    try:
+        with pytest.raises(Started):  # its model is left again
+            run_job(*command)
+    finally:
+        progress.with_name("elsewhere").rename(progress)
 
 
 @pytest.mark.slow

@@ -244,7 +244,6 @@ def interleave(data: st.DataObject, root: str, *, has_vacuum: bool = True) -> in
 @pytest.mark.seconds(45)
 @settings(
     max_examples=NUM_INTERLEAVINGS,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     database=None,
     phases=[Phase.generate],  # to shrink one takes minutes
@@ -259,7 +258,6 @@ def test_whatever_the_order_a_table_holds_what_its_commits_give(data: st.DataObj
 @pytest.mark.seconds(60)
 @settings(
     max_examples=max(1, NUM_INTERLEAVINGS // 10),
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     database=None,
     phases=[Phase.generate],

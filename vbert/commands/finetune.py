@@ -13,8 +13,9 @@ def main(config: FinetuneConfig) -> int:
     """Run the job and say what it did."""
     summary = finetune(config)
     found = summary.accounting
+    before = ", finished before" if summary.was_finished else ""
     print_summary(
-        f"finetune: {config.task}, {summary.num_steps:,} steps",
+        f"finetune: {config.task}, {summary.num_steps:,} steps{before}",
         {
             "examples to train on": summary.num_training_examples,
             "examples to validate on": summary.num_validation_examples,

@@ -12,8 +12,9 @@ def main(config: PretrainConfig) -> int:
     """Run the job and say what it did."""
     summary = pretrain(config)
     metrics = {name: f"{value:.3f}" for name, value in summary.metrics.items()}
+    before = ", finished before" if summary.was_finished else ""
     print_summary(
-        f"pretrain: {summary.num_steps:,} steps",
+        f"pretrain: {summary.num_steps:,} steps{before}",
         {
             "training videos": summary.num_training_videos,
             "validation videos": summary.num_validation_videos,

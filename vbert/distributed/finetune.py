@@ -17,6 +17,8 @@ from vbert.distributed.train_run import (
     command_of,
     copy_beside,
     copy_model,
+    metrics_if_finished,
+    note_finished,
     options_of,
     refuse_other_job,
     refuse_other_options,
@@ -116,6 +118,8 @@ class FinetuneSummary:
     """What a run did."""
 
     model: str
+    was_finished: bool
+    """By an earlier run: there was nothing left to do."""
     num_training_examples: int
     num_validation_examples: int
     num_unusable: int
@@ -133,13 +137,18 @@ def finetune(config: FinetuneConfig) -> FinetuneSummary:
     _check_model(config)
     root = config.output.rstrip("/")
     accounting = _examples(config)
-    connect(training=True)
     job, counts = _plan(config)
-    best, metrics = train(finetune_worker, job, config)
-    copy_model(best, f"{root}/{MODEL}")
-    copy_beside(f"{root}/{MODEL}", config.model, VOCABULARIES, FEATURIZERS)
+    metrics = metrics_if_finished(job)
+    was_finished = metrics is not None
+    if metrics is None:
+        connect(training=True)
+        best, metrics = train(finetune_worker, job, config)
+        copy_model(best, f"{root}/{MODEL}")
+        copy_beside(f"{root}/{MODEL}", config.model, VOCABULARIES, FEATURIZERS)
+        note_finished(job, metrics)
     return FinetuneSummary(
         model=f"{root}/{MODEL}",
+        was_finished=was_finished,
         accounting=accounting,
         num_steps=job.num_steps,
         metrics=metrics,

@@ -24,6 +24,7 @@ from vbert.tables.schemas import FEATURES, unpack_vectors
 from vbert.vocabulary.sampling import priorities, threshold_of
 from vbert.vocabulary.tree import Quality, Sample, VocabularyConfig, fit_vocabulary, merge_samples, save
 
+BYTES_HERE = 256 * 2**20  # of files at most: this process has read them before Ray would have started
 CLIP_COLUMNS = ["video_id", "clip_start_seconds"]
 
 
@@ -74,9 +75,12 @@ def fit(config: FitConfig) -> FitSummary:
 
 def draw_sample(features: Table, *, featurizer: str, size: int, seed: int) -> Sample:
     """The `size` clips of the lowest priorities (`sampling`), or all: the same for any number of workers."""
+    files = features.stored(partition=featurizer)
+    if sum(file.size_bytes for file in files) <= BYTES_HERE:
+        return _drawn_here(features, [file.path for file in files], size=size, seed=seed)
     connect()
-    paths = features.paths(partition=featurizer)
-    shares = [share.tolist() for share in np.array_split(np.array(paths), min(len(paths), 4 * count_cpus()))]
+    num_shares = min(len(files), 4 * count_cpus())
+    shares = [share.tolist() for share in np.array_split([file.path for file in files], num_shares)]
 
     @ray.remote(num_cpus=1)
     def lowest(share: list[str]) -> np.ndarray:
@@ -88,6 +92,13 @@ def draw_sample(features: Table, *, featurizer: str, size: int, seed: int) -> Sa
 
     threshold = threshold_of(ray.get([lowest.remote(share) for share in shares]), size=size)
     return merge_samples(ray.get([take.remote(share, threshold) for share in shares]), seed=seed, size=size)
+
+
+def _drawn_here(features: Table, paths: Sequence[str], *, size: int, seed: int) -> Sample:
+    """The same, before Ray would have started."""
+    threshold = threshold_of([lowest_priorities(features, paths, size=size, seed=seed)], size=size)
+    taken = clips_up_to(features, paths, threshold=threshold, seed=seed)
+    return merge_samples([taken], seed=seed, size=size)
 
 
 def lowest_priorities(features: Table, paths: Sequence[str], *, size: int, seed: int) -> np.ndarray:

@@ -19,6 +19,8 @@ from vbert.distributed.train_run import (
     command_of,
     copy_beside,
     copy_model,
+    metrics_if_finished,
+    note_finished,
     options_of,
     refuse_other_job,
     refuse_other_options,
@@ -127,6 +129,8 @@ class PretrainSummary:
     """What a run did."""
 
     model: str
+    was_finished: bool
+    """By an earlier run: there was nothing left to do."""
     num_training_videos: int
     num_validation_videos: int
     documents_version: int
@@ -146,6 +150,25 @@ def pretrain(config: PretrainConfig) -> PretrainSummary:
     job, num_training = _plan(config, vocabulary)
     root = config.output.rstrip("/")
     _refuse_other_validation(root, job)
+    metrics = metrics_if_finished(job)
+    was_finished = metrics is not None
+    if metrics is None:
+        metrics = _trained(config, job, vocabulary)
+    return PretrainSummary(
+        model=f"{root}/{MODEL}",
+        was_finished=was_finished,
+        num_training_videos=num_training,
+        num_validation_videos=len(job.validation_ids),
+        documents_version=job.version,
+        num_steps=config.num_steps,
+        metrics=metrics,
+        seconds=time.monotonic() - start_seconds,
+    )
+
+
+def _trained(config: PretrainConfig, job: PretrainingJob, vocabulary: Vocabulary) -> dict[str, float]:
+    """Leave the model in the output; its metrics."""
+    root = config.output.rstrip("/")
     check_output(root, kind="folder")
     connect(training=True)
     options = options_of(config, leave_out=OPTIONS_THAT_MAY_CHANGE)
@@ -166,15 +189,8 @@ def pretrain(config: PretrainConfig) -> PretrainSummary:
     copy_model(best, model)
     save(vocabulary, f"{model}/{VOCABULARIES}")
     copy_beside(model, config.tables, f"{FEATURIZERS}/{vocabulary.featurizer}.json")
-    return PretrainSummary(
-        model=model,
-        num_training_videos=num_training,
-        num_validation_videos=len(job.validation_ids),
-        documents_version=job.version,
-        num_steps=config.num_steps,
-        metrics=metrics,
-        seconds=time.monotonic() - start_seconds,
-    )
+    note_finished(job, metrics)
+    return metrics
 
 
 def train_worker(settings: Mapping[str, bytes]) -> None:

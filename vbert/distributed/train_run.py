@@ -17,9 +17,9 @@ from ray.train.v2._internal.constants import ENABLE_PREEMPTION_WATCHER_ENV_VAR
 
 from vbert.distributed.resources import AUTO, check_gpus, count_gpus, require_gpu, waiting_told
 from vbert.errors import UserError, require_at_least
-from vbert.model.checkpoint_files import OPTIMIZER, read_progress
+from vbert.model.checkpoint_files import OPTIMIZER, PROGRESS, read_progress
 from vbert.storage.arrow_files import arrow_filesystem
-from vbert.storage.files import absolute_uri, filesystem_of, read_object, write_file
+from vbert.storage.files import absolute_uri, filesystem_of, read_object, write_file, write_json
 from vbert.training.job import DIVERGED, MAX_SKIPPED_STEPS, TrainingJob
 from vbert.training.optimization import Precision, Strategy
 from vbert.training.reporters import reporters_of
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 MODEL = "model"
 # What a run began with, in its output: which of the two is there says whose run it is.
 PRETRAIN_OPTIONS, FINETUNE_OPTIONS = "options.json", "finetune.json"
+FINISHED = "finished.json"  # there, too, last of all: the steps it was to take, and what they came to
 KNOWN_CHECKPOINTS = "checkpoint_manager_snapshot.json"  # Ray Train's note of those that it keeps
 CPUS_A_WORKER = 0.5  # by Ray's count: what a worker uses are all cores that its neighbours leave
 
@@ -149,6 +150,22 @@ def train(
     checkpoint, _ = min(result.best_checkpoints, key=lambda found: found[1]["validation_loss"])
     with checkpoint.as_directory() as folder:
         return checkpoint, read_progress(Path(folder))["validation"]
+
+
+def metrics_if_finished(job: TrainingJob) -> dict[str, float] | None:
+    """What a run came to that has taken all its steps and left its model: for another look at it no cluster
+    has to start machines."""
+    root = job.output.rstrip("/")
+    filesystem, path = filesystem_of(root)
+    if not (filesystem.exists(f"{path}/{FINISHED}") and filesystem.exists(f"{path}/{MODEL}/{PROGRESS}")):
+        return None
+    found = read_object(f"{root}/{FINISHED}", fix="remove it")
+    return found["metrics"] if found["num_steps"] == job.num_steps else None
+
+
+def note_finished(job: TrainingJob, metrics: Mapping[str, float]) -> None:
+    """Once its model is where users look for it."""
+    write_json(f"{job.output.rstrip('/')}/{FINISHED}", {"num_steps": job.num_steps, "metrics": metrics})
 
 
 def remove_unknown_checkpoints(output: str) -> None:
