@@ -157,6 +157,7 @@ def metrics_if_finished(job: TrainingJob) -> dict[str, float] | None:
     has to start machines."""
     root = job.output.rstrip("/")
     filesystem, path = filesystem_of(root)
+    filesystem.invalidate_cache()
     if not (filesystem.exists(f"{path}/{FINISHED}") and filesystem.exists(f"{path}/{MODEL}/{PROGRESS}")):
         return None
     found = read_object(f"{root}/{FINISHED}", fix="remove it")
