@@ -28,9 +28,16 @@ print(ray.get(ray.remote(lambda: 1).remote()))
 ray.shutdown()
 """
 
+PARTS = {
+    "backbone, first look": "vbert.distributed.featurize.BackboneGraphs",
+    "start of Ray": "vbert.distributed.featurize_plan.connect",
+    "backbone, graphs": "vbert.distributed.featurize.prepare_backbone",
+    "actors, work, commits": "vbert.distributed.featurize._featurize_and_commit",
+}
 # The job as jobs/featurize.py runs it, with a clock around its parts.
 TIMED = """
 import json, sys, time
+from importlib import import_module
 start = time.perf_counter()
 parts = {}
 import ray
@@ -46,14 +53,11 @@ def timed(name, function):
             parts[name] = parts.get(name, 0.0) + time.perf_counter() - before
     return run
 
-for name, function in {
-    "backbone, first look": "BackboneGraphs",
-    "start of Ray": "connect",
-    "backbone, graphs": "prepare_backbone",
-    "actors, work, commits": "_featurize_and_commit",
-}.items():
-    setattr(job, function, timed(name, getattr(job, function)))
-corpus, tables = sys.argv[1:]
+for name, place in json.loads(sys.argv[3]).items():
+    module, _, function = place.rpartition(".")
+    there = import_module(module)
+    setattr(there, function, timed(name, getattr(there, function)))
+corpus, tables = sys.argv[1:3]
 job.featurize(job.FeaturizeConfig(corpus=corpus, tables=tables))
 before = time.perf_counter()
 ray.shutdown()
@@ -81,11 +85,11 @@ def main() -> None:
             runs = []
             for number in range(1 if title == "first run" else repeats):
                 tables = Path(name, f"tables-{title}-{number}")
-                runs.append(seconds_of(TIMED, corpus, tables, cache=name))
+                runs.append(seconds_of(TIMED, corpus, tables, json.dumps(PARTS), cache=name))
             report(title, *min(runs), bare=bare)
         report(
             "nothing to do",
-            *min(seconds_of(TIMED, corpus, tables, cache=name) for _ in range(repeats)),
+            *min(seconds_of(TIMED, corpus, tables, json.dumps(PARTS), cache=name) for _ in range(repeats)),
             bare=bare,
         )
 
@@ -98,7 +102,7 @@ def write_videos(folder: Path) -> None:
         videos.write_video(folder / f"v{number}.mp4", drawn)
 
 
-def seconds_of(script: str, *arguments: Path, cache: str) -> tuple[float, str]:
+def seconds_of(script: str, *arguments: Path | str, cache: str) -> tuple[float, str]:
     """How long a process runs, and its last line."""
     environment = os.environ | {"XDG_CACHE_HOME": str(Path(cache, "cache")), "RAY_USAGE_STATS_ENABLED": "0"}
     environment.pop("RAY_ADDRESS", None)
@@ -107,11 +111,12 @@ def seconds_of(script: str, *arguments: Path, cache: str) -> tuple[float, str]:
         [sys.executable, "-c", script, *map(str, arguments)],
         cwd=ROOT,
         env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
+    if done.returncode:
+        raise SystemExit(f"benchmarks.startup: a run failed:\n{done.stderr}")
     return time.perf_counter() - start, done.stdout.splitlines()[-1]
 
 

@@ -1,6 +1,7 @@
 """How a job comes to its Ray cluster, and what is said when that goes away under it."""
 
 import os
+import pkgutil
 import sys
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ import psutil
 import pytest
 import ray
 
+from benchmarks.startup import PARTS
 from tests.job_process import Job
 from vbert.distributed.cluster import ENDED_FROM_OUTSIDE
 
@@ -35,6 +37,11 @@ ray.data.range(2).map_batches(Same, compute=ray.data.ActorPoolStrategy(size=1)).
 print("gcs", ray.get_runtime_context().gcs_address, flush=True)
 time.sleep(600)
 """
+
+
+@pytest.mark.parametrize("place", PARTS.values())
+def test_the_parts_that_the_benchmark_times_are_where_it_looks_for_them(place: str):
+    assert callable(pkgutil.resolve_name(place))
 
 
 def test_a_job_starts_a_cluster_of_its_own_whose_end_it_tells(
