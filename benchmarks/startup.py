@@ -38,6 +38,7 @@ PARTS = {
 TIMED = """
 import json, sys, time
 from importlib import import_module
+from benchmarks.startup import PARTS
 start = time.perf_counter()
 parts = {}
 import ray
@@ -53,11 +54,11 @@ def timed(name, function):
             parts[name] = parts.get(name, 0.0) + time.perf_counter() - before
     return run
 
-for name, place in json.loads(sys.argv[3]).items():
+for name, place in PARTS.items():
     module, _, function = place.rpartition(".")
     there = import_module(module)
     setattr(there, function, timed(name, getattr(there, function)))
-corpus, tables = sys.argv[1:3]
+corpus, tables = sys.argv[1:]
 job.featurize(job.FeaturizeConfig(corpus=corpus, tables=tables))
 before = time.perf_counter()
 ray.shutdown()
@@ -85,11 +86,11 @@ def main() -> None:
             runs = []
             for number in range(1 if title == "first run" else repeats):
                 tables = Path(name, f"tables-{title}-{number}")
-                runs.append(seconds_of(TIMED, corpus, tables, json.dumps(PARTS), cache=name))
+                runs.append(seconds_of(TIMED, corpus, tables, cache=name))
             report(title, *min(runs), bare=bare)
         report(
             "nothing to do",
-            *min(seconds_of(TIMED, corpus, tables, json.dumps(PARTS), cache=name) for _ in range(repeats)),
+            *min(seconds_of(TIMED, corpus, tables, cache=name) for _ in range(repeats)),
             bare=bare,
         )
 
@@ -102,7 +103,7 @@ def write_videos(folder: Path) -> None:
         videos.write_video(folder / f"v{number}.mp4", drawn)
 
 
-def seconds_of(script: str, *arguments: Path | str, cache: str) -> tuple[float, str]:
+def seconds_of(script: str, *arguments: Path, cache: str) -> tuple[float, str]:
     """How long a process runs, and its last line."""
     environment = os.environ | {"XDG_CACHE_HOME": str(Path(cache, "cache")), "RAY_USAGE_STATS_ENABLED": "0"}
     environment.pop("RAY_ADDRESS", None)
