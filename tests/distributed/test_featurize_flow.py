@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from vbert.distributed import featurize_flow
-from vbert.distributed.featurize_flow import outcomes
+from vbert.distributed.featurize_flow import actors_worth_starting, outcomes
 from vbert.distributed.featurize_worker import FeaturizeSegments, decode_in_child
 from vbert.features.featurizer_config import FeaturizerConfig
 from vbert.video.decode import Decoder
@@ -73,3 +74,13 @@ def test_cpus_decode_for_gpus_that_do_not_decode_themselves(
         compiled=False,
     )
     assert told == expected
+
+
+@pytest.mark.parametrize(
+    ("num_clips", "num_actors"),
+    [([], 1), ([None], 1), ([4, 4, 4, None, 4], 1), ([12, 8, 1], 2), ([400] * 3, 60)],
+)
+def test_few_clips_wait_for_no_more_actors_than_they_keep_busy(num_clips: list[int | None], num_actors: int):
+    """Null: a video that failed before it had clips."""
+    segments = pa.table({"num_planned_clips": pa.array(num_clips, pa.int32())})
+    assert actors_worth_starting(segments) == num_actors

@@ -11,7 +11,7 @@ import pytest
 from tests.distributed.test_attempts import Paper
 from tests.hostile_modules import write_hostile_modules
 from tests.videos import Video, write_video
-from vbert.distributed.report import FramesInChild
+from vbert.distributed.report_worker import FramesInChild
 from vbert.distributed.transcribe import LEDGER, Transcribe
 from vbert.tables.delta import Table
 from vbert.tables.schemas import TRANSCRIPTS

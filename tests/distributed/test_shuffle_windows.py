@@ -32,7 +32,7 @@ def test_windows_come_in_their_order_when_a_builder_has_died(joined: None):
 
     reader = cast("ShuffleWindowReader", Numbers())
     builders = set()
-    with closing(built_windows(windows(), reader)) as built:
+    with closing(built_windows(windows(), reader, num_builders=2)) as built:
         for number in range(2 * WINDOWS_AHEAD):
             window, batches = next(built)
             assert window.number == number

@@ -77,8 +77,12 @@ def _save_checkpoint(folder: Path) -> None:
 def _log_metrics(folder: Path) -> None:
     log = MetricsLog(str(folder), resumed_step=0)
     fill(folder)
-    for step in range(1, 200):
-        log.write(step, {f"train/{name}": 1.0 for name in range(9)})
+    try:
+        for step in range(1, 200):
+            log.write(step, {f"train/{name}": 1.0 for name in range(9)})
+    finally:
+        with suppress(OSError):  # TensorBoard's thread ends with it, or finds the disk gone in a later test
+            log.close()
 
 
 WRITERS: dict[str, Callable[[Path], None]] = {

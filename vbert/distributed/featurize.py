@@ -68,7 +68,7 @@ class FeaturizeConfig(PruneOptions):
     num_actors: Annotated[str | None, tyro.conf.arg(aliases=["--num-workers"])] = None
     """Featurizing actors, as 8, or the least and the most, as 1:64: each that is up brings two more while
     there is work for them. Work begins with the first that a node has room for. Default: one for each CPU of
-    the cluster, or as many as its GPUs take."""
+    the cluster, or as many as its GPUs take, but for few clips no more than one for 20 of them."""
     gpus_per_worker: float = 1.0
     """Of each actor on a cluster with GPUs; with 0.5 two share one."""
     compile: bool = False

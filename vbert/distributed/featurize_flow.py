@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # Blocks are what actors take: small enough that four a worker balance, large enough that a file is worth it.
 BLOCKS_PER_WORKER = 4
 MAX_SEGMENTS_PER_FILE = 16
+# An actor starts in the time in which one that is there takes 40 clips through the smallest backbone.
+CLIPS_WORTH_AN_ACTOR = 20
 DECODED_BYTES_PER_FILE = 256 * 2**20  # of frames that wait in a GPU's actor for a file to be whole
 
 
@@ -60,6 +62,8 @@ def outcomes(
     """
     num_gpus = count_gpus(gpus)
     fitting = int(num_gpus / gpus_per_worker) if num_gpus else count_cpus()
+    if isinstance(segments, pa.Table):
+        fitting = min(fitting, actors_worth_starting(segments))
     least, most = num_actors or (fitting, fitting)
     blocks: Iterator[Block]
     if num_gpus and config.decoder != NVDEC:
@@ -88,6 +92,12 @@ def outcomes(
         },
     )
     return (block.to_pylist() for block in found)
+
+
+def actors_worth_starting(segments: pa.Table) -> int:
+    """For so few clips that one would be done before others have started, one."""
+    num_clips = pc.sum(segments["num_planned_clips"]).as_py() or 0
+    return math.ceil(max(1, num_clips) / CLIPS_WORTH_AN_ACTOR)
 
 
 def rows_per_block(num_segments: float, num_actors: int) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from vbert.distributed.shuffle_windows import built_windows
+from vbert.distributed.shuffle_windows import BUILDERS_OF_A_CPU, BUILDERS_OF_A_GPU, built_windows
 from vbert.distributed.training_loop import TrainingLoop
 from vbert.documents.data_streams import Position, WorkerStreams, windows_from
 from vbert.documents.micro_batches import micro_batches, num_micro_batches
@@ -48,7 +48,8 @@ class PretrainingLoop(TrainingLoop):
         positions = {stream: Position(*at) for stream, at in enumerate(progress.get("positions", []))}
         mine = {stream: positions.get(stream, Position()) for stream in self.streams}
         windows = windows_from(mine, job.runs, seed=job.seed, num_streams=job.num_streams)
-        self.windows = built_windows(windows, job.reader)
+        num_builders = BUILDERS_OF_A_GPU if self.device.type == "cuda" else BUILDERS_OF_A_CPU
+        self.windows = built_windows(windows, job.reader, num_builders=num_builders)
         self.stream = WorkerStreams(self.windows, mine)
         self.peak_flops = peak_flops(self.device, job.precision)
 

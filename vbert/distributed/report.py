@@ -11,10 +11,11 @@ import pyarrow as pa
 from tyro.conf import OmitArgPrefixes
 
 from vbert.distributed.actors import outcomes_on_cpus
-from vbert.distributed.attempts import Attempts, retries_of
+from vbert.distributed.attempts import retries_of
 from vbert.distributed.cluster import connect
+from vbert.distributed.report_worker import FramesInChild
 from vbert.distributed.survey import survey_copies, survey_documents, survey_ledger, survey_signals
-from vbert.errors import UserError, VideoError, require_at_least
+from vbert.errors import UserError, require_at_least
 from vbert.model.checkpoint_files import check_pretrained
 from vbert.progress import Progress
 from vbert.report.facts import (
@@ -32,11 +33,9 @@ from vbert.tasks.examples import evenly_spaced
 from vbert.tasks.visual_prediction import forecast, next_clips, text_to_video
 from vbert.training.metrics_log import read_metrics
 from vbert.video.decode_child import DecodeLimits
-from vbert.video.isolation import worker_process
 from vbert.video.thumbnails import data_url
 from vbert.vocabulary.tree import Vocabulary, load
 
-WIDTH = 120  # pixels of a frame
 CLIPS_A_DOCUMENT = 24
 TOKENS_A_QUERY = 8
 CLIPS_SEEN = 4
@@ -213,34 +212,6 @@ def decode_frames(
         numbers[row["video_id"], row["seconds"]] = len(images)
         images.append(data_url(row["jpeg"]))
     return images, numbers
-
-
-class FramesInChild:
-    """An actor: rows of video_id, uri, times in, a row a frame that there is out."""
-
-    def __init__(self, *, limits: DecodeLimits) -> None:
-        self.process = worker_process(limits)
-
-    def __call__(self, videos: pa.Table) -> pa.Table:
-        """A video that is gone or broken has none: the ledger of the next featurize run will tell."""
-        schema = pa.schema([("video_id", pa.string()), ("seconds", pa.float64()), ("jpeg", pa.binary())])
-        found = []
-        attempts = Attempts("decode", videos["video_id"][0].as_py())
-        for row in videos.to_pylist():
-            try:
-                attempts.begin(row["video_id"])
-                middles = [seconds + 0.5 for seconds in row["times"]]
-                pictures = self.process.thumbnails(row["uri"], middles, width=WIDTH)
-            except VideoError:
-                continue
-            pairs = zip(row["times"], pictures, strict=True)
-            found += [
-                {"video_id": row["video_id"], "seconds": seconds, "jpeg": jpeg}
-                for seconds, jpeg in pairs
-                if jpeg
-            ]
-        attempts.end()
-        return pa.Table.from_pylist(found, schema=schema)
 
 
 def _time_line(document: Mapping[str, Any], numbers: Mapping[Place | None, int]) -> dict[str, Any]:

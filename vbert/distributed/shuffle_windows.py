@@ -11,13 +11,15 @@ from vbert.documents.data_streams import ShuffleWindow
 from vbert.documents.sequences import Batch
 from vbert.documents.shuffle_windows import ShuffleWindowReader
 
-BUILDERS = 2  # each builds 6,000 sequences a second
+# Each builds 6,000 sequences a second: a GPU may train on more, a CPU trains on some hundred, of which a
+# second builder would take its share.
+BUILDERS_OF_A_GPU, BUILDERS_OF_A_CPU = 2, 1
 WINDOWS_AHEAD = 16  # a worker of 8 streams comes to the ends of 8 windows at about the same time
 NODE_ID_LABEL = "ray.io/node-id"  # Ray's own, on every node
 
 
 def built_windows(
-    windows: Iterator[ShuffleWindow], reader: ShuffleWindowReader
+    windows: Iterator[ShuffleWindow], reader: ShuffleWindowReader, *, num_builders: int
 ) -> Generator[tuple[ShuffleWindow, Sequence[Batch]], None, None]:
     """The windows, which do not end, in their order, each with its micro-batches; close it to stop.
 
@@ -31,10 +33,10 @@ def built_windows(
     )
     # In a mapping: of an argument in the object store Ray warns that a restart may not find it.
     given = {"reader": ray.put(reader)}
-    builders = [remote.remote(given) for _ in range(BUILDERS)]
+    builders = [remote.remote(given) for _ in range(num_builders)]
     asked: deque[tuple[ShuffleWindow, ray.ObjectRef[Sequence[Batch]]]] = deque()
     for number, window in enumerate(windows):
-        asked.append((window, builders[number % BUILDERS].micro_batches.remote(window)))
+        asked.append((window, builders[number % num_builders].micro_batches.remote(window)))
         if len(asked) == WINDOWS_AHEAD:
             first, batches = asked.popleft()
             yield first, ray.get(batches)
