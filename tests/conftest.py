@@ -45,9 +45,9 @@ hypothesis.settings.load_profile("any machine")
 REAL_VIDEOS = Path(os.environ.get("VBERT_TEST_VIDEOS", ROOT.parent / "shared" / "videos"))
 
 SHARE_OF_FAULTS = 0.05
-# A quarter of what the tests that use Ray take.
+# A quarter of what the tests that use Ray take; the longest first.
 TRAININGS = ("tests/jobs/test_pretrain.py", "tests/jobs/test_finetune.py")
-LAST = ("tests/video/",)  # a tenth of what the tests without Ray take
+LAST = "tests/video/"  # a tenth of what the tests without Ray take
 
 Run = Callable[..., int]
 
@@ -175,11 +175,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def order_of(nodeid: str) -> int:
     """When it is to begin."""
-    if nodeid.startswith(TRAININGS):
-        return 2
-    if uses_ray(nodeid):
-        return 0
-    return 3 if nodeid.startswith(LAST) else 1
+    for place, file in enumerate((*TRAININGS, LAST), start=2):
+        if nodeid.startswith(file):
+            return place
+    return 0 if uses_ray(nodeid) else 1
 
 
 def pytest_collection_finish() -> None:
