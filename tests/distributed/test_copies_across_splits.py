@@ -8,15 +8,14 @@ import pytest
 from tests.cooking_tables import cooking_tables
 from tests.tiny import bert_folder
 from vbert.distributed.examples import Videos, annotations_of
-from vbert.distributed.pretrain import (
-    OPTIONS_THAT_MAY_CHANGE,
-    PRETRAIN_OPTIONS,
+from vbert.distributed.pretrain import _plan
+from vbert.distributed.pretrain_config import (
     PretrainConfig,
-    _pinned_versions,
-    _plan,
-    _same_as_before,
+    as_begun,
+    deciding_options,
+    with_latest_versions,
 )
-from vbert.distributed.train_run import options_of
+from vbert.distributed.train_run import PRETRAIN_OPTIONS
 from vbert.documents.data_streams import in_share
 from vbert.documents.sequences import SequenceConfig
 from vbert.model.encoders import ModelConfig
@@ -60,8 +59,11 @@ def test_pretraining_has_copies_on_one_side_and_goes_on_with_the_version_it_bega
         sequences=SequenceConfig(row_length=64),
     )
 
+    vocabulary = load(folder)
+
     def sides() -> tuple[set[str], set[str]]:
-        job, num_training = _plan(_pinned_versions(_same_as_before(config)), load(folder))
+        begun = with_latest_versions(as_begun(config, vocabulary=vocabulary.id))
+        job, num_training = _plan(begun, vocabulary)
         training = set(filter(job.reader.is_training, NAMES))
         assert len(training) == num_training
         return training, set(job.validation_ids)
@@ -71,8 +73,9 @@ def test_pretraining_has_copies_on_one_side_and_goes_on_with_the_version_it_bega
     training = {*OUTSIDE, INSIDE[0]} - set(OUTSIDE[1:4])
     assert sides() == (training, set(NAMES) - training)
 
-    begun = _pinned_versions(_same_as_before(config))
-    write_json(f"{config.output}/{PRETRAIN_OPTIONS}", options_of(begun, leave_out=OPTIONS_THAT_MAY_CHANGE))
+    begun = with_latest_versions(as_begun(config, vocabulary=vocabulary.id))
+    options = deciding_options(begun, vocabulary=vocabulary.id)
+    write_json(f"{config.output}/{PRETRAIN_OPTIONS}", options)
     write_duplicates(tables, {})
     assert sides() == (training, set(NAMES) - training)
 

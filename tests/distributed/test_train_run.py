@@ -8,7 +8,7 @@ import pytest
 import tyro
 
 from vbert.distributed.finetune import FinetuneConfig
-from vbert.distributed.pretrain import PretrainConfig
+from vbert.distributed.pretrain_config import PretrainConfig
 from vbert.distributed.train_run import (
     KNOWN_CHECKPOINTS,
     TrainingOptions,

@@ -8,7 +8,8 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ from tests.tiny import FOODS, NUM_VISUAL_TOKENS, NUM_WORD_PIECES, bert_folder, c
 from tests.training_here import train_here, work_here
 from vbert.distributed.evaluate_forecast import ForecastConfig, evaluate_forecast
 from vbert.distributed.evaluate_zero_shot import ZeroShotConfig, evaluate_zero_shot
-from vbert.distributed.pretrain import PretrainConfig, pretrain
+from vbert.distributed.pretrain import pretrain
+from vbert.distributed.pretrain_config import PretrainConfig
 from vbert.documents.sequences import SequenceConfig
 from vbert.errors import UserError
 from vbert.model.encoders import ModelConfig
@@ -145,34 +147,50 @@ class Started(Exception):
 
 
 @pytest.mark.slow
-def test_a_run_that_is_finished_says_so_again_without_a_cluster(
+def test_a_run_that_is_finished_says_so_again_without_a_cluster_and_without_its_documents(
     corpus: dict[str, str],
     undisturbed: Undisturbed,
     run_job: Run,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ):
+    """Vacuum takes their version, once no run pins it."""
+
     def connect(**_: object) -> None:
         raise Started
 
     def told(said: str) -> list[str]:
-        return [line for line in said.splitlines() if re.match("  (training|validation|model)", line)]
+        return [
+            line for line in said.splitlines() if re.match("  (training|validation|documents|model)", line)
+        ]
 
     monkeypatch.setattr("vbert.distributed.pretrain.connect", connect)
     monkeypatch.chdir(Path(corpus["tables"]).parent)
     command = ("pretrain", *options_of(corpus, undisturbed.output))
-    assert run_job(*command) == 0
+    documents = Path(corpus["tables"], "documents")
+    with moved_away(documents):
+        assert run_job(*command) == 0
     said = capsys.readouterr().out
     assert f"pretrain: {NUM_STEPS} steps, finished before" in said.splitlines()
     assert told(said) == told(undisturbed.said)
     assert len(told(said)) > 5
-    progress = undisturbed.output / "model" / "progress.json"
-    progress.rename(progress.with_name("elsewhere"))
+    with moved_away(undisturbed.output / "model" / "progress.json"), pytest.raises(Started):
+        run_job(*command)  # its model is left again
+    (tmp_path / "others.csv").write_text("video_id\ncooking-1\n")
+    assert run_job(*command, "--held-out", tmp_path / "others.csv") == 2
+    assert "holds a run with other videos in --held-out" in capsys.readouterr().err
+
+
+@contextmanager
+def moved_away(path: Path) -> Iterator[None]:
+    """Nothing is where it was, for a while."""
+    elsewhere = path.with_name("elsewhere")
+    path.rename(elsewhere)
     try:
-        with pytest.raises(Started):  # its model is left again
-            run_job(*command)
+        yield
     finally:
-        progress.with_name("elsewhere").rename(progress)
+        elsewhere.rename(path)
 
 
 @pytest.mark.slow
@@ -366,14 +384,15 @@ def training_workers(cluster: Cluster) -> list[psutil.Process]:
         ({"tables": "{root}/elsewhere"}, "elsewhere"),
         ({"model": ModelConfig(bert="/no/such/bert")}, "--model.bert /no/such/bert"),
         ({"output": "{root}/begun", "seed": 2}, "begun: holds a run with --seed 1, and not 2"),
+        ({"output": "{root}/of-other-words"}, "of-other-words: holds a run with --vocabulary 0123, and not"),
     ],
 )
 def test_what_does_not_fit_together_is_said_before_anything_starts(
     corpus: dict[str, str], tmp_path: Path, changes: dict[str, Any], said: str
 ):
-    begun = tmp_path / "begun"
-    begun.mkdir()
-    (begun / "options.json").write_text('{"seed": 1, "documents_version": 1}')
+    for name, option in (("begun", {"seed": 1}), ("of-other-words", {"vocabulary": "0123"})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "options.json").write_text(json.dumps(option | {"documents_version": 1}))
     placed = {
         name: value.format(root=tmp_path) if isinstance(value, str) else value
         for name, value in changes.items()

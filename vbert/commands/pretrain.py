@@ -3,7 +3,8 @@
 vbert pretrain --tables tables/ --vocabulary tables/vocabularies/0123456789abcdef --output runs/first
 """
 
-from vbert.distributed.pretrain import PretrainConfig, pretrain
+from vbert.distributed.pretrain import pretrain
+from vbert.distributed.pretrain_config import PretrainConfig
 from vbert.errors import OK
 from vbert.progress import duration_text, print_summary
 

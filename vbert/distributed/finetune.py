@@ -17,7 +17,7 @@ from vbert.distributed.train_run import (
     command_of,
     copy_beside,
     copy_model,
-    metrics_if_finished,
+    facts_if_finished,
     note_finished,
     options_of,
     refuse_other_job,
@@ -138,20 +138,22 @@ def finetune(config: FinetuneConfig) -> FinetuneSummary:
     root = config.output.rstrip("/")
     accounting = _examples(config)
     job, counts = _plan(config)
-    metrics = metrics_if_finished(job)
-    was_finished = metrics is not None
-    if metrics is None:
+    asked = {"num_steps": job.num_steps}
+    facts = facts_if_finished(root, asked=asked)
+    was_finished = facts is not None
+    if facts is None:
         connect(training=True)
         best, metrics = train(finetune_worker, job, config)
         copy_model(best, f"{root}/{MODEL}")
         copy_beside(f"{root}/{MODEL}", config.model, VOCABULARIES, FEATURIZERS)
-        note_finished(job, metrics)
+        facts = {"metrics": metrics}
+        note_finished(root, asked=asked, facts=facts)
     return FinetuneSummary(
         model=f"{root}/{MODEL}",
         was_finished=was_finished,
         accounting=accounting,
         num_steps=job.num_steps,
-        metrics=metrics,
+        metrics=facts["metrics"],
         seconds=time.monotonic() - start_seconds,
         **counts,
     )

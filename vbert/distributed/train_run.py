@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MODEL = "model"
 # What a run began with, in its output: which of the two is there says whose run it is.
 PRETRAIN_OPTIONS, FINETUNE_OPTIONS = "options.json", "finetune.json"
-FINISHED = "finished.json"  # there, too, last of all: the steps it was to take, and what they came to
+FINISHED = "finished.json"  # there, too, last of all: what it was asked beside them, and what it came to
 KNOWN_CHECKPOINTS = "checkpoint_manager_snapshot.json"  # Ray Train's note of those that it keeps
 CPUS_A_WORKER = 0.5  # by Ray's count: what a worker uses are all cores that its neighbours leave
 
@@ -152,21 +152,22 @@ def train(
         return checkpoint, read_progress(Path(folder))["validation"]
 
 
-def metrics_if_finished(job: TrainingJob) -> dict[str, float] | None:
-    """What a run came to that has taken all its steps and left its model: for another look at it no cluster
-    has to start machines."""
-    root = job.output.rstrip("/")
+def facts_if_finished(output: str, *, asked: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a run came to that has done all that is `asked` and left its model: for another look at it no
+    cluster has to start machines, and no table has to have what it had."""
+    root = output.rstrip("/")
     filesystem, path = filesystem_of(root)
     filesystem.invalidate_cache()
     if not (filesystem.exists(f"{path}/{FINISHED}") and filesystem.exists(f"{path}/{MODEL}/{PROGRESS}")):
         return None
     found = read_object(f"{root}/{FINISHED}", fix="remove it")
-    return found["metrics"] if found["num_steps"] == job.num_steps else None
+    facts: dict[str, Any] = found["facts"]
+    return facts if found["asked"] == dict(asked) else None
 
 
-def note_finished(job: TrainingJob, metrics: Mapping[str, float]) -> None:
+def note_finished(output: str, *, asked: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
     """Once its model is where users look for it."""
-    write_json(f"{job.output.rstrip('/')}/{FINISHED}", {"num_steps": job.num_steps, "metrics": metrics})
+    write_json(f"{output.rstrip('/')}/{FINISHED}", {"asked": asked, "facts": facts})
 
 
 def remove_unknown_checkpoints(output: str) -> None:

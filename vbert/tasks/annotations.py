@@ -135,9 +135,14 @@ def listed_videos(source: str, documents: pa.Table, *, tables: str) -> set[str]:
 
     UserError if none is among the documents of `tables`.
     """
-    rows = read_records(source, {"video_id": pa.string()}, kind="list of videos")
-    matched = match_some(require(rows, source, "video_id"), documents, source=source, tables=tables)
+    matched = match_some(read_list(source), documents, source=source, tables=tables)
     return set(matched.annotations["video_id"].to_pylist())
+
+
+def read_list(source: str) -> pa.Table:
+    """The column video_id of such a file, as it stands there. UserError if it has none."""
+    rows = read_records(source, {"video_id": pa.string()}, kind="list of videos")
+    return require(rows, source, "video_id")
 
 
 def require_any(annotations: pa.Table, source: str, columns: Sequence[str]) -> None:
