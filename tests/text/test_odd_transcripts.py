@@ -40,6 +40,15 @@ SRT = {
     ),
     "a colon before the fraction": (srt(("00:00:00:000 --> 00:00:01:250", PEEL)), [("Peel it.", 0.0, 1.25)]),
     "a short arrow": (srt((FIRST, PEEL), ("00:00:01,000 -> 00:00:02,000", CUT)), TWO),
+    "an arrow in pieces": (srt((FIRST, PEEL), ("00:00:01,000 -- > 00:00:02,000", CUT)), TWO),
+    "an arrow of HTML": (
+        srt(*((time.replace(">", "&gt;"), text) for time, text in ((FIRST, PEEL), (SECOND, CUT)))),
+        TWO,
+    ),
+    "spaces of a translation service": (
+        srt(("00: 00: 00, 000 - -> 00: 00: 01, 000", PEEL), ("00: 00: 01,000 -> 00: 00: 02,000", CUT)),
+        TWO,
+    ),
     "a dash for an arrow": (srt((FIRST, PEEL), ("00:00:01,000 \u2013> 00:00:02,000", CUT)), TWO),
     "seven digits of a fraction": (
         srt(("00:00:00.0000000 --> 00:00:01.2500000", PEEL)),

@@ -87,6 +87,10 @@ WHISPER_CPP = {
         },
     ],
 }
+YOUTUBE_TRANSCRIPT_API = [
+    {"text": "Cut the onion.", "start": 1.0, "duration": 2.5},
+    {"text": "Don&#39;t cry.", "start": 4.0, "duration": 2.0},
+]
 BOTH = [("Cut the onion.", 1.0, 3.5), ("Don't cry.", 4.0, 6.0)]
 
 
@@ -105,9 +109,9 @@ def said(text: str) -> list[tuple[str, float, float]]:
     "text",
     [
         *(SRV1, SRV2, SRV3, SPANS, SBV, ASS, "\ufeff" + ASS, SBV.replace("\n", "\r\n")),
-        *map(json.dumps, (WHISPER, WHISPER["segments"], WHISPER_CPP)),
+        *map(json.dumps, (WHISPER, WHISPER["segments"], WHISPER_CPP, YOUTUBE_TRANSCRIPT_API)),
     ],
-    ids=["srv1", "srv2", "srv3", "spans", "sbv", "ass", "bom", "crlf", "whisper", "faster", "cpp"],
+    ids=["srv1", "srv2", "srv3", "spans", "sbv", "ass", "bom", "crlf", "whisper", "faster", "cpp", "api"],
 )
 def test_each_format_gives_its_sentences_and_times(text: str):
     assert said(text.replace("\r\n", "\n")) == BOTH
@@ -120,6 +124,11 @@ def test_ttml_counts_frames_ticks_and_from_what_is_around():
 def test_what_whisperx_cannot_align_is_said_between_its_neighbours():
     (sentence,) = parse_transcript(json.dumps(WHISPERX))
     assert (sentence.text, sentence.start_seconds, sentence.end_seconds) == ("Cut 2 onions.", 1.0, 3.5)
+
+
+def test_a_line_ends_where_the_next_one_begins():
+    lines = [line | {"duration": 9.0} for line in YOUTUBE_TRANSCRIPT_API]
+    assert said(json.dumps(lines)) == [("Cut the onion.", 1.0, 4.0), ("Don't cry.", 4.0, 13.0)]
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
 # Bounded repetitions throughout: a hostile file takes time in proportion to its length.
-CLOCK = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[.,:](\d{1,9}))?"
-ARROW = "(?:-{1,3}>|[\u2013\u2014]>|\u2192)"
+# Translation services put a space behind punctuation: "00: 00: 01, 500 -> 00: 00: 02, 000".
+CLOCK = r"(?:(\d{1,4}): ?)?(\d{1,2}): ?(\d{1,2})(?: ?[.,:] ?(\d{1,9}))?"
+ARROW = "(?:(?:- ?){1,3}(?:>|&gt;)|[\u2013\u2014] ?>|\u2192)"
 TIMING = re.compile(rf"\s{{0,9}}(-?){CLOCK}\s{{0,9}}{ARROW}\s{{0,9}}(-?){CLOCK}(?=\s|$)")
-NO_TIMING = re.compile(r"\s{0,9}-?\d[^\s]{0,40}\s{0,9}-->")  # a line that should be one
+NO_TIMING = re.compile(r"\s{0,9}-?\d[^\s]{0,40}\s{0,9}--(?:>|&gt;)")  # a line that should be one
 NUMBER = re.compile(r"\s{0,9}\d{1,9}\s{0,9}$")
 INLINE_TIME = re.compile(r"<(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})[.,](\d{1,9})>")
 TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>|</?>|\{\\[^{}]{0,80}\}")  # <i>, <c.colorE5E5E5>, <v Ann>, {\an8}

@@ -1,4 +1,5 @@
-"""Transcripts in JSON -> words: YouTube's json3, and what Whisper, whisperX and whisper.cpp write."""
+"""Transcripts in JSON -> words: YouTube's json3, youtube-transcript-api's, and what Whisper, whisperX and
+whisper.cpp write."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +25,10 @@ def parse_json(text: str) -> list[Word]:
             return words_of_events(content["events"])
         if isinstance(content, dict) and "transcription" in content:
             return _of_segments([_of_whisper_cpp(entry) for entry in content["transcription"]])
+        if _is_list_of(content, "text", "start", "duration"):
+            return words_of_events([_of_youtube(line) for line in content])
         segments = content["segments"] if isinstance(content, dict) and "segments" in content else content
-        if isinstance(segments, list) and segments and {"start", "end", "text"} <= segments[0].keys():
+        if _is_list_of(segments, "start", "end", "text"):
             return _of_segments(segments)
     except (ValueError, OverflowError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise VideoError("transcript", f"broken JSON: {type(error).__name__} {error}") from error
@@ -69,6 +72,17 @@ def _of_segment(segment: Mapping[str, Any]) -> Iterator[Word]:
         following = next((later for later in starts[number + 1 :] if later is not None), end)
         at = _seconds(word["end"]) if "end" in word else following
         yield from spread(plain_text(str(word["word"])).split(), begin, at)
+
+
+def _is_list_of(content: Any, *names: str) -> bool:
+    """Of objects that have these, as the first of them tells."""
+    return isinstance(content, list) and bool(content) and set(names) <= content[0].keys()
+
+
+def _of_youtube(line: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of youtube-transcript-api -> the event that it came from."""
+    start, duration = 1000 * float(line["start"]), 1000 * float(line["duration"])
+    return {"tStartMs": start, "dDurationMs": duration, "segs": [{"utf8": str(line["text"])}]}
 
 
 def _of_whisper_cpp(entry: Mapping[str, Any]) -> dict[str, Any]:

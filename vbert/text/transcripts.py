@@ -60,7 +60,7 @@ def read_transcript(uri: str) -> list[Sentence]:
 def open_transcript(uri: str) -> Transcript:
     """A local file or fsspec URL, whatever it is named; an empty one has no sentences.
 
-    Text is UTF-8, or UTF-16 with a byte order mark, or what it looks like. Raises VideoError("transcript",
+    Text is UTF-8, or UTF-16, or what it looks like. Raises VideoError("transcript",
     reason) for what cannot be read, is larger than 64 MB or MAX_PIECES, or is none of the three formats.
     """
     try:
