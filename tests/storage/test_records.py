@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -47,3 +48,25 @@ def test_an_empty_file_is_the_users_mistake(tmp_path: Path):
 def test_other_files_and_missing_ones_are_named(tmp_path: Path, name: str, said: str):
     with pytest.raises(UserError, match=f"{name}.*{said}"):
         read_records(str(tmp_path / name), COLUMNS, kind="list")
+
+
+@pytest.mark.parametrize("name", [" start_seconds", "Start_Seconds"])
+@pytest.mark.parametrize("extension", ["csv", "jsonl", "parquet"])
+def test_a_column_by_another_spelling_is_not_left_alone(tmp_path: Path, extension: str, name: str):
+    path = tmp_path / f"clips.{extension}"
+    if extension == "csv":
+        path.write_text(f"video_id,{name}\na,1.5\n")
+    elif extension == "jsonl":
+        path.write_text(json.dumps({"video_id": "a", name: 1.5}))
+    else:
+        pq.write_table(pa.table({"video_id": ["a"], name: [1.5]}), path)
+    with pytest.raises(UserError, match=f"has a column `{name}` and no `start_seconds`, as a list has it"):
+        read_records(str(path), COLUMNS, kind="list")
+
+
+@pytest.mark.parametrize("content", ["[1, 2]\n", "7\n", '[{"video_id": "a"}]', '{"video_id"', "[" * 100_000])
+def test_lines_of_another_kind_are_the_users_mistake(tmp_path: Path, content: str):
+    path = tmp_path / "clips.jsonl"
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"cannot be read as a \.jsonl list"):
+        read_records(str(path), COLUMNS, kind="list")

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -21,7 +21,8 @@ LONGEST_LINE = 2**24  # bytes; Arrow reads so many at a time
 def read_records(source: str, columns: Columns, *, kind: str) -> pa.Table:
     """The named columns, nulls where the file lacks one; other columns are left alone.
 
-    `kind` is what an error calls the file. UserError for a file that is not there or cannot be read.
+    `kind` is what an error calls the file. UserError for a file that is not there or cannot be read, and for
+    a column whose name has other capitals or spaces around it: it would be left alone.
     """
     parts = list(read_record_parts(source, columns, kind=kind))
     return pa.concat_tables(parts) if parts else pa.schema(columns).empty_table()
@@ -34,6 +35,8 @@ def read_record_parts(source: str, columns: Columns, *, kind: str) -> Iterator[p
         raise UserError(f"{source}: a {kind} is a .csv, .jsonl or .parquet file")
     try:
         with open_file(source) as file:
+            _refuse_other_names(_names(file, extension), {name: name for name in columns}, source, kind)
+            file.seek(0)
             yield from READERS[extension](file, columns)
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:  # KeyError: a column comes twice
         reason = " ".join(str(error).split())
@@ -45,9 +48,27 @@ def refuse_mistaken(source: str, mistaken: Mapping[str, str], *, kind: str) -> N
     be left alone. What else is wrong with the file, `read_records` says."""
     try:
         with open_file(source) as file:
-            names = NAMES[source.rpartition(".")[2].lower()](file)
-    except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError):
+            names = _names(file, source.rpartition(".")[2].lower())
+    except OSError:
         return
+    _refuse_other_names(names, mistaken, source, kind)
+
+
+def _names(file: Any, extension: str) -> list[str]:
+    """Of the columns; none where they cannot be told, which reading the file will say."""
+    try:
+        return NAMES[extension](file) if extension in NAMES else []
+    except (pa.ArrowException, ValueError, StopIteration, csv.Error, RecursionError):
+        return []
+
+
+def _names_of_line(line: bytes) -> list[str]:
+    """Of an object in JSON."""
+    found = json.loads(line)
+    return list(found) if isinstance(found, dict) else []
+
+
+def _refuse_other_names(names: Sequence[str], mistaken: Mapping[str, str], source: str, kind: str) -> None:
     for name in names:
         ours = mistaken.get(name.strip().lower())
         if ours is not None and ours not in names:
@@ -106,7 +127,7 @@ def _read_parquet(file: Any, columns: Columns) -> Iterator[pa.Table]:
 NAMES: dict[str, Callable[[Any], list[str]]] = {
     "parquet": lambda file: list(pyarrow.parquet.ParquetFile(file).schema_arrow.names),
     "csv": lambda file: next(csv.reader([file.readline().decode("utf-8-sig")])),
-    "jsonl": lambda file: list(json.loads(file.readline())),
+    "jsonl": lambda file: _names_of_line(file.readline()),
 }
 READERS: dict[str, Callable[[Any, Columns], Iterator[pa.Table]]] = {
     "parquet": _read_parquet,
