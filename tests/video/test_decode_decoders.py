@@ -54,6 +54,12 @@ def test_all_decoders_choose_the_same_frames(tmp_path: Path, decoder: Decoder, n
     assert clips[0].frames.dtype == np.uint8
 
 
+def test_of_a_few_pixels_decord_makes_no_picture_and_says_so(tmp_path: Path):
+    path = str(write_video(tmp_path / "tiny.mp4", Video(width=16, height=16)))
+    with pytest.raises(VideoError, match="decord gives frames of 6 colours; use decoder pyav"):
+        list(decode_clips(path, ALL, SPEC, decoder=require("decord")))
+
+
 def test_all_decoders_begin_in_the_middle(tmp_path: Path, decoder: Decoder):
     path = str(write_video(tmp_path / "plain.mp4", Video(b_frames=2)))
     (clip,) = decode_clips(path, Segment(index=1, first_clip=2, num_clips=1), SPEC, decoder=decoder)

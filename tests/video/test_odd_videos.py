@@ -90,6 +90,23 @@ def with_late_packet(source: Path, target: Path, *, number: int, seconds: int) -
     return target
 
 
+@pytest.mark.parametrize("num_tails", [0, 13, 37])
+def test_a_packet_without_data_shows_the_frame_before_it_again(tmp_path: Path, num_tails: int):
+    """As Theora has them where nothing moves; here in the middle, for a second, and at the end."""
+    moving = Video(num_frames=50, pts=[*range(20), *range(45, 75)], time_base=Fraction(1, 25))
+    numbered, path = write_video(tmp_path / "moving.mkv", moving), tmp_path / "still.ogv"
+    held = f"fps=25,tpad=stop={num_tails}:stop_mode=clone"
+    ffmpeg("-i", numbered, "-vf", held, "-c:v", "libtheora", "-q:v", "10", path)
+    with av.open(str(path)) as container:
+        assert sum(packet.pts is not None and not packet.size for packet in container.demux(video=0)) > 20
+    seconds = (75 + num_tails) / 25
+    probe = probe_video(str(path))
+    assert (probe.duration_seconds, probe.lost) == (pytest.approx(seconds), None)
+    shown = [*range(20), *[19] * 25, *range(20, 50), *[49] * num_tails]
+    assert numbers_of(path) == shown[: int(seconds) * 25 : 5]
+    assert {clip.num_corrupt_frames for clip in clips_of(path)} == {0}
+
+
 @pytest.mark.parametrize("late_seconds", [3, 1000])
 def test_one_wrong_timestamp_costs_its_own_frame(tmp_path: Path, late_seconds: int):
     source = write_video(tmp_path / "sound.mp4", Video(num_frames=75))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.videos import Video, write_video
+from tests.videos import Video, ffmpeg, write_video
 from vbert.errors import VideoError
 from vbert.video.thumbnails import data_url, thumbnails
 
@@ -58,6 +58,17 @@ def test_after_the_end_the_last_frame_is_shown(tmp_path: Path):
     write_video(path, Video(num_frames=20, fps=Fraction(10)))
     (late,) = thumbnails(str(path), [30.0], width=64)
     assert late is not None
+
+
+def test_a_frame_that_is_shown_again_by_a_packet_without_data_is_there(tmp_path: Path):
+    moving = write_video(
+        tmp_path / "a.mkv", Video(num_frames=20, fps=Fraction(10), pts=[*range(10), *range(30, 40)])
+    )
+    ffmpeg("-i", moving, "-vf", "fps=10", "-c:v", "libtheora", "-q:v", "10", tmp_path / "still.ogv")
+    found = thumbnails(str(tmp_path / "still.ogv"), [0.5, 1.5, 2.5, 3.5], width=96)
+    for jpeg, number in zip(found, [5, 9, 9, 15], strict=True):
+        expected = ffmpeg_frame(moving, number, width=96).astype(float)
+        assert np.abs(picture(jpeg).astype(float) - expected).mean() < 6  # a number more is 12
 
 
 def test_a_file_that_is_no_video_says_why(tmp_path: Path):

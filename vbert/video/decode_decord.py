@@ -61,6 +61,8 @@ def _clips(decord: ModuleType, path: str, segment: Segment, spec: ClipSpec) -> I
 
 
 def _picture(frame: np.ndarray, spec: ClipSpec, times: FrameTimes) -> np.ndarray:
-    height, width = frame.shape[:2]
+    height, width, num_channels = frame.shape
+    if num_channels != 3:  # seen with pictures of 16 x 16 pixels and less
+        raise VideoError("decode", f"decord gives frames of {num_channels} colours; use decoder pyav")
     aspect = times.pixel_aspect if (width, height) == (times.width, times.height) else 1 / times.pixel_aspect
     return crop_and_scale(frame, spec, pixel_aspect=aspect)

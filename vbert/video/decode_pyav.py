@@ -26,6 +26,7 @@ from vbert.video.opening import (
     presentation_start,
     read_packets,
     reason_of,
+    repeats_frame,
     select_video_stream,
     shown_area,
     stored_seconds,
@@ -126,6 +127,7 @@ class StreamDecoder:
         self._is_timed_by_decoding = container.format.name in FORMATS_TIMED_BY_DECODING
         self._newest_pts = float("-inf")  # of the packets sent to the codec
         self._newest_dts = float("-inf")
+        self._repeated_until = 0  # where packets without data have come last: when they end
         self._jitter_ticks = JITTER_SECONDS / time_base(self.stream)
         self._damaged_until: float | None = None  # only a keyframe shown after this ends the damage
 
@@ -161,14 +163,17 @@ class StreamDecoder:
     def _timed_frames(self, *, first_ticks: int | None) -> Iterator[TimedFrame[VideoFrame]]:
         """A first frame that has no time is at `first_ticks`; if that is None, nothing comes."""
         end: int | None = None
+        shift = 0  # of the clock, against the frames' own times
         clock = Clock(self.container, self.stream)
         for placed in clock.place(self._judged_frames(), first_ticks=first_ticks):
             frame, was_damaged, is_corrupt = placed.item
             end = placed.ticks + (frame.duration or self.frame_ticks)
+            if placed.stamp is not None and not placed.is_wrong:
+                shift = placed.ticks - placed.stamp
             follows_damage = was_damaged or is_corrupt
             yield TimedFrame(placed.ticks, frame, is_corrupt or placed.is_wrong, follows_damage)
         if end is not None:
-            yield self._end(end)
+            yield self._end(max(end, self._repeated_until + shift))
 
     def _judged_frames(self) -> Iterator[Stamped[tuple[VideoFrame, bool, bool]]]:
         """Frames, whether there was damage before them, and whether they are corrupt."""
@@ -185,22 +190,26 @@ class StreamDecoder:
             ticks = max(ticks, int(self._newest_pts) + self.frame_ticks)
         return TimedFrame(ticks, None, follows_damage=True)
 
-    def _stamp(self, frame: VideoFrame) -> int | None:
+    def _stamp(self, timed: "VideoFrame | Packet[VideoStream]") -> int | None:
         if self._is_timed_by_decoding:
-            return frame.dts
-        return frame.dts if frame.pts is None else frame.pts
+            return timed.dts
+        return timed.dts if timed.pts is None else timed.pts
 
     def _decoded_frames(self) -> Iterator[VideoFrame]:
         for packet, following in _with_following(self._packets()):
             if packet is not None and packet.size:
                 if not holds_frame(packet):
                     continue
+                self._repeated_until = 0
                 pts = packet.dts if packet.pts is None else packet.pts
                 self._notice_new_clock(packet, pts)
                 self._newest_pts = max(self._newest_pts, float("inf") if pts is None else pts)
                 if packet.is_corrupt and not any(self._is_new_clock(packet, later) for later in following):
                     # The container found bytes missing; the codec may not notice.
                     self._damaged_until = self._newest_pts
+            elif packet is not None and repeats_frame(packet):
+                self._repeated_until = (self._stamp(packet) or 0) + (packet.duration or self.frame_ticks)
+                continue
             try:
                 frames = self._codec.decode(packet)
             except FFmpegError as error:

@@ -243,6 +243,12 @@ def holds_frame(packet: "Packet[Any]") -> bool:
     return packet.stream.codec_context.name != "theora" or not bytes(packet)[0] & THEORA_HEADER
 
 
+def repeats_frame(packet: "Packet[Any]") -> bool:
+    """A packet without data, but with a time: the frame before it stays on the screen (Theora specification,
+    7.1). The empty packet at the end has no time, either."""
+    return not packet.size and not (packet.pts is None and packet.dts is None)
+
+
 class Area(NamedTuple):
     """The part of the stored picture that is to be shown, in pixels."""
 

@@ -2,15 +2,25 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import Any
 
 from av import FFmpegError
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from PIL import Image
 
 from vbert.errors import VideoError
-from vbert.video.opening import open_video, presentation_start, reason_of, select_video_stream, time_base
+from vbert.video.opening import (
+    open_video,
+    presentation_start,
+    read_packets,
+    reason_of,
+    repeats_frame,
+    select_video_stream,
+    time_base,
+)
 
 QUALITY = 70
 
@@ -33,13 +43,15 @@ def thumbnails(uri: str, times: Sequence[float], *, width: int) -> list[bytes | 
         raise VideoError("decode", reason_of(error)) from error
 
 
-def _frame_at(container: Any, stream: Any, seconds: Fraction, *, width: int) -> bytes | None:
+def _frame_at(
+    container: InputContainer, stream: VideoStream, seconds: Fraction, *, width: int
+) -> bytes | None:
     """The last frame that begins at or before a time of the stream's clock, or else the first."""
     wanted = int(seconds / time_base(stream))
     shown = None
     try:
         container.seek(wanted, stream=stream)
-        for frame in container.decode(stream):
+        for frame in _frames(container, stream):
             if frame.pts is not None and frame.pts > wanted and shown is not None:
                 break
             shown = frame
@@ -47,13 +59,20 @@ def _frame_at(container: Any, stream: Any, seconds: Fraction, *, width: int) -> 
                 break
     except FFmpegError:
         return None
-    return None if shown is None else _jpeg(shown.to_image(), turned=shown.rotation, width=width)
+    return None if shown is None else _jpeg(shown, width=width)
 
 
-def _jpeg(picture: Image.Image, *, turned: int, width: int) -> bytes:
-    """`turned`: degrees counter-clockwise by which the picture is to be shown."""
-    if turned:
-        picture = picture.rotate(turned, expand=True)
+def _frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    for packet in read_packets(container, stream):
+        if not repeats_frame(packet):
+            yield from packet.decode()
+
+
+def _jpeg(frame: VideoFrame, *, width: int) -> bytes:
+    """As it is to be shown: turned counter-clockwise by its rotation."""
+    picture = Image.fromarray(frame.to_ndarray(format="rgb24"))
+    if frame.rotation:
+        picture = picture.rotate(frame.rotation, expand=True)
     small = picture.resize((width, max(1, round(picture.height * width / picture.width))))
     file = io.BytesIO()
     small.convert("RGB").save(file, "JPEG", quality=QUALITY)
