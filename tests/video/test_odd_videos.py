@@ -206,6 +206,18 @@ def test_segments_of_any_length_give_the_frames_of_one_pass(tmp_path: Path, name
             np.testing.assert_array_equal(clip.frames, expected.frames)
 
 
+@pytest.mark.parametrize("name", ["palette.avi", "palette.mov"])
+def test_colours_that_are_numbered_are_there_behind_a_seek(tmp_path: Path, name: str):
+    plain, path = write_video(tmp_path / "plain.mkv", Video(num_frames=75)), tmp_path / name
+    ffmpeg("-i", plain, "-c:v", "rawvideo", "-pix_fmt", "pal8", path)
+    assert [n for clip in clips_of(path, segment_seconds=1.0) for n in read_numbers(clip, 32)] == [
+        *range(0, 75, 5)
+    ]
+    require("torchcodec")
+    with pytest.raises(VideoError, match="use decoder pyav"):
+        clips_of(path, decoder="torchcodec")
+
+
 def gap_of(path: Path) -> float:
     probe: VideoProbe = probe_video(str(path))
     return probe.seek_gap_seconds

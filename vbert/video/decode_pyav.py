@@ -76,7 +76,7 @@ def _frames_for(
 
     What comes out before a keyframe cannot be trusted: the B-frames of an open GOP lack their references.
     """
-    if seconds_back is None or not is_seekable(decoder.container):
+    if seconds_back is None or not is_seekable(decoder.container, decoder.stream):
         return decoder.frames_from_start()
     first_slot = segment.first_clip * grid.frames_per_clip
     back_ticks = seconds_back // time_base(decoder.stream)

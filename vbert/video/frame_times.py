@@ -11,6 +11,7 @@ from av.video.stream import VideoStream
 from vbert.errors import VideoError
 from vbert.video.opening import (
     frame_ticks,
+    has_palette,
     open_video,
     pixel_aspect,
     presentation_start,
@@ -93,6 +94,8 @@ def read_frame_times(uri: str) -> FrameTimes:
                 raise _refusal(f"in the format {container.format.name}")
             if shown_area(container, stream) != (0, 0, stream.width, stream.height):
                 raise _refusal("of which only a part is to be shown (clean aperture)")
+            if has_palette(stream):
+                raise _refusal("whose pixels are numbers of colours")
             return FrameTimes(
                 ticks=_scan_frame_times(container, stream),
                 time_base=time_base(stream),

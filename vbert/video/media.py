@@ -114,7 +114,7 @@ def probe_video(uri: str) -> VideoProbe:
             promised = _promised_seconds(container)
             is_credible = 0 < probe.duration_seconds <= _credible_seconds(container.size)
             measured = None
-            if is_credible and is_seekable(container) and not is_index_doubtful(container):
+            if is_credible and is_seekable(container, stream) and not is_index_doubtful(container):
                 measured = _measured_by_index(container, stream, probe)
                 measured = measured or _measured_by_seek(container, stream, probe, promised)
         if measured is not None:
@@ -123,7 +123,7 @@ def probe_video(uri: str) -> VideoProbe:
             stream = select_video_stream(container, stage="probe", alone=False)
             times = read_packet_times(container, stream)
             measured = _measured(probe, times, promised, size_bytes=container.size)
-            if is_seekable(container) and not times.num_new_clocks:
+            if is_seekable(container, stream) and not times.num_new_clocks:
                 gap = longest_without_keyframe(stream, end_seconds=times.end_seconds)
                 measured = replace(measured, seek_gap_seconds=gap)
     except (FFmpegError, OSError) as error:

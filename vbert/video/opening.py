@@ -158,10 +158,16 @@ def refuse_encrypted(container: InputContainer, stream: VideoStream, *, stage: s
         return
 
 
-def is_seekable(container: InputContainer) -> bool:
+def is_seekable(container: InputContainer, stream: VideoStream) -> bool:
     """Whether a seek leads to where the times say. In other formats FFmpeg looks for a packet with about the
     right time, and counts on from there: the frames need not be those of one pass."""
-    return container.format.name in SEEKABLE_FORMATS
+    return container.format.name in SEEKABLE_FORMATS and not has_palette(stream)
+
+
+def has_palette(stream: VideoStream) -> bool:
+    """Whether pixels are numbers of colours, which come with the first packet alone (FFmpeg's AVI and
+    QuickTime): behind a seek all would be black."""
+    return stream.codec_context.pix_fmt == "pal8"
 
 
 def time_base(stream: VideoStream) -> Fraction:
