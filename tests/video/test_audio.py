@@ -10,6 +10,9 @@ import pytest
 from tests.videos import ffmpeg
 from vbert.errors import VideoError
 from vbert.video.audio import RATE, WINDOW_SECONDS, Window, sound_windows
+from vbert.video.media import probe_video
+
+PICTURE = ["-f", "lavfi", "-i", "color=gray:s=64x64:r=10:d=4"]
 
 
 def whole(path: Path) -> np.ndarray:
@@ -70,6 +73,21 @@ def test_sound_that_begins_late_keeps_its_time(tmp_path: Path):
     (window,) = sound_windows(str(path))
     heard = np.flatnonzero(np.abs(window.samples) > 0.05)[0] / RATE + window.start_seconds
     assert heard == pytest.approx(2.5, abs=0.02)  # the first half second is quiet
+
+
+@pytest.mark.parametrize("seconds_later", [0, 1000])
+def test_sound_of_another_kind_behind_a_clock_that_starts_again_goes_on(tmp_path: Path, seconds_later: int):
+    """Two recordings behind one another, as `cat` joins them: their rates and channels are different ones."""
+    stereo, mono = tmp_path / "stereo.ts", tmp_path / "mono.ts"
+    sound = ["-f", "lavfi", "-i", "sine=f=440:d=4,volume='lt(mod(t,2),1)':eval=frame", "-c:a", "mp2"]
+    ffmpeg(*PICTURE, *sound, "-ac", "2", "-ar", "44100", stereo)
+    ffmpeg(*PICTURE, *sound, "-ac", "1", "-ar", "48000", "-output_ts_offset", str(seconds_later), mono)
+    path = tmp_path / "joined.ts"
+    path.write_bytes(stereo.read_bytes() + mono.read_bytes())
+    heard = np.abs(whole(path))
+    for second in range(8):
+        assert (heard[round((second + 0.3) * RATE) :][: RATE // 4].mean() > 0.03) == (second % 2 == 0)
+    assert len(heard) / RATE == pytest.approx(probe_video(str(path)).duration_seconds, abs=0.15)
 
 
 def test_real_videos_sound_as_ffmpeg_hears_them(real_videos: Path):

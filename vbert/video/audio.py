@@ -1,20 +1,23 @@
 """The sound of a video: mono, 16 kHz, streamed in windows that end where it is quiet."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
-from av import AudioResampler, FFmpegError
+from av import AudioFrame, AudioResampler, FFmpegError
 from av.stream import Discard
 
 from vbert.errors import VideoError
 from vbert.video.media import MAX_HOURS
-from vbert.video.opening import open_video, presentation_start, read_packets, reason_of
+from vbert.video.opening import open_video, presentation_start, read_packets, reason_of, time_base
+from vbert.video.timeline import Clock, Stamped
 
 RATE = 16_000  # what speech recognisers are trained on
 WINDOW_SECONDS = 28.0  # Whisper hears 30 s
 QUIET_SECONDS = 8.0  # the last so many of a window are searched for where to cut
 PAUSE_SECONDS = 0.2
+FRAME_SECONDS = Fraction(1, 50)  # as most codecs have it
 GAP_SECONDS = 0.05  # a timestamp further than this from where the samples are is a gap, and not rounding
 
 
@@ -65,24 +68,44 @@ def _quietest(samples: np.ndarray) -> int:
 
 
 def _pieces(uri: str) -> Iterator[tuple[int, np.ndarray]]:
-    """Decoded samples, and the place of the first, in samples from the start of the presentation."""
+    """Decoded samples, and the place of the first, in samples from the start of the presentation.
+
+    A clock that starts again goes on where it was, as that of the pictures does.
+    """
     try:
         with open_video(uri) as container:
             stream = _select_audio(container)
-            begin = presentation_start(container)
-            resampler = AudioResampler(format="flt", layout="mono", rate=RATE)
-            at: int | None = None
-            for frame in _frames(container, stream):
-                if frame.pts is not None and frame.time_base is not None:
-                    at = round((frame.pts * frame.time_base - begin) * RATE)
-                frame.pts = None
-                for resampled in resampler.resample(frame):
-                    samples = resampled.to_ndarray()[0]
-                    at = max(0, at or 0)
+            begin, tick = presentation_start(container), time_base(stream)
+            clock = Clock(container, stream, frame_ticks=max(1, round(FRAME_SECONDS / tick)))
+            stamped = (
+                Stamped(frame.pts, round(Fraction(frame.samples, frame.sample_rate) / tick), frame)
+                for frame in _frames(container, stream)
+            )
+            mono = _Mono()
+            for placed in clock.place(stamped, first_ticks=stream.start_time or 0):
+                at = max(0, round((placed.ticks * tick - begin) * RATE))
+                for samples in mono.of(placed.item):
                     yield at, samples
                     at += len(samples)
     except (FFmpegError, OSError) as error:
         raise VideoError("audio", reason_of(error)) from error
+
+
+class _Mono:
+    """Frames of sound as mono at RATE. In recordings of broadcasts, and joined ones, their kind changes."""
+
+    def __init__(self) -> None:
+        self._kind: tuple[str, str, int] | None = None
+        self._resampler: AudioResampler
+
+    def of(self, frame: AudioFrame) -> Iterator[np.ndarray]:
+        """Some samples, from -1 to 1."""
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if kind != self._kind:
+            self._kind, self._resampler = kind, AudioResampler(format="flt", layout="mono", rate=RATE)
+        frame.pts = None
+        for resampled in self._resampler.resample(frame):
+            yield resampled.to_ndarray()[0]
 
 
 def _select_audio(container: Any) -> Any:

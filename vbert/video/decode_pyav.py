@@ -164,7 +164,7 @@ class StreamDecoder:
         """A first frame that has no time is at `first_ticks`; if that is None, nothing comes."""
         end: int | None = None
         shift = 0  # of the clock, against the frames' own times
-        clock = Clock(self.container, self.stream)
+        clock = Clock(self.container, self.stream, frame_ticks=self.frame_ticks)
         for placed in clock.place(self._judged_frames(), first_ticks=first_ticks):
             frame, was_damaged, is_corrupt = placed.item
             end = placed.ticks + (frame.duration or self.frame_ticks)

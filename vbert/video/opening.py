@@ -170,7 +170,7 @@ def has_palette(stream: VideoStream) -> bool:
     return stream.codec_context.pix_fmt == "pal8"
 
 
-def time_base(stream: VideoStream) -> Fraction:
+def time_base(stream: Stream) -> Fraction:
     """Seconds a tick."""
     assert stream.time_base is not None  # every demuxed stream has one
     return stream.time_base

@@ -13,6 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from vbert.video.opening import (
@@ -62,14 +63,13 @@ class Placed(NamedTuple, Generic[Item]):
 
 
 class Clock:
-    """Puts the frames of one stream on one clock that never goes back."""
+    """Puts the frames of one stream, of pictures or of sound, on one clock that never goes back."""
 
-    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+    def __init__(self, container: InputContainer, stream: Stream, *, frame_ticks: int) -> None:
+        """`frame_ticks`: how long a frame usually lasts."""
         seconds = 1 / time_base(stream)
         self._jitter = int(JITTER_SECONDS * seconds)
-        longest = max(
-            float(LONGEST_GAP_SECONDS * seconds), float(LONGEST_GAP_FRAMES * frame_ticks(container, stream))
-        )
+        longest = max(float(LONGEST_GAP_SECONDS * seconds), float(LONGEST_GAP_FRAMES * frame_ticks))
         may_jump = container.format.flags & CLOCK_MAY_JUMP_FLAG
         self._longest_gap = longest if may_jump else float("inf")
         self._raw = self._expected = 0  # by the clock of the container: the last frame, and the next
@@ -178,7 +178,8 @@ def read_packet_times(container: InputContainer, stream: VideoStream) -> PacketT
     late = MAX_REORDERED_FRAMES * one_frame + int(1 / time_base(stream))
     num_wrong = num_new = 0
     parts: list[range] = []  # by the clock of each: from the first frame's time to the last one's end
-    for placed in Clock(container, stream).place(stamped, first_ticks=stream.start_time or 0):
+    clock = Clock(container, stream, frame_ticks=one_frame)
+    for placed in clock.place(stamped, first_ticks=stream.start_time or 0):
         times_of = placed.item
         shown = placed.ticks if placed.stamp is None else placed.stamp
         if times_of.pts is not None and container.format.name not in FORMATS_TIMED_BY_DECODING:
