@@ -40,8 +40,7 @@ class FrameScaler:
 
     def scale(self, frame: VideoFrame) -> np.ndarray:
         """The frame's planes as uint8 [ClipSpec.yuv_bytes]."""
-        if int(frame.colorspace) not in SCALED_COLORSPACES and not frame.format.is_rgb:
-            frame.colorspace = BT2020 if self.color.matrix == "bt2020" else UNSPECIFIED
+        name_a_matrix(frame)
         key = (
             frame.format.name,
             frame.width,
@@ -89,6 +88,12 @@ class FrameScaler:
         ]
         graph.link_nodes(*nodes).configure()
         return graph
+
+
+def name_a_matrix(frame: VideoFrame) -> None:
+    """In place of one that swscale refuses, the nearest that it converts."""
+    if int(frame.colorspace) not in SCALED_COLORSPACES and not frame.format.is_rgb:
+        frame.colorspace = BT2020 if MATRICES.get(int(frame.colorspace)) == "bt2020" else UNSPECIFIED
 
 
 def _color_of(stream: VideoStream) -> Color:

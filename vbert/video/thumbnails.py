@@ -6,76 +6,107 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from av import FFmpegError
-from av.container import InputContainer
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 from PIL import Image
 
 from vbert.errors import VideoError
+from vbert.video.decode_pyav import StreamDecoder
+from vbert.video.frame_scaler import name_a_matrix
 from vbert.video.opening import (
+    is_seekable,
     open_video,
+    pixel_aspect,
     presentation_start,
-    read_packets,
     reason_of,
-    repeats_frame,
     select_video_stream,
+    shown_area,
     time_base,
 )
 
 QUALITY = 70
+# From the keyframe before, from one further back if that is not before, or from the beginning of the file.
+SECONDS_BACK = (0, 16, None)
 
 
 def thumbnails(uri: str, times: Sequence[float], *, width: int) -> list[bytes | None]:
-    """JPEGs, `width` pixels wide, of the frames shown at some times (seconds of the presentation).
+    """JPEGs, `width` pixels wide, of the frames shown at some times (seconds of the presentation): those that
+    PyAV's clips are made of.
 
     None for a time at which nothing can be decoded. Raises VideoError("decode", reason) if the file cannot be
     opened at all.
     """
+    found: dict[float, bytes] = {}
     try:
         with open_video(uri) as container:
-            stream = select_video_stream(container, stage="decode")
-            start = presentation_start(container)
-            return [
-                _frame_at(container, stream, start + Fraction(seconds).limit_denominator(1000), width=width)
-                for seconds in times
-            ]
+            jumps = is_seekable(container, select_video_stream(container, stage="decode"))
+        for group in [[seconds] for seconds in sorted(set(times))] if jumps else [sorted(set(times))]:
+            found |= _pictures(uri, group, SECONDS_BACK if jumps else (None,), width=width)
     except (FFmpegError, OSError) as error:
         raise VideoError("decode", reason_of(error)) from error
+    return [found.get(seconds) for seconds in times]
 
 
-def _frame_at(
-    container: InputContainer, stream: VideoStream, seconds: Fraction, *, width: int
-) -> bytes | None:
-    """The last frame that begins at or before a time of the stream's clock, or else the first."""
-    wanted = int(seconds / time_base(stream))
-    shown = None
-    try:
-        container.seek(wanted, stream=stream)
-        for frame in _frames(container, stream):
-            if frame.pts is not None and frame.pts > wanted and shown is not None:
-                break
-            shown = frame
-            if frame.pts is None or frame.pts > wanted:
-                break
-    except FFmpegError:
-        return None
-    return None if shown is None else _jpeg(shown, width=width)
+def _pictures(
+    uri: str, times: Sequence[float], seconds_back: Sequence[int | None], *, width: int
+) -> dict[float, bytes]:
+    """By the times, which are in order, in one pass: from a keyframe so many seconds before them, or from the
+    beginning of the file."""
+    for seconds in seconds_back:
+        with open_video(uri) as container:
+            decoder = StreamDecoder(container, skip_loop_filter=False)
+            if seconds == 0 and decoder.starts_again():
+                return _pictures(uri, times, (None,), width=width)
+            start, tick = presentation_start(container), time_base(decoder.stream)
+            wanted = [int((start + Fraction(time).limit_denominator(1000)) / tick) for time in times]
+            if seconds is None:
+                shown = _shown(decoder, None, wanted)
+            else:
+                shown = _shown(decoder, wanted[0] - int(seconds / tick), wanted)
+            found = {times[at]: _jpeg(frame, decoder, width=width) for at, frame in shown}
+        if found:
+            return found
+    return {}
 
 
-def _frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    for packet in read_packets(container, stream):
-        if not repeats_frame(packet):
-            yield from packet.decode()
+def _shown(
+    decoder: StreamDecoder, seek_ticks: int | None, wanted: Sequence[int]
+) -> Iterator[tuple[int, VideoFrame]]:
+    """The number of each time, and the frame that is on the screen then; none where a seek leads behind it.
+    Before the first frame of a file that one is shown, and the last one behind it."""
+    held: VideoFrame | None = None
+    at = 0
+    frames = decoder.frames_from_start() if seek_ticks is None else decoder.frames_after_seek(seek_ticks)
+    for timed in frames:
+        if held is None and seek_ticks is not None and timed.ticks > wanted[0]:
+            return
+        held = held or timed.frame
+        while timed.frame and held and at < len(wanted) and timed.ticks > wanted[at]:
+            yield at, held
+            at += 1
+        if at == len(wanted):
+            return
+        held = timed.frame or held
+    while held and at < len(wanted):
+        yield at, held
+        at += 1
 
 
-def _jpeg(frame: VideoFrame, *, width: int) -> bytes:
-    """As it is to be shown: turned counter-clockwise by its rotation."""
+def _jpeg(frame: VideoFrame, decoder: StreamDecoder, *, width: int) -> bytes:
+    """The part of it that is to be shown, in square pixels, and turned counter-clockwise by its rotation."""
+    stream = decoder.stream
+    name_a_matrix(frame)
     picture = Image.fromarray(frame.to_ndarray(format="rgb24"))
+    if picture.size == (stream.width, stream.height):
+        area = shown_area(decoder.container, stream)
+        picture = picture.crop((area.x, area.y, area.x + area.width, area.y + area.height))
+    size = picture.width * float(pixel_aspect(stream)), float(picture.height)
     if frame.rotation:
         picture = picture.rotate(frame.rotation, expand=True)
-    small = picture.resize((width, max(1, round(picture.height * width / picture.width))))
+    if frame.rotation % 180:
+        size = size[1], size[0]
+    small = picture.resize((width, max(1, round(size[1] * width / size[0]))))
     file = io.BytesIO()
-    small.convert("RGB").save(file, "JPEG", quality=QUALITY)
+    small.save(file, "JPEG", quality=QUALITY)
     return file.getvalue()
 
 
