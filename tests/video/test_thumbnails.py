@@ -49,8 +49,12 @@ FORMATS = {
 }
 
 
+@pytest.mark.parametrize("pass_seconds", [1.0, 120.0])
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_frame_is_the_one_that_ffmpeg_shows_then(tmp_path: Path, name: str):
+def test_the_frame_is_the_one_that_ffmpeg_shows_then(
+    tmp_path: Path, name: str, pass_seconds: float, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("vbert.video.thumbnails.PASS_SECONDS", pass_seconds)
     plain, path = write_video(tmp_path / "a.mp4", Video(num_frames=60, fps=Fraction(10))), tmp_path / name
     ffmpeg("-i", plain, *FORMATS[name], path)
     raw = ffmpeg("-i", plain, "-f", "rawvideo", "-pix_fmt", "rgb24", "-")

@@ -13,6 +13,7 @@ from vbert.errors import VideoError
 from vbert.video.decode_pyav import StreamDecoder
 from vbert.video.frame_scaler import name_a_matrix
 from vbert.video.opening import (
+    has_palette,
     is_seekable,
     open_video,
     pixel_aspect,
@@ -25,7 +26,10 @@ from vbert.video.opening import (
 
 QUALITY = 70
 # From the keyframe before, from one further back if that is not before, or from the beginning of the file.
-SECONDS_BACK = (0, 16, None)
+SECONDS_BACK = (0, 4, 16, 64, None)
+# Where seeks are guesses so much is decoded from the beginning. Behind it an hour's decoding for one picture
+# is too much, and a seek misleads in joined recordings alone.
+PASS_SECONDS = 120.0
 
 
 def thumbnails(uri: str, times: Sequence[float], *, width: int) -> list[bytes | None]:
@@ -38,9 +42,16 @@ def thumbnails(uri: str, times: Sequence[float], *, width: int) -> list[bytes | 
     found: dict[float, bytes] = {}
     try:
         with open_video(uri) as container:
-            jumps = is_seekable(container, select_video_stream(container, stage="decode"))
-        for group in [[seconds] for seconds in sorted(set(times))] if jumps else [sorted(set(times))]:
-            found |= _pictures(uri, group, SECONDS_BACK if jumps else (None,), width=width)
+            stream = select_video_stream(container, stage="decode")
+            in_pass = 0.0 if is_seekable(container, stream) else PASS_SECONDS
+            if has_palette(stream):
+                in_pass = float("inf")
+        ordered = sorted(set(times))
+        near = [seconds for seconds in ordered if seconds < in_pass]
+        if near:
+            found |= _pictures(uri, near, (None,), width=width)
+        for seconds in ordered[len(near) :]:
+            found |= _pictures(uri, [seconds], SECONDS_BACK, width=width)
     except (FFmpegError, OSError) as error:
         raise VideoError("decode", reason_of(error)) from error
     return [found.get(seconds) for seconds in times]
@@ -77,8 +88,11 @@ def _shown(
     at = 0
     frames = decoder.frames_from_start() if seek_ticks is None else decoder.frames_after_seek(seek_ticks)
     for timed in frames:
-        if held is None and seek_ticks is not None and timed.ticks > wanted[0]:
-            return
+        if held is None and seek_ticks is not None:
+            if timed.ticks > wanted[0]:
+                return
+            if timed.frame is None or timed.is_corrupt or not timed.frame.key_frame:
+                continue
         held = held or timed.frame
         while timed.frame and held and at < len(wanted) and timed.ticks > wanted[at]:
             yield at, held
