@@ -70,6 +70,15 @@ def test_a_clock_that_starts_again_goes_on(tmp_path: Path, name: str, part: Vide
             np.testing.assert_array_equal(clip.frames, expected.frames)
 
 
+@pytest.mark.parametrize("later_seconds", [0, 1000])
+def test_where_recordings_join_nothing_counts_as_damaged(tmp_path: Path, later_seconds: int):
+    """The packets' counters do not fit there, as where packets are missing."""
+    second = replace(SHORT, start_seconds=Fraction(later_seconds))
+    path = joined(tmp_path, "dvr.ts", SHORT, second)
+    assert numbers_of(path) == TWO_SECONDS * 2
+    assert [clip.num_corrupt_frames for clip in clips_of(path)] == [0, 0, 0, 0]
+
+
 def test_what_lies_behind_the_end_of_a_stream_is_said(tmp_path: Path):
     path = joined(tmp_path, "joined.flv", *[Video(codec="flv", num_frames=50)] * 2)
     probe = probe_video(str(path))

@@ -32,7 +32,14 @@ from vbert.video.opening import (
     stored_seconds,
     time_base,
 )
-from vbert.video.timeline import JITTER_SECONDS, Clock, Stamped, is_index_doubtful, read_packet_times
+from vbert.video.timeline import (
+    JITTER_SECONDS,
+    Clock,
+    Stamped,
+    is_index_doubtful,
+    longest_gap,
+    read_packet_times,
+)
 
 Item = TypeVar("Item")
 
@@ -129,6 +136,7 @@ class StreamDecoder:
         self._newest_dts = float("-inf")
         self._repeated_until = 0  # where packets without data have come last: when they end
         self._jitter_ticks = JITTER_SECONDS / time_base(self.stream)
+        self._longest_gap_ticks = longest_gap(container, self.stream, frame_ticks=self.frame_ticks)
         self._damaged_until: float | None = None  # only a keyframe shown after this ends the damage
 
         self._codec = self.stream.codec_context
@@ -224,7 +232,8 @@ class StreamDecoder:
         """Whether `later` is of another recording: what counts packets misses some at the joint."""
         if later is None or later.dts is None or packet.dts is None:
             return False
-        return bool(later.dts < packet.dts - self._jitter_ticks)
+        gap = later.dts - packet.dts
+        return bool(gap < -self._jitter_ticks or gap > self._longest_gap_ticks)
 
     def _notice_new_clock(self, packet: "Packet[VideoStream]", pts: int | None) -> None:
         """Damage before the clock started again ends with a keyframe of the new clock."""

@@ -62,16 +62,20 @@ class Placed(NamedTuple, Generic[Item]):
     """The clock was set anew before it."""
 
 
+def longest_gap(container: InputContainer, stream: Stream, *, frame_ticks: int) -> float:
+    """In ticks; a timestamp that is further on than this is of another recording."""
+    if not container.format.flags & CLOCK_MAY_JUMP_FLAG:
+        return float("inf")
+    return max(float(LONGEST_GAP_SECONDS / time_base(stream)), float(LONGEST_GAP_FRAMES * frame_ticks))
+
+
 class Clock:
     """Puts the frames of one stream, of pictures or of sound, on one clock that never goes back."""
 
     def __init__(self, container: InputContainer, stream: Stream, *, frame_ticks: int) -> None:
         """`frame_ticks`: how long a frame usually lasts."""
-        seconds = 1 / time_base(stream)
-        self._jitter = int(JITTER_SECONDS * seconds)
-        longest = max(float(LONGEST_GAP_SECONDS * seconds), float(LONGEST_GAP_FRAMES * frame_ticks))
-        may_jump = container.format.flags & CLOCK_MAY_JUMP_FLAG
-        self._longest_gap = longest if may_jump else float("inf")
+        self._jitter = int(JITTER_SECONDS / time_base(stream))
+        self._longest_gap = longest_gap(container, stream, frame_ticks=frame_ticks)
         self._raw = self._expected = 0  # by the clock of the container: the last frame, and the next
         self._offset = self._offset_before = 0  # from that clock to ours; before it was last set
 
