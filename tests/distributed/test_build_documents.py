@@ -161,13 +161,20 @@ def test_what_is_left_out_is_counted_and_comes_back(
         video = {"video_id": name, "featurizer": "f-1", "fingerprint": "x"}
         transcript = tmp_path / f"{name}.vtt"
         if name in says:
-            transcript.write_text(f"WEBVTT\n\n00:00.000 --> 00:03.000\n{says[name]}\n")
+            late = "\n01:00:00.000 --> 01:00:01.000\nNicht wahr?\n" if name == "b" else ""
+            transcript.write_text(f"WEBVTT\n\n00:00.000 --> 00:03.000\n{says[name]}\n{late}")
         features.append(
             {**video, "segment_index": 0, "clip_seconds": 1.5, "clip_start_seconds": [0.0, 1.5]}
             | {"features": np.random.default_rng(0).normal(size=(2, 8)).tolist(), **mine}
         )
         ledger.append(
-            {**video, "uri": f"{tmp_path}/{name}.mp4", "status": "ok", "num_clips": 2}
+            {
+                **video,
+                "uri": f"{tmp_path}/{name}.mp4",
+                "status": "ok",
+                "num_clips": 2,
+                "duration_seconds": 3.0,
+            }
             | ({"transcript_uri": str(transcript), "transcript_fingerprint": "t"} if name in says else {})
         )
     copies = [
@@ -186,6 +193,7 @@ def test_what_is_left_out_is_counted_and_comes_back(
     counts = (summary.num_duplicates, summary.num_other_languages)
     assert (*counts, summary.num_black, summary.num_stills, summary.num_cuts) == (1, 1, 1, 1, 1)
     assert (summary.num_built, summary.num_tokens, summary.num_sentences) == (5, 3, 1)
+    assert summary.num_late_sentences == 0
     a, b, c, d, e = documents_of(tables, vocabulary.id)
     assert a["visual_token_start_seconds"] == [1.5]
     assert (a["num_stills"], d["num_black"], d["num_cuts"]) == (1, 1, 1)
@@ -201,7 +209,8 @@ def test_what_is_left_out_is_counted_and_comes_back(
     assert build_documents(strict).num_built == 1
 
     every = build_documents(plain)
-    assert (every.num_built, every.num_tokens, every.num_sentences) == (5, 10, 2)
+    assert (every.num_built, every.num_tokens, every.num_sentences) == (5, 10, 3)
+    assert every.num_late_sentences == 1
     rows = documents_of(tables, vocabulary.id)
     tokens = vocabulary.assign(np.array(features[0]["features"], np.float32)).tolist()
     assert [row["visual_tokens"] for row in rows] == [tokens] * 5

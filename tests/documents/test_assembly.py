@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from vbert.documents.assembly import build_document, tokens_of_sentences
+from vbert.documents.assembly import build_document, count_late_sentences, tokens_of_sentences
 from vbert.tables.schemas import DOCUMENTS
 from vbert.text.transcripts import Sentence
 
@@ -94,3 +94,9 @@ def test_a_sentence_takes_the_tokens_in_its_span(start_seconds: float, end_secon
 def test_no_sentence_takes_no_token():
     document = build_document(VIDEO, [segment(0.0)], [np.array([1], np.int32)], [], vocabulary="w")
     assert tokens_of_sentences(document).shape == (0, 2)
+
+
+@pytest.mark.parametrize(("duration_seconds", "num_late"), [(None, 0), (5.0, 2), (5.1, 1), (9.0, 0)])
+def test_sentences_after_the_end_are_counted(duration_seconds: float | None, num_late: int):
+    document = {"duration_seconds": duration_seconds, "sentence_start_seconds": [0.0, 4.9, 5.0, 8.0]}
+    assert count_late_sentences(document) == num_late

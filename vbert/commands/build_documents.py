@@ -21,6 +21,7 @@ def main(config: DocumentsConfig) -> int:
             **({"changed meanwhile, run again": summary.num_postponed} if summary.num_postponed else {}),
             "visual tokens": summary.num_tokens,
             "sentences": summary.num_sentences,
+            **({"of these after their video's end": n} if (n := summary.num_late_sentences) else {}),
             **{
                 f"left out, {what}": count
                 for what, count in (

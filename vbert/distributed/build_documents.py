@@ -83,6 +83,7 @@ class DocumentsSummary:
     num_ambiguous: int = 0  # names in the file of captions that mean several videos, and so none
     num_tokens: int = 0
     num_sentences: int = 0
+    num_late_sentences: int = 0  # of these, after their video's end
     num_duplicates: int = 0  # left out, of those built, like all that follow
     num_other_languages: int = 0
     num_black: int = 0  # clips

@@ -10,7 +10,7 @@ import ray
 
 from vbert.corpus.sidecars import stated_language
 from vbert.distributed.actors import fetched
-from vbert.documents.assembly import build_document
+from vbert.documents.assembly import build_document, count_late_sentences
 from vbert.documents.exclusion import COUNTS, with_exclusion, without_excluded
 from vbert.errors import VideoError
 from vbert.tables.delta import Table
@@ -21,7 +21,10 @@ from vbert.text.transcripts import Sentence, read_transcript
 
 SENTENCE_COLUMNS = ("sentences", "sentence_start_seconds", "sentence_end_seconds")
 # What is counted in each file, as in the summary.
-COUNTED = ("num_tokens", "num_sentences", "num_duplicates", "num_other_languages", *COUNTS)
+COUNTED = (
+    *("num_tokens", "num_sentences", "num_late_sentences", "num_duplicates", "num_other_languages"),
+    *COUNTS,
+)
 FILES = pa.schema(
     [
         ("path", pa.string()),
@@ -90,6 +93,7 @@ class WriteDocuments:
             "video_ids": [row["video_id"] for row in rows],
             "num_tokens": sum(len(row["visual_tokens"]) for row in rows),
             "num_sentences": sum(len(row["sentences"]) for row in rows),
+            "num_late_sentences": sum(map(count_late_sentences, rows)),
             "num_duplicates": sum(row["excluded_for"] == "duplicates" for row in rows),
             "num_other_languages": sum(row["excluded_for"] == "other-languages" for row in rows),
             **{name: sum(row[name] for row in rows) for name in COUNTS},

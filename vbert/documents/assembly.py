@@ -46,6 +46,14 @@ def build_document(
     }
 
 
+def count_late_sentences(document: Mapping[str, Any]) -> int:
+    """How many begin after the video's end: of another cut of it, or by a clock that begins at one hour."""
+    end_seconds = document["duration_seconds"]
+    if end_seconds is None:
+        return 0
+    return sum(start >= end_seconds for start in document["sentence_start_seconds"])
+
+
 def tokens_of_sentences(document: Mapping[str, Any]) -> np.ndarray:
     """The visual tokens that each sentence takes, int64 [num_sentences, 2]: first, and one past the last.
 
