@@ -13,6 +13,8 @@ from vbert.distributed.train_run import (
     KNOWN_CHECKPOINTS,
     TrainingOptions,
     command_of,
+    facts_if_finished,
+    note_finished,
     remove_unknown_checkpoints,
 )
 from vbert.documents.sequences import SequenceConfig
@@ -78,3 +80,15 @@ def test_checkpoints_that_ray_does_not_know_go_and_others_stay(tmp_path: Path):
     remove_unknown_checkpoints(str(tmp_path))
     left = {path.name for path in tmp_path.iterdir()} - {KNOWN_CHECKPOINTS}
     assert left == {"checkpoint_12", "checkpoint_2", "model"}
+
+
+def test_a_run_is_finished_that_has_done_what_is_asked_and_left_its_model(tmp_path: Path):
+    run, asked = str(tmp_path), {"num_steps": 3, "held_out": None}
+    note_finished(run, asked=asked, facts={"metrics": {"loss": 1.0}})
+    assert facts_if_finished(run, asked=asked) is None, "no model"
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "progress.json").write_text("{}")
+    assert facts_if_finished(run, asked=asked) == {"metrics": {"loss": 1.0}}
+    assert facts_if_finished(run, asked=asked | {"num_steps": 4}) is None
+    (tmp_path / "finished.json").write_text('{"num_steps": 3, "metrics": {"loss": 1.0}}')
+    assert facts_if_finished(run, asked=asked) is None, "it does not say what it was asked"

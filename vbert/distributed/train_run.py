@@ -161,8 +161,7 @@ def facts_if_finished(output: str, *, asked: Mapping[str, Any]) -> dict[str, Any
     if not (filesystem.exists(f"{path}/{FINISHED}") and filesystem.exists(f"{path}/{MODEL}/{PROGRESS}")):
         return None
     found = read_object(f"{root}/{FINISHED}", fix="remove it")
-    facts: dict[str, Any] = found["facts"]
-    return facts if found["asked"] == dict(asked) else None
+    return found["facts"] if found.get("asked") == dict(asked) else None
 
 
 def note_finished(output: str, *, asked: Mapping[str, Any], facts: Mapping[str, Any]) -> None:

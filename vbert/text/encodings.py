@@ -29,8 +29,8 @@ def decode_text(content: bytes) -> str:
 def decode_and_say(content: bytes) -> tuple[str, list[str]]:
     """The text, and a line for what was guessed or lost: UTF-8; UTF-16; else what chardet takes it for.
 
-    Of three cues in 34 languages, in the encoding of their Windows, chardet knows 98 %, where
-    charset-normalizer knows 74 %: it takes Spanish and Portuguese for Central European.
+    Of three cues in 34 languages (from the translations of GLib and GTK, in the encoding of their Windows)
+    chardet knows 98 %, where charset-normalizer knows 74 %: it takes Spanish for Central European.
     """
     text, said = _decode(content)
     return LINE_END.sub("\n", text).replace("\0", "").translate(INVISIBLE), said

@@ -78,7 +78,7 @@ def _pieces(uri: str) -> Iterator[tuple[int, np.ndarray]]:
             begin, tick = presentation_start(container), time_base(stream)
             clock = Clock(container, stream, frame_ticks=max(1, round(FRAME_SECONDS / tick)))
             stamped = (
-                Stamped(frame.pts, round(Fraction(frame.samples, frame.sample_rate) / tick), frame)
+                Stamped(frame.pts, round(Fraction(frame.samples, frame.sample_rate or RATE) / tick), frame)
                 for frame in _frames(container, stream)
             )
             mono = _Mono()

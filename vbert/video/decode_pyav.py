@@ -134,7 +134,7 @@ class StreamDecoder:
         self._is_timed_by_decoding = container.format.name in FORMATS_TIMED_BY_DECODING
         self._newest_pts = float("-inf")  # of the packets sent to the codec
         self._newest_dts = float("-inf")
-        self._repeated_until = 0  # where packets without data have come last: when they end
+        self._repeated_until: int | None = None  # where packets without data have come last: when they end
         self._jitter_ticks = JITTER_SECONDS / time_base(self.stream)
         self._longest_gap_ticks = longest_gap(container, self.stream, frame_ticks=self.frame_ticks)
         self._damaged_until: float | None = None  # only a keyframe shown after this ends the damage
@@ -181,7 +181,8 @@ class StreamDecoder:
             follows_damage = was_damaged or is_corrupt
             yield TimedFrame(placed.ticks, frame, is_corrupt or placed.is_wrong, follows_damage)
         if end is not None:
-            yield self._end(max(end, self._repeated_until + shift))
+            until = end if self._repeated_until is None else self._repeated_until + shift
+            yield self._end(max(end, until))
 
     def _judged_frames(self) -> Iterator[Stamped[tuple[VideoFrame, bool, bool]]]:
         """Frames, whether there was damage before them, and whether they are corrupt."""
@@ -208,7 +209,7 @@ class StreamDecoder:
             if packet is not None and packet.size:
                 if not holds_frame(packet):
                     continue
-                self._repeated_until = 0
+                self._repeated_until = None
                 pts = packet.dts if packet.pts is None else packet.pts
                 self._notice_new_clock(packet, pts)
                 self._newest_pts = max(self._newest_pts, float("inf") if pts is None else pts)
