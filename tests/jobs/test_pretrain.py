@@ -43,6 +43,7 @@ from vbert.tables.vacuum import vacuum
 from vbert.training.checkpoints import load_pretrained
 from vbert.training.metrics_log import read_metrics
 from vbert.training.pretraining import Pretraining
+from vbert.vocabulary.tree import Vocabulary, save
 
 NUM_STEPS = 24
 NUM_VIDEOS = 48
@@ -180,6 +181,12 @@ def test_a_run_that_is_finished_says_so_again_without_a_cluster_and_without_its_
     (tmp_path / "others.csv").write_text("video_id\ncooking-1\n")
     assert run_job(*command, "--held-out", tmp_path / "others.csv") == 2
     assert "holds a run with other videos in --held-out" in capsys.readouterr().err
+    centroids = [torch.ones(3**level, 3, 8) for level in range(3)]
+    others = save(Vocabulary(featurizer="fake", centroids=centroids), str(tmp_path))
+    at = command.index("--vocabulary") + 1
+    assert run_job(*command[:at], others, *command[at + 1 :]) == 2
+    begun = Path(corpus["vocabulary"]).name
+    assert f"holds a run with --vocabulary {begun}, and not {Path(others).name};" in capsys.readouterr().err
 
 
 @contextmanager
@@ -384,15 +391,14 @@ def training_workers(cluster: Cluster) -> list[psutil.Process]:
         ({"tables": "{root}/elsewhere"}, "elsewhere"),
         ({"model": ModelConfig(bert="/no/such/bert")}, "--model.bert /no/such/bert"),
         ({"output": "{root}/begun", "seed": 2}, "begun: holds a run with --seed 1, and not 2"),
-        ({"output": "{root}/of-other-words"}, "of-other-words: holds a run with --vocabulary 0123, and not"),
     ],
 )
 def test_what_does_not_fit_together_is_said_before_anything_starts(
     corpus: dict[str, str], tmp_path: Path, changes: dict[str, Any], said: str
 ):
-    for name, option in (("begun", {"seed": 1}), ("of-other-words", {"vocabulary": "0123"})):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "options.json").write_text(json.dumps(option | {"documents_version": 1}))
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    (begun / "options.json").write_text('{"seed": 1, "documents_version": 1}')
     placed = {
         name: value.format(root=tmp_path) if isinstance(value, str) else value
         for name, value in changes.items()
