@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 # Blocks are what actors take: small enough that four a worker balance, large enough that a file is worth it.
 BLOCKS_PER_WORKER = 4
 MAX_SEGMENTS_PER_FILE = 16
-# An actor starts in the time in which one that is there takes 40 clips through the smallest backbone.
+# An actor takes a second of a CPU to start, in which one that is there takes 20 clips through the smallest
+# backbone: 1 / 0.051, as two cores take 39 a second (BENCHMARKS.md).
 CLIPS_WORTH_AN_ACTOR = 20
 DECODED_BYTES_PER_FILE = 256 * 2**20  # of frames that wait in a GPU's actor for a file to be whole
 

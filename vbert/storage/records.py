@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -18,24 +19,30 @@ Columns = Mapping[str, pa.DataType]
 LONGEST_LINE = 2**24  # bytes; Arrow reads so many at a time
 
 
-def read_records(source: str, columns: Columns, *, kind: str) -> pa.Table:
+def read_records(
+    source: str, columns: Columns, *, kind: str, mistaken: Mapping[str, str] = MappingProxyType({})
+) -> pa.Table:
     """The named columns, nulls where the file lacks one; other columns are left alone.
 
-    `kind` is what an error calls the file. UserError for a file that is not there or cannot be read, and for
-    a column whose name has other capitals or spaces around it: it would be left alone.
+    `kind` is what an error calls the file, `mistaken` what others call our columns (that -> ours). UserError
+    for a file that is not there or cannot be read, and for a column that has such a name, or our own with
+    other capitals or spaces around it, where ours is not: it would be left alone.
     """
-    parts = list(read_record_parts(source, columns, kind=kind))
+    parts = list(read_record_parts(source, columns, kind=kind, mistaken=mistaken))
     return pa.concat_tables(parts) if parts else pa.schema(columns).empty_table()
 
 
-def read_record_parts(source: str, columns: Columns, *, kind: str) -> Iterator[pa.Table]:
+def read_record_parts(
+    source: str, columns: Columns, *, kind: str, mistaken: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[pa.Table]:
     """The same, some rows at a time."""
     extension = source.rpartition(".")[2].lower()
     if extension not in READERS:
         raise UserError(f"{source}: a {kind} is a .csv, .jsonl or .parquet file")
     try:
         with open_file(source) as file:
-            _refuse_other_names(_names(file, extension), {name: name for name in columns}, source, kind)
+            ours = {**mistaken, **{name: name for name in columns}}
+            _refuse_other_names(_names(file, extension), ours, source, kind)
             file.seek(0)
             yield from READERS[extension](file, columns)
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:  # KeyError: a column comes twice
@@ -43,21 +50,10 @@ def read_record_parts(source: str, columns: Columns, *, kind: str) -> Iterator[p
         raise UserError(f"{source}: cannot be read as a .{extension} {kind} ({reason})") from error
 
 
-def refuse_mistaken(source: str, mistaken: Mapping[str, str], *, kind: str) -> None:
-    """UserError for a column by another name than ours (`mistaken`: that -> ours) where ours is not: it would
-    be left alone. What else is wrong with the file, `read_records` says."""
-    try:
-        with open_file(source) as file:
-            names = _names(file, source.rpartition(".")[2].lower())
-    except OSError:
-        return
-    _refuse_other_names(names, mistaken, source, kind)
-
-
 def _names(file: Any, extension: str) -> list[str]:
     """Of the columns; none where they cannot be told, which reading the file will say."""
     try:
-        return NAMES[extension](file) if extension in NAMES else []
+        return NAMES[extension](file)
     except (pa.ArrowException, ValueError, StopIteration, csv.Error, RecursionError):
         return []
 

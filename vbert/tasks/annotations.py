@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from vbert.corpus.names import names_of
 from vbert.documents.sequences import random_generator
 from vbert.errors import UserError
-from vbert.storage.records import read_records, refuse_mistaken, require
+from vbert.storage.records import read_records, require
 
 ANNOTATIONS = pa.schema(
     [
@@ -52,11 +52,11 @@ def read_records_of_ones_own(source: str) -> pa.Table:
     In a .csv a list is JSON, `["cut", "onion"]`, or one text. Without a `split`, videos are dealt out by a
     hash of their id, 80, 10 and 10 %. UserError for what cannot be right, with the row.
     """
-    refuse_mistaken(source, MISTAKEN, kind="list of annotations")
     columns = {field.name: field.type for field in ANNOTATIONS}
     if source.lower().endswith(".csv"):
         columns |= dict.fromkeys(LISTS, pa.string())
-    rows = require(read_records(source, columns, kind="list of annotations"), source, "video_id").to_pylist()
+    read = read_records(source, columns, kind="list of annotations", mistaken=MISTAKEN)
+    rows = require(read, source, "video_id").to_pylist()
     for number, row in enumerate(rows, start=1):
         for name in LISTS:
             if isinstance(row[name], str):

@@ -1,7 +1,7 @@
 """Decode a segment with PyAV: seek, choose frames by their times, scale only those, in one filter graph."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
 from typing import TypeVar
@@ -79,22 +79,14 @@ def decode_with_pyav(uri: str, segment: Segment, spec: ClipSpec, *, skip_loop_fi
 def _frames_for(
     segment: Segment, grid: FrameGrid, decoder: "StreamDecoder", seconds_back: int | None
 ) -> Iterator[TimedFrame[VideoFrame]] | None:
-    """All frames, or those from a sound keyframe some seconds before the segment; None if there is none.
-
-    What comes out before a keyframe cannot be trusted: the B-frames of an open GOP lack their references.
-    """
+    """All frames, or those from a sound keyframe some seconds before the segment; None if there is none."""
     if seconds_back is None or not is_seekable(decoder.container, decoder.stream):
         return decoder.frames_from_start()
     first_slot = segment.first_clip * grid.frames_per_clip
     back_ticks = seconds_back // time_base(decoder.stream)
-    frames = decoder.frames_after_seek(grid.slot_ticks(first_slot) - back_ticks)
-    for timed in frames:
-        if grid.first_slot(timed.ticks) > first_slot:
-            return None
-        if timed.frame and timed.frame.key_frame and not timed.frame.is_corrupt:
-            decoder.forget_damage()
-            return chain([TimedFrame(timed.ticks, timed.frame)], frames)
-    return None
+    return decoder.frames_from_keyframe(
+        grid.slot_ticks(first_slot) - back_ticks, is_late=lambda ticks: grid.first_slot(ticks) > first_slot
+    )
 
 
 def _build_clips(
@@ -150,13 +142,22 @@ class StreamDecoder:
         """All frames of the stream, and its end."""
         return self._timed_frames(first_ticks=self.stream.start_time or 0)
 
-    def frames_after_seek(self, ticks: int) -> Iterator[TimedFrame[VideoFrame]]:
-        """The frames from the keyframe to which a seek to `ticks` leads; none where that is not possible."""
-        try:
-            self.container.seek(ticks, stream=self.stream)
-        except FFmpegError:
-            return
-        yield from self._timed_frames(first_ticks=None)
+    def frames_from_keyframe(
+        self, ticks: int, *, is_late: Callable[[int], bool]
+    ) -> Iterator[TimedFrame[VideoFrame]] | None:
+        """The frames from the first sound keyframe behind a seek to `ticks`; None if none comes before a time
+        that `is_late`.
+
+        What comes out before a keyframe cannot be trusted: the B-frames of an open GOP lack their references.
+        """
+        frames = self._frames_after_seek(ticks)
+        for timed in frames:
+            if is_late(timed.ticks):
+                return None
+            if timed.frame and timed.frame.key_frame and not timed.frame.is_corrupt:
+                self._damaged_until = None  # from here on, nothing depends on what came before
+                return chain([TimedFrame(timed.ticks, timed.frame)], frames)
+        return None
 
     def starts_again(self) -> bool:
         """Whether the clock does, in a file whose index may be wrong then. All packets are read."""
@@ -164,9 +165,13 @@ class StreamDecoder:
             return False
         return read_packet_times(self.container, self.stream).num_new_clocks > 0
 
-    def forget_damage(self) -> None:
-        """From a sound keyframe on, nothing depends on what came before."""
-        self._damaged_until = None
+    def _frames_after_seek(self, ticks: int) -> Iterator[TimedFrame[VideoFrame]]:
+        """The frames from the keyframe to which a seek to `ticks` leads; none where that is not possible."""
+        try:
+            self.container.seek(ticks, stream=self.stream)
+        except FFmpegError:
+            return
+        yield from self._timed_frames(first_ticks=None)
 
     def _timed_frames(self, *, first_ticks: int | None) -> Iterator[TimedFrame[VideoFrame]]:
         """A first frame that has no time is at `first_ticks`; if that is None, nothing comes."""

@@ -4,6 +4,8 @@ import base64
 import io
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from functools import partial
+from operator import lt
 
 from av import FFmpegError
 from av.video.frame import VideoFrame
@@ -11,6 +13,7 @@ from PIL import Image
 
 from vbert.errors import VideoError
 from vbert.video.decode_pyav import StreamDecoder
+from vbert.video.frame_grid import TimedFrame
 from vbert.video.frame_scaler import name_a_matrix
 from vbert.video.opening import (
     has_palette,
@@ -69,10 +72,13 @@ def _pictures(
                 return _pictures(uri, times, (None,), width=width)
             start, tick = presentation_start(container), time_base(decoder.stream)
             wanted = [int((start + Fraction(time).limit_denominator(1000)) / tick) for time in times]
+            frames: Iterator[TimedFrame[VideoFrame]] | None
             if seconds is None:
-                shown = _shown(decoder, None, wanted)
+                frames = decoder.frames_from_start()
             else:
-                shown = _shown(decoder, wanted[0] - int(seconds / tick), wanted)
+                back = wanted[0] - int(seconds / tick)
+                frames = decoder.frames_from_keyframe(back, is_late=partial(lt, wanted[0]))
+            shown = _shown(frames or iter(()), wanted)
             found = {times[at]: _jpeg(frame, decoder, width=width) for at, frame in shown}
         if found:
             return found
@@ -80,19 +86,13 @@ def _pictures(
 
 
 def _shown(
-    decoder: StreamDecoder, seek_ticks: int | None, wanted: Sequence[int]
+    frames: Iterator[TimedFrame[VideoFrame]], wanted: Sequence[int]
 ) -> Iterator[tuple[int, VideoFrame]]:
-    """The number of each time, and the frame that is on the screen then; none where a seek leads behind it.
-    Before the first frame of a file that one is shown, and the last one behind it."""
+    """The number of each time, and the frame that is on the screen then: before the first frame that one, and
+    behind the last one that."""
     held: VideoFrame | None = None
     at = 0
-    frames = decoder.frames_from_start() if seek_ticks is None else decoder.frames_after_seek(seek_ticks)
     for timed in frames:
-        if held is None and seek_ticks is not None:
-            if timed.ticks > wanted[0]:
-                return
-            if timed.frame is None or timed.is_corrupt or not timed.frame.key_frame:
-                continue
         held = held or timed.frame
         while timed.frame and held and at < len(wanted) and timed.ticks > wanted[at]:
             yield at, held

@@ -168,9 +168,8 @@ def read_packet_times(container: InputContainer, stream: VideoStream) -> PacketT
         if packet.stream_index != stream.index:
             if packet.pts is not None and packet.time_base:
                 others_end = max(others_end, (packet.pts + (packet.duration or 0)) * packet.time_base)
-        elif (
-            holds_frame(packet) or repeats_frame(packet)
-        ) and not packet.is_discard:  # an edit list hides some
+        elif not packet.is_discard and (holds_frame(packet) or repeats_frame(packet)):
+            # An edit list has some discarded.
             duration = one_frame if is_bare(container) else packet.duration or one_frame
             times.append(_Times(packet.pts, packet.dts, duration))
     is_decoding_known = any(each.dts is not None for each in times)
